@@ -1,0 +1,1 @@
+"""Touchline: the MLOps loop beside a reinforcement-learning training loop."""
