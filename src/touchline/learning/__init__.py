@@ -1,1 +1,1 @@
-"""Part of Touchline."""
+"""Learning: SAC in JAX, conversion to PyTorch, DDPG fine-tuning and evaluation, on any Gymnasium environment."""
