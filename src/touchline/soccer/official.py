@@ -7,7 +7,7 @@ observation is read once, at the end. A test compares every bit with repeated ``
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import mujoco
@@ -48,9 +48,11 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     truncates. Raises UsageError for an unknown task.
     """
 
-    metadata = {"render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "render_fps": 50}
 
-    def __init__(self, task: str, controller: Controller, *, perturbation: Perturbation | None = None) -> None:
+    def __init__(
+        self, task: str, controller: Controller, *, perturbation: Perturbation | None = None
+    ) -> None:
         self.task = task_named(task).name
         self.controller = controller
         self.perturbation = perturbation or NONE
@@ -77,9 +79,7 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.physics_steps = 0
         return self._eye.observe(), {"physics_steps": 0}
 
-    def step(
-        self, action: NDArray[Any]
-    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Hold the action's joint targets for one policy step; stops early where the episode ends."""
         self._legs.aim(action)
         reward, terminated, truncated = 0.0, False, False

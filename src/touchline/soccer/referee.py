@@ -7,6 +7,7 @@ are left until somebody asks. Where rounding matters the official expression is 
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import mujoco
@@ -47,14 +48,13 @@ class _Field:
 
     def broken(self) -> bool:
         """Whether the state holds a NaN: a sum of squares is NaN exactly then."""
-        energy = self.qpos.dot(self.qpos) + self.qvel.dot(self.qvel)
-        return bool(energy != energy)
+        return math.isnan(self.qpos.dot(self.qpos) + self.qvel.dot(self.qvel))
 
     def fallen(self) -> bool:
-        return not self.fall_height < self.imu[2]
+        return not self.fall_height < float(self.imu[2])
 
     def outside(self, x: float, y: float) -> bool:
-        return abs(x) > self.length or abs(y) > self.width
+        return bool(abs(x) > self.length or abs(y) > self.width)
 
 
 class PenaltyReferee:
@@ -80,7 +80,13 @@ class PenaltyReferee:
         goal_name = field.env.parameters_dict["team_parameters"][field.env.current_team]["goal"]["name"]
         self._goal = field.data.site_xpos[field.model.site(goal_name).id].tolist()
         self._distance: Any = np.float32(0.0)
-        self._speed, self._offside, self._fallen, self._scored, self._blocked = 0.0, False, False, False, False
+        self._speed, self._offside, self._fallen, self._scored, self._blocked = (
+            0.0,
+            False,
+            False,
+            False,
+            False,
+        )
 
     def judge(self) -> tuple[float, bool]:
         field, weights, paid = self._field, self._weights, self._paid
@@ -141,7 +147,7 @@ class PenaltyReferee:
         goal_x, goal_y, goal_z = self._goal
         size = self._field.goal
         back = goal_x + size["depth"] if goal_x >= 0 else goal_x - size["depth"]
-        return (
+        return bool(
             min(goal_x, back) <= x <= max(goal_x, back)
             and goal_y - size["width"] <= y < goal_y + size["width"]
             and z < goal_z + size["height"]

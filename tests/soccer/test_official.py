@@ -1,0 +1,236 @@
+"""The lean official environment says, to the last bit, what the official one says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mujoco
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from touchline.errors import TouchlineError, UsageError
+from touchline.soccer.control import JOINTS, Controller, soft_ankles, stand_still
+from touchline.soccer.observation import FIELDS, LAYOUT, projected_gravity
+from touchline.soccer.official import OfficialEnv, make_official
+from touchline.soccer.perturbation import Perturbation
+from touchline.soccer.score import official_score
+from touchline.soccer.tasks import TASKS
+
+POLICIES: dict[str, tuple[Callable[[], Controller], float]] = {
+    "random": (soft_ankles, 1.0),
+    "controlled": (stand_still, 0.15),
+}
+"""Controller and the amplitude of the random actions."""
+INFO_NAMES = {
+    "gyro": "robot_gyro",
+    "accelerometer": "robot_accelerometer",
+    "velocimeter": "robot_velocimeter",
+}
+
+
+def competition_observation(observation: NDArray[Any], info: dict[str, Any]) -> NDArray[np.float32]:
+    """The first 86 values, made from what the official ``step`` returns."""
+    given = {
+        "joint_position": observation[:12],
+        "joint_velocity": observation[12:24],
+        "projected_gravity": projected_gravity(info["robot_quat"][[3, 0, 1, 2]]),
+    }
+    parts = [given[name] if name in given else info[INFO_NAMES.get(name, name)] for name, _ in FIELDS[:-1]]
+    return np.concatenate(parts).astype(np.float32)
+
+
+class Official:
+    """The real environment, driven one ``env.step`` a physics step."""
+
+    def __init__(self, task: str, controller: Controller) -> None:
+        self.env, self.controller = make_official(task), controller
+        joints = [self.env.sim.model._model.joint(f"robot_0:{name}") for name in JOINTS]
+        self.position = [joint.qposadr[0] for joint in joints]
+        self.velocity = [joint.dofadr[0] for joint in joints]
+
+    def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, dict[str, Any], int]:
+        target, reward = self.controller.target(np.asarray(action, dtype=np.float64)), 0.0
+        data = self.env.sim.data._data
+        for done in range(1, self.controller.decimation + 1):
+            torque = self.controller.torque(target, data.qpos[self.position], data.qvel[self.velocity])
+            observation, paid, terminated, _, info = self.env.step(torque)
+            reward += float(paid)
+            if terminated:
+                break
+        return competition_observation(observation, info), reward, terminated, info, done
+
+
+def same(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> None:
+    observation, reward, terminated, _, info = ours
+    official_observation, official_reward, official_terminated, official_info, _ = theirs
+    np.testing.assert_array_equal(observation[:86], official_observation)
+    assert reward == official_reward
+    assert terminated == official_terminated
+    terms = {name: float(value) for name, value in official_info["reward_terms"].items()}
+    assert info["reward_terms"] == terms
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_bit_equals_repeated_official_steps(task: str, policy: str) -> None:
+    make_controller, amplitude = POLICIES[policy]
+    ours, theirs = OfficialEnv(task, make_controller()), Official(task, make_controller())
+    random = np.random.default_rng(7)
+    compared, seed, ended = 0, 100, True
+    while compared < 600:
+        if ended:
+            seed += 1
+            observation, _ = ours.reset(seed=seed)
+            np.testing.assert_array_equal(
+                observation[:86], competition_observation(*theirs.env.reset(seed=seed))
+            )
+        action = random.uniform(-amplitude, amplitude, 12).astype(np.float32)
+        mine, official = ours.step(action), theirs.step(action)
+        same(mine, official)
+        compared, ended = compared + official[4], mine[2]
+
+
+def place_ball(env: Any, position: tuple[float, float, float], velocity: tuple[float, float, float]) -> None:
+    model, data = env.sim.model._model, env.sim.data._data
+    ball = model.joint("env:ball")
+    data.qpos[ball.qposadr[0] : ball.qposadr[0] + 3] = position
+    data.qvel[ball.dofadr[0] : ball.dofadr[0] + 3] = velocity
+    mujoco.mj_forward(model, data)
+
+
+@pytest.mark.parametrize(
+    ("task", "position", "velocity", "term"),
+    [
+        ("goalie_penalty_kick", (-10.5, 1.35, 0.3), (-6.0, 0.0, 0.0), "goal_scored"),
+        ("goalie_penalty_kick", (-10.0, 0.0, 0.3), (-8.0, 0.0, 0.0), "ball_blocked"),
+        ("goalie_penalty_kick", (-10.0, 5.0, 0.3), (-9.0, 0.0, 0.0), "offside"),
+        ("goalie_penalty_kick", (0.0, 0.0, 0.0), (5.0, 0.0, 0.0), "ball_hits"),
+        ("obstacle_penalty_kick", (-10.0, 5.0, 0.3), (-9.0, 0.0, 0.0), "offside"),
+        ("kick_to_target", (9.0, 6.0, 0.3), (0.0, 9.0, 0.0), "offside"),
+    ],
+)
+def test_a_flying_ball_is_judged_like_the_official_one(
+    task: str, position: Any, velocity: Any, term: str
+) -> None:
+    ours, theirs = OfficialEnv(task, stand_still()), Official(task, stand_still())
+    ours.reset(seed=3)
+    theirs.env.reset(seed=3)
+    if term == "ball_hits":  # toward wherever the robot stands, twice
+        root = ours.data.body("robot_0:Trunk").xpos
+        position = (root[0] - 0.5, root[1] + 0.05, 0.0)
+    for env in (ours.official, theirs.env):
+        place_ball(env, position, velocity)
+    seen, ended = 0.0, False
+    for step in range(60):
+        mine = ours.step(np.zeros(12))
+        same(mine, theirs.step(np.zeros(12)))
+        seen, ended = max(seen, mine[4]["reward_terms"][term]), mine[2]
+        if ended:
+            break
+        if term == "ball_hits" and step % 20 == 19:
+            for env in (ours.official, theirs.env):
+                place_ball(env, position, velocity)
+    assert seen > 0.0
+    assert ended == (term != "ball_hits")
+
+
+@pytest.mark.parametrize("term", ["goal_scored", "ball_blocked"])
+def test_a_shot_at_the_wall_is_judged_like_the_official_one(term: str) -> None:
+    task = "obstacle_penalty_kick"
+    ours, theirs = OfficialEnv(task, stand_still()), Official(task, stand_still())
+    ours.reset(seed=3)
+    theirs.env.reset(seed=3)
+    gap, defender = ours.data.site("goalarea_site").xpos, ours.data.geom("defender_geom0").xpos
+    x, y, z = gap if term == "goal_scored" else defender
+    for env in (ours.official, theirs.env):
+        place_ball(env, (x + 1.0, y, z), (-9.0, 0.0, 0.0))
+    terminated = False
+    while not terminated:
+        mine = ours.step(np.zeros(12))
+        same(mine, theirs.step(np.zeros(12)))
+        terminated = mine[2]
+    assert mine[4]["reward_terms"][term] == 1.0
+    assert mine[4]["success"] == (term == "goal_scored")
+
+
+def test_gravity_agrees_with_the_competition_formula() -> None:
+    env = OfficialEnv("goalie_penalty_kick", soft_ankles())
+    observation, _ = env.reset(seed=0)
+    for _ in range(30):
+        x, y, z, w = env.official._get_info()["robot_quat"].astype(np.float64)
+        down = np.array([0.0, 0.0, -1.0])
+        axis = np.array([x, y, z])
+        rotated = down * (2 * w * w - 1) - 2 * w * np.cross(axis, down) + 2 * axis * (axis @ down)
+        np.testing.assert_allclose(observation[LAYOUT["projected_gravity"]], rotated, atol=1e-6)
+        observation = env.step(np.full(12, 0.3))[0]
+
+
+def test_the_one_hot_names_the_task() -> None:
+    for index, task in enumerate(TASKS):
+        observation, _ = OfficialEnv(task, stand_still()).reset(seed=0)
+        assert observation.dtype == np.float32
+        assert observation[LAYOUT["task_index"]].tolist() == np.eye(3)[index].tolist()
+
+
+def test_the_end_of_an_episode_carries_score_and_length() -> None:
+    env = OfficialEnv("goalie_penalty_kick", soft_ankles())
+    env.reset(seed=0)
+    terminated = False
+    while not terminated:
+        _, _, terminated, truncated, info = env.step(np.zeros(12))
+    assert not truncated
+    assert info["score"] == official_score(env.task, info["reward_terms"])
+    assert 300 < info["physics_steps"] < 1_000  # it stops inside the decimation, where the robot fell
+    assert info["success"] is False
+
+
+def test_the_time_limit_truncates_in_the_middle_of_a_policy_step_too() -> None:
+    env = OfficialEnv("kick_to_target", stand_still())
+    env.reset(seed=0)
+    env.physics_steps = 4_996
+    _, _, terminated, truncated, info = env.step(np.zeros(12))
+    assert truncated
+    assert not terminated
+    assert info["physics_steps"] == 5_000
+    assert "score" in info
+
+
+def test_perturbed_resets_differ_by_seed_and_repeat() -> None:
+    env = OfficialEnv("goalie_penalty_kick", stand_still(), perturbation=Perturbation())
+    first, second, again = env.reset(seed=1)[0], env.reset(seed=2)[0], env.reset(seed=1)[0]
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_an_unknown_task_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UsageError, match="goalie_penalty_kick"):
+        OfficialEnv("goalie_penalty", stand_still())
+
+
+def test_an_environment_that_cannot_be_made_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError("invalid body /soccer_ball")
+
+    monkeypatch.setattr("gymnasium.make", broken)
+    with pytest.raises(TouchlineError, match="mujoco 3.3"):
+        make_official("kick_to_target")
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [("goalie_penalty_kick", -0.993), ("obstacle_penalty_kick", -0.993), ("kick_to_target", -0.260)],
+)
+def test_standing_still_lasts_the_episode_and_scores_what_the_facts_say(task: str, expected: float) -> None:
+    env = OfficialEnv(task, stand_still())
+    scores = []
+    for seed in range(3 if task == "kick_to_target" else 1):
+        env.reset(seed=seed)
+        truncated = terminated = False
+        while not (terminated or truncated):
+            _, _, terminated, truncated, info = env.step(np.zeros(12))
+        assert truncated
+        assert not terminated
+        scores.append(info["score"])
+    assert np.mean(scores) == pytest.approx(expected, abs=0.02)
