@@ -1,4 +1,4 @@
-"""Plain values (a TOML file, the environment, arguments) laid over frozen dataclasses, unknown keys refused."""
+"""Plain values (a TOML file, the environment, arguments) laid over frozen dataclasses; no unknown keys."""
 
 from __future__ import annotations
 
@@ -40,10 +40,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 def overlay(base: T, values: Mapping[str, Any], where: str) -> T:
     """Return the frozen dataclass ``base`` with ``values`` (nested mappings, as TOML gives them) laid over it.
 
-    ``where`` names the source in errors. Raises UsageError on an unknown key (with the nearest name) and on a
-    value of another type than the field's.
+    ``where`` names the source in errors. Raises UsageError on an unknown key (with the nearest name) and
+    on a value of another type than the field's.
     """
-    hints = _hints(type(base))
+    cls: Any = type(base)
+    hints = _hints(cls)
     changes: dict[str, Any] = {}
     for key, value in values.items():
         if key not in hints:
@@ -77,7 +78,7 @@ def _name(hint: Any) -> str:
 
 
 def _coerce(value: Any, hint: Any) -> Any:
-    """Convert a TOML, environment or argument value to ``hint``; raises TypeError or ValueError if it is none."""
+    """Convert a TOML, environment or argument value to ``hint``; raises TypeError or ValueError otherwise."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value

@@ -1,0 +1,72 @@
+"""The guard: what it puts into the environment, what it leaves, and when it is too late."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from touchline.jax_guard import prepare
+
+
+def test_both_cures_of_the_deadlock_are_set(tmp_path: Path) -> None:
+    environment: dict[str, str] = {}
+    prepare(environment, tmp_path)
+    assert environment["XLA_FLAGS"] == "--xla_cpu_enable_concurrency_optimized_scheduler=false"
+    assert environment["NPROC"] == "8"
+    assert environment["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path)
+
+
+def test_what_the_user_has_set_stays(tmp_path: Path) -> None:
+    environment = {"XLA_FLAGS": "--xla_foo=1", "NPROC": "4", "JAX_COMPILATION_CACHE_DIR": "/elsewhere"}
+    prepare(environment, tmp_path)
+    assert environment["XLA_FLAGS"] == "--xla_foo=1 --xla_cpu_enable_concurrency_optimized_scheduler=false"
+    assert environment["NPROC"] == "4"
+    assert environment["JAX_COMPILATION_CACHE_DIR"] == "/elsewhere"
+
+
+def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
+    environment: dict[str, str] = {}
+    prepare(environment, tmp_path)
+    once = dict(environment)
+    prepare(environment, tmp_path)
+    assert environment == once
+
+
+def test_the_variable_that_jax_does_not_read_is_told(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="XLA_PYTHON_CLIENT_PREALLOCATE"):
+        prepare({"JAX_PREALLOCATE": "false"}, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepare({"JAX_PREALLOCATE": "false", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}, tmp_path)
+
+
+@pytest.mark.parametrize(("set_by_user", "refused"), [({}, True), ({"NPROC": "8"}, False)])
+def test_a_guard_after_the_import_is_refused(
+    tmp_path: Path, set_by_user: dict[str, str], refused: bool
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "NPROC")} | set_by_user
+    code = (
+        "import sys, types; sys.modules['jax'] = types.ModuleType('jax')\n"
+        "from touchline.jax_guard import guard_jax; guard_jax()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode != 0) is refused, done.stderr
+    assert ("jax was imported before touchline's guard" in done.stderr) is refused
+
+
+def test_an_environment_may_name_the_cache_home(tmp_path: Path) -> None:
+    environment = os.environ | {"TOUCHLINE_HOME": str(tmp_path / "h")}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    code = (
+        "import os; from touchline.jax_guard import guard_jax; guard_jax(); "
+        "print(os.environ['JAX_COMPILATION_CACHE_DIR'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == str(tmp_path / "h" / "jax-cache")
