@@ -1,0 +1,157 @@
+"""Conversion between the canonical policy, JAX and PyTorch, and the proof that nothing changed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from touchline.learning.ddpg import Mlp
+from touchline.learning.policy import Policy
+
+TOLERANCE = 1e-5
+"""Largest difference allowed, before and after tanh."""
+Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+class NormalisedActor(nn.Module):
+    """The actor with its normaliser baked in: raw observations (b, n) → actions (b, m) in [-1, 1]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(policy.mean))
+        self.register_buffer("std", torch.tensor(policy.std))
+        self.clip = float(policy.clip)
+        self.actor = mlp_of(policy)
+
+    def logits(self, observation: Tensor) -> Tensor:
+        """Return the actor's output before tanh."""
+        seen = torch.clamp((observation - self.mean) / self.std, -self.clip, self.clip)
+        return self.actor.logits(seen)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Return actions."""
+        return torch.tanh(self.logits(observation))
+
+
+def mlp_of(policy: Policy) -> Mlp:
+    """Return the policy's layers as ``DDPG_FF.actor``, without the normaliser."""
+    sizes = [policy.weights[0].shape[1], *(bias.shape[0] for bias in policy.biases)]
+    mlp = Mlp(sizes[0], sizes[1:-1], sizes[-1], squash=True)
+    with torch.no_grad():
+        for layer, weight, bias in zip(mlp.layers, policy.weights, policy.biases, strict=True):
+            assert isinstance(layer, nn.Linear)
+            layer.weight.copy_(torch.tensor(weight))
+            layer.bias.copy_(torch.tensor(bias))
+    return mlp
+
+
+def policy_of(mlp: Mlp, like: Policy, metadata: Mapping[str, Any] | None = None) -> Policy:
+    """Return the canonical policy of ``DDPG_FF.actor``, with the normaliser of ``like``."""
+    layers = [layer for layer in mlp.layers if isinstance(layer, nn.Linear)]
+    return Policy(
+        weights=tuple(layer.weight.detach().numpy().copy() for layer in layers),
+        biases=tuple(layer.bias.detach().numpy().copy() for layer in layers),
+        mean=like.mean,
+        std=like.std,
+        clip=like.clip,
+        metadata=like.metadata if metadata is None else metadata,
+    )
+
+
+def jax_functions(policy: Policy) -> tuple[Function, Function]:
+    """Return (logits, actions) of the policy computed by the JAX actor it was trained as."""
+    import jax
+    import jax.numpy as jnp
+
+    from touchline.learning.networks import Actor
+
+    hidden = [bias.shape[0] for bias in policy.biases[:-1]]
+    action_size = policy.biases[-1].shape[0]
+    actor = Actor(action_size, hidden, 1.0)
+    names = [f"hidden_{i}" for i in range(len(hidden))] + ["mean"]
+    params = {
+        name: {"kernel": jnp.asarray(weight.T), "bias": jnp.asarray(bias)}
+        for name, weight, bias in zip(names, policy.weights, policy.biases, strict=True)
+    }
+    # the head that conversion drops; any values do, because the mean does not depend on it
+    params["log_std"] = {"kernel": jnp.zeros_like(params["mean"]["kernel"]), "bias": jnp.zeros(action_size)}
+
+    @jax.jit
+    def logits(observation: Any) -> Any:
+        seen = jnp.clip((observation - policy.mean) / policy.std, -policy.clip, policy.clip)
+        return actor.apply({"params": params}, seen)[0]
+
+    def actions(observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(jnp.tanh(logits(observation)))
+
+    return lambda observation: np.asarray(logits(observation)), actions
+
+
+def torch_functions(module: NormalisedActor) -> tuple[Function, Function]:
+    """Return (logits, actions) of a converted module."""
+
+    def call(function: Callable[[Tensor], Tensor], observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(function(torch.from_numpy(observation)).numpy())
+
+    return lambda x: call(module.logits, x), lambda x: call(module, x)
+
+
+def observation_sets(recorded: NDArray[np.float32], seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Return the sets on which parity is judged, each (k, n).
+
+    Unit-scale noise alone hides a wrong epsilon or a missing normaliser; recorded, small and large sets do not.
+    """
+    unit = np.random.default_rng(seed).normal(size=recorded.shape).astype(np.float32)
+    return {"recorded": recorded, "small": unit * np.float32(1e-3), "unit": unit, "large": unit * np.float32(10)}
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest absolute differences between two policies."""
+
+    logits: Mapping[str, float]
+    """By observation set, before tanh."""
+    actions: Mapping[str, float]
+    """By observation set, after tanh."""
+    observations: int
+    """Observations compared in all."""
+
+    @property
+    def worst(self) -> float:
+        """The largest difference of all."""
+        return max([*self.logits.values(), *self.actions.values()])
+
+    @property
+    def passed(self) -> bool:
+        """Whether every difference is below ``TOLERANCE``."""
+        return bool(self.worst < TOLERANCE)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON."""
+        return {**asdict(self), "worst": self.worst, "passed": self.passed, "tolerance": TOLERANCE}
+
+
+def parity(
+    reference: tuple[Function, Function],
+    converted: tuple[Function, Function],
+    sets: Mapping[str, NDArray[np.float32]],
+) -> Parity:
+    """Compare (logits, actions) of two policies on every observation set; NaN counts as infinite."""
+
+    def differences(i: int) -> dict[str, float]:
+        return {
+            name: float(np.nan_to_num(np.abs(reference[i](x) - converted[i](x)), nan=np.inf).max())
+            for name, x in sets.items()
+        }
+
+    return Parity(differences(0), differences(1), sum(len(x) for x in sets.values()))

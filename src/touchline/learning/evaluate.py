@@ -1,0 +1,189 @@
+"""Evaluate a policy over seeds, in parallel, on any Gymnasium environment.
+
+Workers are spawned processes that keep their environment and outlive one evaluation, so judging many policies
+on many tasks pays the start-up once. This module imports nothing heavy: a worker loads what its environment
+and policy need, after its thread limits are set.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import numbers
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from touchline.errors import TouchlineError, UsageError
+
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Set to 1 in workers: each has one core, and small matrices gain nothing from more threads."""
+
+MakeEnv = Callable[[], Any]
+"""A picklable factory of a Gymnasium environment: a class, or a ``functools.partial`` of one."""
+Policy = Callable[[Any], Any]
+"""A picklable pure function: observation to action."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One evaluated episode."""
+
+    seed: int
+    """Seed given to ``reset``: the scenario."""
+    return_: float
+    """Undiscounted sum of rewards."""
+    length: int
+    """Policy steps."""
+    terminated: bool
+    """Whether the environment ended it; False when the time ran out."""
+    info: Mapping[str, float]
+    """The scalars of the last step's ``info``, such as ``score``; booleans are 0 and 1."""
+
+
+class Evaluator:
+    """A pool of evaluation processes, started on first use; a context manager that stops them."""
+
+    def __init__(self, processes: int = 2) -> None:
+        if processes < 1:
+            raise UsageError(f"An evaluation needs at least 1 process, not {processes}; use processes=1.")
+        self._processes = processes
+        self._pool: ProcessPoolExecutor | None = None
+
+    def evaluate(
+        self,
+        make_env: MakeEnv,
+        policy: Policy,
+        seeds: Iterable[int],
+        *,
+        on_episode: Callable[[Episode], None] | None = None,
+    ) -> list[Episode]:
+        """Run one episode a seed; returns them in the order of ``seeds``, whichever finished first.
+
+        ``on_episode`` is told of each episode, in the same order. With one process everything runs in this
+        one. Raises TouchlineError when something cannot be pickled, an episode fails or a worker dies.
+        """
+        seeds, episodes = list(seeds), []
+        if self._processes == 1:
+            env = make_env()
+            results: Iterable[Episode] = (_run(env, policy, seed) for seed in seeds)
+        else:
+            env, results = None, self._spread(_packed(make_env), _packed(policy), seeds)
+        try:
+            for episode in results:
+                episodes.append(episode)
+                if on_episode is not None:
+                    on_episode(episode)
+        finally:
+            if env is not None:
+                env.close()
+        return episodes
+
+    def close(self) -> None:
+        """Stop the processes; an episode that is running is waited for, those that are queued are dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def __enter__(self) -> Evaluator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _spread(self, make_env: bytes, policy: bytes, seeds: list[int]) -> Iterable[Episode]:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=_prepare_worker)
+        futures: list[Future[Episode]] = []
+        try:
+            futures = [self._pool.submit(_work, make_env, policy, seed) for seed in seeds]
+            for future in futures:
+                yield future.result()
+        except BrokenProcessPool as error:
+            self._pool = None
+            raise TouchlineError(
+                f"An evaluation process died in the middle of {len(seeds)} episodes. If memory ran out, use "
+                "fewer processes; processes=1 runs in this one and shows the cause."
+            ) from error
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+
+
+def evaluate(make_env: MakeEnv, policy: Policy, seeds: Iterable[int], processes: int = 2) -> list[Episode]:
+    """Run one episode a seed in a pool of its own; see ``Evaluator.evaluate``."""
+    seeds = list(seeds)
+    with Evaluator(min(processes, max(1, len(seeds)))) as evaluator:
+        return evaluator.evaluate(make_env, policy, seeds)
+
+
+def _packed(thing: Any) -> bytes:
+    try:
+        return pickle.dumps(thing)
+    except Exception as error:
+        raise TouchlineError(
+            f"{thing!r} cannot be sent to an evaluation process: {error}. Use a function or class at the top "
+            "level of a module that holds NumPy arrays, or processes=1."
+        ) from error
+
+
+def _run(env: Any, policy: Policy, seed: int) -> Episode:
+    try:
+        observation, info = env.reset(seed=seed)
+        total, length, terminated, truncated = 0.0, 0, False, False
+        while not (terminated or truncated):
+            observation, reward, terminated, truncated, info = env.step(policy(observation))
+            total, length = total + float(reward), length + 1
+    except Exception as error:
+        raise TouchlineError(
+            f"The evaluation episode with seed {seed} failed: {type(error).__name__}: {error}. "
+            "Run it alone with processes=1 to see where."
+        ) from error
+    return Episode(seed, total, length, bool(terminated), _scalars(info))
+
+
+def _scalars(info: Mapping[str, Any]) -> dict[str, float]:
+    plain = {key: value.item() if getattr(value, "ndim", None) == 0 else value for key, value in info.items()}
+    return {key: float(value) for key, value in plain.items() if isinstance(value, numbers.Real)}
+
+
+def _prepare_worker() -> None:
+    """Runs first in every worker, before NumPy reads the thread limits."""
+    for variable in _THREAD_LIMITS:
+        os.environ.setdefault(variable, "1")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    """A killed parent cannot shut its pool down, and a worker would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@functools.lru_cache(maxsize=4)
+def _env_of(make_env: bytes) -> Any:
+    return pickle.loads(make_env)()
+
+
+@functools.lru_cache(maxsize=2)
+def _policy_of(policy: bytes) -> Policy:
+    loaded: Policy = pickle.loads(policy)
+    return loaded
+
+
+def _work(make_env: bytes, policy: bytes, seed: int) -> Episode:
+    return _run(_env_of(make_env), _policy_of(policy), seed)

@@ -1,0 +1,64 @@
+"""What a training loop yields once a vector step, and the episode statistics behind it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True)
+class Progress(Generic[State]):
+    """The loop's position after one vector step."""
+
+    step: int
+    """Policy transitions over all environments since the start (``global_step``)."""
+    updates: int
+    """Gradient updates since the start."""
+    buffer_size: int
+    """Transitions in the replay buffer."""
+    metrics: dict[str, Any]
+    """Latest learner metrics by bare name (``critic_loss``…); may be device arrays; empty before learning."""
+    episodes: EpisodeStatistics
+    """Statistics of finished episodes."""
+    terms: dict[str, Any]
+    """Named reward terms of this step, each of shape (num_envs,), when the environment tells them."""
+    state: State
+    """The learner's state."""
+
+
+class EpisodeStatistics:
+    """Returns and lengths of the episodes of a vector environment, over a window of finished ones."""
+
+    def __init__(self, num_envs: int, window: int = 100) -> None:
+        self._return = np.zeros(num_envs)
+        self._length = np.zeros(num_envs, dtype=np.int64)
+        self._finished: deque[tuple[float, int, bool]] = deque(maxlen=window)
+        self.count = 0
+
+    def add(
+        self, reward: NDArray[Any], terminated: NDArray[np.bool_], truncated: NDArray[np.bool_]
+    ) -> None:
+        """Take one vector step: arrays of shape (num_envs,)."""
+        self._return += reward
+        self._length += 1
+        for i in np.flatnonzero(terminated | truncated):
+            self._finished.append((float(self._return[i]), int(self._length[i]), bool(terminated[i])))
+            self._return[i], self._length[i] = 0.0, 0
+            self.count += 1
+
+    def summary(self) -> dict[str, float]:
+        """Return ``episode_reward``, ``episode_length`` (policy steps) and ``fall_share``; empty before one ended."""
+        if not self._finished:
+            return {}
+        returns, lengths, falls = zip(*self._finished, strict=True)
+        return {
+            "episode_reward": float(np.mean(returns)),
+            "episode_length": float(np.mean(lengths)),
+            "fall_share": float(np.mean(falls)),
+        }
