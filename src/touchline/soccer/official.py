@@ -7,7 +7,7 @@ observation is read once, at the end. A test compares every bit with repeated ``
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import mujoco
@@ -21,7 +21,7 @@ from touchline.soccer.episode import goalkeeper
 from touchline.soccer.perturbation import NONE, Perturbation
 from touchline.soccer.referee import referee_for
 from touchline.soccer.score import official_score
-from touchline.soccer.tasks import EPISODE_PHYSICS_STEPS, TASKS, task_named
+from touchline.soccer.tasks import EPISODE_PHYSICS_STEPS, PHYSICS_TIMESTEP, TASKS, task_named
 
 
 def make_official(task: str) -> Any:
@@ -48,12 +48,14 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     truncates. Raises UsageError for an unknown task.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "render_fps": 50}
-
     def __init__(
         self, task: str, controller: Controller, *, perturbation: Perturbation | None = None
     ) -> None:
         self.task = task_named(task).name
+        self.metadata = {
+            "render_modes": [],
+            "render_fps": round(1 / (PHYSICS_TIMESTEP * controller.decimation)),
+        }
         self.controller = controller
         self.perturbation = perturbation or NONE
         self.official = make_official(self.task)
