@@ -33,7 +33,7 @@ def make_official(task: str) -> Any:
         return gymnasium.make(official_id, disable_env_checker=True).unwrapped
     except Exception as error:
         raise TouchlineError(
-            f"The official environment {official_id} cannot be made with mujoco {mujoco.__version__}: {error}. "
+            f"{official_id} cannot be made with mujoco {mujoco.__version__}: {error}. "
             "It needs mujoco 3.3.x and sai-mujoco; install both with: pip install 'touchline[soccer]'."
         ) from error
 
@@ -52,9 +52,10 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self, task: str, controller: Controller, *, perturbation: Perturbation | None = None
     ) -> None:
         self.task = task_named(task).name
+        timestep = PHYSICS_TIMESTEP * controller.decimation
         self.metadata = {
             "render_modes": [],
-            "render_fps": round(1 / (PHYSICS_TIMESTEP * controller.decimation)),
+            "render_fps": round(1 / timestep),
         }
         self.controller = controller
         self.perturbation = perturbation or NONE
