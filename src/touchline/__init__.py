@@ -1,1 +1,54 @@
-"""Touchline: the MLOps loop beside a reinforcement-learning training loop."""
+"""Touchline: the MLOps loop beside a reinforcement-learning training loop.
+
+The public names are loaded on first use, so that ``import touchline`` costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from touchline.config import Settings
+    from touchline.errors import TouchlineError, UsageError
+    from touchline.tracking.cadence import Cadence, WallClockCadence
+    from touchline.tracking.run import Run, start_run
+    from touchline.tracking.sync import sync
+    from touchline.tracking.video import encode_video
+
+__version__ = "0.1.0"
+__all__ = [
+    "Cadence",
+    "Run",
+    "Settings",
+    "TouchlineError",
+    "UsageError",
+    "WallClockCadence",
+    "encode_video",
+    "start_run",
+    "sync",
+]
+
+_HOME_OF = {
+    "Cadence": "touchline.tracking.cadence",
+    "Run": "touchline.tracking.run",
+    "Settings": "touchline.config",
+    "TouchlineError": "touchline.errors",
+    "UsageError": "touchline.errors",
+    "WallClockCadence": "touchline.tracking.cadence",
+    "encode_video": "touchline.tracking.video",
+    "start_run": "touchline.tracking.run",
+    "sync": "touchline.tracking.sync",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,131 @@
+"""How far each sink has come with a run: durable cursors, and what they say to a person."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from touchline.tracking.journal import FILE_NAME, JournalReader
+
+State = Literal["starting", "live", "waiting", "refused", "done"]
+_MAXIMUM_SET_ASIDE = 200
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """One sink's durable position in one run's journal, written by that sink's courier alone."""
+
+    sink: str
+    destination: str = ""
+    """The far side that has the run, without secrets; fixed by the first delivery."""
+    delivered: int = 0
+    """Every event up to this sequence number has arrived, or is set aside."""
+    sent: int = 0
+    """Every event up to this one was handed over; those after ``delivered`` are not confirmed."""
+    state: State = "starting"
+    reason: str = ""
+    """A sentence with a remedy, where the state is waiting or refused."""
+    remote_id: str = ""
+    url: str = ""
+    closed: str = ""
+    """The final status the far side was told, empty while the run is open."""
+    set_aside: tuple[tuple[int, str], ...] = ()
+    """(sequence number, reason) of what the far side refused."""
+    updated: float = 0.0
+
+    def with_set_aside(self, refused: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
+        """The refused events so far and these, each once, bounded in number."""
+        return tuple(dict([*self.set_aside, *refused]).items())[:_MAXIMUM_SET_ASIDE]
+
+
+@dataclass(frozen=True)
+class SinkState:
+    """What a sink has of a run."""
+
+    sink: str
+    delivered: int
+    pending: int
+    """Events the sink has not confirmed yet; 0 and state "done" when it has everything."""
+    state: State
+    url: str = ""
+    reason: str = ""
+    remote_id: str = ""
+    set_aside: tuple[tuple[int, str], ...] = field(default=())
+
+    @property
+    def settled(self) -> bool:
+        """True when waiting longer changes nothing: all is there, or the sink has said why not."""
+        return self.state in ("done", "waiting", "refused")
+
+
+class Delivery(dict[str, SinkState]):
+    """SinkState by sink name, for one run."""
+
+    def __init__(self, run_id: str, states: Iterable[SinkState]) -> None:
+        super().__init__({state.sink: state for state in states})
+        self.run_id = run_id
+
+    @property
+    def complete(self) -> bool:
+        """True when every sink has everything and knows how the run ended."""
+        return all(state.state == "done" for state in self.values())
+
+    @property
+    def settled(self) -> bool:
+        """True when no sink will get further by itself soon."""
+        return all(state.settled for state in self.values())
+
+    def sentences(self) -> list[str]:
+        """One sentence for each sink that lacks something, with its remedy; empty when all is delivered."""
+        remedy = f"Send them with: touchline sync {self.run_id}"
+        return [
+            f"{state.sink} has not received {state.pending} events of run {self.run_id}"
+            f"{': ' + state.reason.rstrip('.') if state.reason else ''}. {remedy}"
+            for state in self.values()
+            if state.state != "done"
+        ]
+
+
+def _cursor_path(run_directory: Path, sink: str) -> Path:
+    return run_directory / "delivery" / f"{sink}.json"
+
+
+def read_cursor(run_directory: Path, sink: str) -> Cursor:
+    """Read a cursor; one that is missing or unreadable starts at 0, which is safe because replays are harmless."""
+    try:
+        values: dict[str, Any] = json.loads(_cursor_path(run_directory, sink).read_text(encoding="utf-8"))
+        values["set_aside"] = tuple((int(seq), str(reason)) for seq, reason in values.get("set_aside", ()))
+        return Cursor(**values)
+    except (OSError, ValueError, TypeError):
+        return Cursor(sink)
+
+
+def write_cursor(run_directory: Path, cursor: Cursor) -> None:
+    """Replace the cursor's file as a whole; raises OSError when the disk refuses."""
+    path = _cursor_path(run_directory, cursor.sink)
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps({**asdict(cursor), "updated": time.time()}, indent=1), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read_delivery(run_directory: Path, sinks: Iterable[str]) -> Delivery:
+    """Compare every sink's cursor with the journal. Raises TouchlineError when there is no journal."""
+    with JournalReader(run_directory / FILE_NAME) as journal:
+        last = journal.last_seq()
+    return Delivery(run_directory.name, (_state(read_cursor(run_directory, sink), last) for sink in sinks))
+
+
+def _state(cursor: Cursor, last: int) -> SinkState:
+    pending = max(0, last - cursor.delivered)
+    state: State = cursor.state
+    if state == "done" and pending:
+        state = "live"
+    return SinkState(
+        cursor.sink, cursor.delivered, pending, state, cursor.url, cursor.reason, cursor.remote_id, cursor.set_aside
+    )

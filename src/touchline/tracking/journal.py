@@ -1,0 +1,222 @@
+"""The journal: one append-only SQLite file a run, the truth from which every far side is fed.
+
+Schema version 1 (``PRAGMA user_version``), documented in docs/tracking.md. One table ``events``:
+``seq`` orders the run without gaps from 1, ``kind`` names the payload's form, ``step`` is the training step or
+NULL, ``time`` is seconds since the epoch when the event happened, ``payload`` is strict JSON in which a
+non-finite number is the string "NaN", "Infinity" or "-Infinity" (``float`` reads all three back).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from touchline.errors import TouchlineError
+
+SCHEMA_VERSION = 1
+FILE_NAME = "journal.db"
+_COLUMNS = 5
+_BLOCK = 128
+"""Rows of the largest INSERT statement; smaller remainders use smaller powers of two."""
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+  seq INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  step INTEGER,
+  time REAL NOT NULL,
+  payload TEXT NOT NULL
+)"""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One row of a journal, its payload decoded."""
+
+    seq: int
+    kind: str
+    step: int | None
+    time: float
+    payload: Mapping[str, Any]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The values of a ``metrics`` event as floats, non-finite ones restored."""
+        return {name: float(value) for name, value in self.payload.items()}
+
+
+def encode_number(value: float) -> float | str:
+    """Return what strict JSON can hold: the number itself, or the name of a non-finite one."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
+
+
+def encode(payload: Mapping[str, Any]) -> str:
+    """Encode a payload as strict JSON, non-finite numbers by name; other objects by ``str``."""
+    try:
+        return json.dumps(payload, allow_nan=False, default=str)
+    except ValueError:
+        return json.dumps(_finite(payload), allow_nan=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return encode_number(value)
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+class Journal:
+    """The writing side; a journal has exactly one writer, and only one thread may use it at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the journal. Raises TouchlineError when the file cannot be written or is no journal."""
+        self.path = path
+        try:
+            self._connection = sqlite3.connect(
+                path, timeout=10.0, isolation_level=None, check_same_thread=False, cached_statements=64
+            )
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            _check_version(path, version)
+            if version == 0:
+                self._connection.execute(_SCHEMA)
+                self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            self._last = self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+        except sqlite3.Error as error:
+            raise unwritable(path, error) from error
+
+    @property
+    def last_seq(self) -> int:
+        """Sequence number of the newest committed event, 0 when there is none."""
+        return int(self._last)
+
+    def append(self, events: Sequence[tuple[str, int | None, float, str]]) -> int:
+        """Commit (kind, step, time, encoded payload) rows in one transaction; returns the newest seq.
+
+        Raises sqlite3.Error when the disk refuses; then nothing of the batch is in the journal.
+        """
+        rows = [(self._last + place, *event) for place, event in enumerate(events, start=1)]
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            start = 0
+            while start < len(rows):
+                size = min(_BLOCK, 1 << ((len(rows) - start).bit_length() - 1))
+                values = [value for row in rows[start : start + size] for value in row]
+                execute(_insert(size), values)
+                start += size
+            execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise
+        self._last += len(rows)
+        return int(self._last)
+
+    def close(self) -> None:
+        """Close the file; SQLite folds the write-ahead log into it when no reader is left."""
+        self._connection.close()
+
+
+@functools.cache
+def _insert(rows: int) -> str:
+    # One statement for many rows: sqlite3 gives up the interpreter lock once a statement, and a training loop
+    # that is busy in Python keeps it for 5 ms each time.
+    place = "(" + ",".join("?" * _COLUMNS) + ")"
+    return "INSERT INTO events VALUES " + ",".join([place] * rows)
+
+
+class JournalReader:
+    """The reading side: short read-only queries, so that the write-ahead log never grows behind a reader."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the journal read-only. Raises TouchlineError when it is missing or damaged."""
+        self.path = path
+        try:
+            self._connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0, isolation_level=None
+            )
+            _check_version(path, self._connection.execute("PRAGMA user_version").fetchone()[0])
+        except sqlite3.Error as error:
+            raise _unreadable(path, error) from error
+
+    def after(self, seq: int, limit: int = 1000) -> list[Event]:
+        """Return up to ``limit`` events with a sequence number above ``seq``, in order."""
+        return self._select("WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+
+    def of_kind(self, kinds: Iterable[str]) -> list[Event]:
+        """Return every event of the named kinds, in order."""
+        names = tuple(kinds)
+        return self._select(f"WHERE kind IN ({','.join('?' * len(names))}) ORDER BY seq", names)
+
+    def newest(self, kind: str) -> Event | None:
+        """Return the newest event of a kind, or None."""
+        found = self._select("WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,))
+        return found[0] if found else None
+
+    def last_seq(self) -> int:
+        """Sequence number of the newest event, 0 in an empty journal."""
+        try:
+            return int(self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
+        except sqlite3.Error as error:
+            raise _unreadable(self.path, error) from error
+
+    def _select(self, clause: str, parameters: tuple[Any, ...]) -> list[Event]:
+        query = f"SELECT seq, kind, step, time, payload FROM events {clause}"
+        try:
+            rows = self._connection.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise _unreadable(self.path, error) from error
+        return [Event(seq, kind, step, time, json.loads(payload)) for seq, kind, step, time, payload in rows]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> JournalReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _check_version(path: Path, version: int) -> None:
+    if version > SCHEMA_VERSION:
+        raise TouchlineError(
+            f"The journal {path} has schema version {version}, and this Touchline knows {SCHEMA_VERSION}. "
+            "Upgrade Touchline to read it."
+        )
+
+
+def unwritable(path: Path, error: Exception) -> TouchlineError:
+    """Build the error for a journal that the disk refuses, with the remedy that fits the cause."""
+    text = str(error)
+    if "full" in text or "No space" in text:
+        return TouchlineError(
+            f"The disk of the journal {path} is full ({text}). Free some space there, "
+            "or choose another home with TOUCHLINE_HOME=/path/with/space."
+        )
+    if "not a database" in text or "malformed" in text:
+        return TouchlineError(f"The journal {path} is damaged ({text}). Start a new run, or restore a copy.")
+    return TouchlineError(
+        f"The journal {path} cannot be written ({text}). Make its directory writable, "
+        "or choose another home with TOUCHLINE_HOME=/path."
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> TouchlineError:
+    return TouchlineError(
+        f"The journal {path} cannot be read ({error}). Check that the file exists and is a journal, "
+        "or restore a copy of it."
+    )

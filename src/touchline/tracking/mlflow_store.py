@@ -1,0 +1,99 @@
+"""The MLflow store of the settings: opened once at a time, its failures told in sentences.
+
+Imports MLflow, so it is for couriers and for what already pays that price (the catalog, the jobs).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from touchline.config import Settings
+from touchline.tracking.launch import without_credentials
+from touchline.tracking.probe import probe_http
+from touchline.tracking.sinks.base import SinkUnavailable
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_SQLITE = "sqlite:///"
+
+
+def check_store(settings: Settings) -> None:
+    """Find out within about 3 s whether the store can be used; raises SinkUnavailable with a remedy."""
+    uri = settings.tracking_uri
+    if uri.startswith(("http://", "https://")):
+        probe = probe_http(uri.rstrip("/") + "/health")
+        if not probe.usable:
+            raise SinkUnavailable(f"MLflow: {probe.reason}", permanent=probe.permanent)
+    elif uri.startswith(_SQLITE):
+        _check_database(Path(uri.removeprefix(_SQLITE)))
+
+
+def _check_database(path: Path) -> None:
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise SinkUnavailable(
+            f"The MLflow store {path} cannot be read ({error}). Nothing is lost: put a backup in its place, or move "
+            f"it away with: mv {path} {path}.damaged , and refill a new one with: touchline sync --all"
+        ) from error
+
+
+def connect(settings: Settings) -> MlflowClient:
+    """Open the store, creating its schema on first use; safe when many processes do so at once.
+
+    Raises SinkUnavailable when it cannot be opened.
+    """
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from mlflow.tracking import MlflowClient
+
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with open(settings.home / "mlflow.lock", "ab") as lock:
+        # MLflow creates the tables of a fresh database without a lock of its own, and two at once fail.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
+            client.search_experiments(max_results=1)
+        except Exception as error:
+            raise unavailable(settings, error) from error
+    return client
+
+
+def ensure_experiment(client: MlflowClient, settings: Settings, name: str) -> str:
+    """Return the id of the experiment called ``name``, creating it with its artifacts in the home."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    location = None
+    if settings.tracking_uri.startswith("sqlite:"):
+        location = (settings.artifact_root / name).absolute().as_uri()
+    try:
+        return str(client.create_experiment(name, artifact_location=location))
+    except MlflowException:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def unavailable(settings: Settings, error: Exception) -> SinkUnavailable:
+    """Build the reason for a store that failed just now."""
+    text = " ".join(str(error).split())[:300]
+    where = without_credentials(settings.tracking_uri)
+    if "not a database" in text or "malformed" in text:
+        return SinkUnavailable(f"The MLflow store {where} is damaged ({text}). Move it away, then: touchline sync --all")
+    if "full" in text or "No space" in text:
+        return SinkUnavailable(f"The disk of the MLflow store {where} is full. Free some space, then: touchline sync --all")
+    return SinkUnavailable(f"The MLflow store {where} fails ({text}).")

@@ -1,0 +1,153 @@
+"""Does a far side answer? One real, bounded request to the endpoint that is configured, never to a default one.
+
+Used by couriers only; a training process never waits for a network.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import netrc
+import os
+import queue
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from touchline.config import Settings
+from touchline.tracking.launch import WANDB_DEFAULT_URL, without_credentials
+
+TIMEOUT_SECONDS = 3.0
+T = TypeVar("T")
+_VIEWER = "query Viewer { viewer { id entity username } }"
+
+
+@dataclass(frozen=True)
+class Reachable:
+    """The result of a probe: usable, or a sentence why not."""
+
+    usable: bool
+    reason: str = ""
+    permanent: bool = False
+    """True when trying again changes nothing until a person acts."""
+
+
+def wandb_base_url(settings: Settings) -> str:
+    """The W&B server the settings point at, without a trailing slash."""
+    return (settings.wandb_base_url or WANDB_DEFAULT_URL).rstrip("/")
+
+
+def wandb_key(base_url: str) -> str | None:
+    """The API key from WANDB_API_KEY, or from the netrc entry of the server's host; never logged or stored."""
+    if key := os.environ.get("WANDB_API_KEY"):
+        return key
+    host = urllib.parse.urlsplit(base_url).hostname or ""
+    try:
+        entry = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
+    except (OSError, netrc.NetrcParseError):
+        return None
+    return entry[2] if entry else None
+
+
+def probe_wandb(settings: Settings, timeout: float = TIMEOUT_SECONDS) -> Reachable:
+    """Tell whether runs can go to W&B now: not switched off, a key exists, the server takes it."""
+    base_url = wandb_base_url(settings)
+    if settings.wandb_mode in ("offline", "disabled"):
+        return Reachable(False, f"W&B is switched off by WANDB_MODE={settings.wandb_mode}.", permanent=True)
+    key = wandb_key(base_url)
+    if key is None:
+        return Reachable(
+            False, f"There is no W&B key for {base_url}; set WANDB_API_KEY or run: wandb login", permanent=True
+        )
+    try:
+        answer = graphql(base_url, key, _VIEWER, {}, timeout)
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            return Reachable(
+                False, f"{base_url} refuses the W&B key (HTTP {error.code}); check WANDB_API_KEY.", permanent=True
+            )
+        return Reachable(False, f"{base_url} answers HTTP {error.code} instead of W&B's interface.")
+    except TimeoutError:
+        return Reachable(False, f"{base_url} does not answer within {timeout:g} s; is the port blocked?")
+    except (OSError, ValueError) as error:
+        return Reachable(False, f"{base_url} cannot be reached ({_cause(error)}); check the network and any proxy.")
+    if not (answer.get("data") or {}).get("viewer"):
+        return Reachable(False, f"{base_url} does not know the W&B key; check WANDB_API_KEY.", permanent=True)
+    return Reachable(True)
+
+
+def probe_http(url: str, timeout: float = TIMEOUT_SECONDS) -> Reachable:
+    """Tell whether an HTTP server answers at ``url`` with anything but a server error."""
+    shown = without_credentials(url)
+
+    def request() -> int:
+        with urllib.request.urlopen(_bare(url), timeout=timeout) as response:
+            return int(response.status)
+
+    try:
+        bounded(request, timeout)
+    except urllib.error.HTTPError as error:
+        if error.code >= 500:
+            return Reachable(False, f"{shown} answers HTTP {error.code}; look at the server's log.")
+    except TimeoutError:
+        return Reachable(False, f"{shown} does not answer within {timeout:g} s; is the port blocked?")
+    except (OSError, ValueError) as error:
+        return Reachable(False, f"{shown} cannot be reached ({_cause(error)}); is the server running?")
+    return Reachable(True)
+
+
+def graphql(base_url: str, key: str, query: str, variables: dict[str, Any], timeout: float) -> dict[str, Any]:
+    """Ask W&B's GraphQL interface. Raises HTTPError, TimeoutError, OSError, or ValueError on other answers."""
+    token = base64.b64encode(f"api:{key}".encode()).decode()
+    request = urllib.request.Request(
+        f"{base_url}/graphql",
+        data=json.dumps({"query": query, "variables": variables}).encode(),
+        headers={"Content-Type": "application/json", "Authorization": f"Basic {token}"},
+    )
+
+    def ask() -> dict[str, Any]:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
+
+    return bounded(ask, timeout)
+
+
+def bounded(call: Callable[[], T], timeout: float) -> T:
+    """Run ``call`` for at most ``timeout`` seconds in all; a socket's own time-out counts each packet anew."""
+    results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            results.put((call(), None))
+        except BaseException as error:
+            results.put((None, error))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        value, error = results.get(timeout=timeout)
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        if isinstance(error, urllib.error.URLError) and isinstance(error.reason, TimeoutError):
+            raise TimeoutError from error
+        raise error
+    return value  # type: ignore[return-value]
+
+
+def _bare(url: str) -> urllib.request.Request:
+    parts = urllib.parse.urlsplit(url)
+    request = urllib.request.Request(without_credentials(url))
+    if parts.username:
+        pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        request.add_header("Authorization", "Basic " + base64.b64encode(pair.encode()).decode())
+    return request
+
+
+def _cause(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or error
+    return getattr(reason, "strerror", None) or str(reason)

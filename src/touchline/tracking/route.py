@@ -1,0 +1,206 @@
+"""A route: one run's way to one sink, with its durable cursor. Used by the courier alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from touchline.errors import TouchlineError
+from touchline.tracking.delivery import Cursor, read_cursor, write_cursor
+from touchline.tracking.journal import FILE_NAME, Event, JournalReader
+from touchline.tracking.process import ProcessIdentity
+from touchline.tracking.sinks.base import RunInfo, RunRefused, Session, Sink, SinkUnavailable
+
+logger = logging.getLogger("touchline.courier")
+
+BATCH = 1_000
+_AWAY_SECONDS = 60.0
+"""A trainer of another machine counts as alive for so long after its journal last changed."""
+KILLED_REASON = "The training process ended without saying how; killed, cause unknown."
+
+
+class Route:
+    """Reads a journal from the cursor, hands batches to a session and moves the cursor once they arrived."""
+
+    def __init__(self, info: RunInfo, trainer: ProcessIdentity, cursor: Cursor) -> None:
+        self._info = info
+        self._trainer = trainer
+        self._cursor = cursor
+        self._path = info.directory / FILE_NAME
+        self._open_reader: JournalReader | None = None
+        self._session: Session | None = None
+        self._position = cursor.delivered
+        self._end: Event | None = None
+        self._seen: tuple[int, ...] = ()
+
+    @classmethod
+    def find(cls, directory: Path, sink: str, destination: str, drain: bool) -> Route | None:
+        """Build the route of a run directory; None when it is no run, not yet one, or goes elsewhere."""
+        try:
+            with JournalReader(directory / FILE_NAME) as reader:
+                start = reader.newest("start")
+        except TouchlineError as error:
+            logger.warning("%s", error)
+            return None
+        cursor = read_cursor(directory, sink)
+        if start is None or not _meant_for(start, cursor, sink, destination, drain):
+            return None
+        cursor = dataclasses.replace(cursor, destination=destination)
+        info = RunInfo.from_start(start, directory)
+        return cls(info, ProcessIdentity.from_mapping(start.payload["process"]), cursor)
+
+    def trainer_lives(self) -> bool:
+        """True while more events may come from the run's process."""
+        if self._cursor.closed:
+            return False
+        if self._trainer.is_local():
+            return self._trainer.is_alive()
+        newest = max((path.stat().st_mtime for path in journal_files(self._info.directory)), default=0.0)
+        return time.time() - newest < _AWAY_SECONDS
+
+    def has_work(self) -> bool:
+        """True when the journal has something new, something unconfirmed, or an end that was not told."""
+        if self._cursor.state == "refused":
+            return False
+        if not self._cursor.closed:
+            return self._unconfirmed() or bool(self._unsent(1)) or not self.trainer_lives()
+        signature = signature_of(self._info.directory)
+        if signature == self._seen:
+            return False
+        work = bool(self._unsent(1))
+        if not work:
+            self._seen = signature
+            self._close_reader()
+        return work
+
+    def advance(self, sink: Sink) -> bool:
+        """Deliver one batch, or the end; True when something moved. Raises SinkUnavailable."""
+        before = self._cursor
+        try:
+            session = self._session or self._open(sink)
+        except RunRefused as error:
+            self._save(state="refused", reason=str(error))
+            return True
+        # Whether the trainer lives is asked before the journal is read: what a dead one wrote is all there.
+        alive = self.trainer_lives()
+        events = self._unsent(BATCH)
+        if events:
+            alive = self._note_ends(events) or alive
+            refused = self._send(session, events)
+            self._position = events[-1].seq
+            sent = max(self._position, self._cursor.sent)
+            self._save(sent=sent, set_aside=self._cursor.with_set_aside(refused))
+        self._save(delivered=min(session.acknowledged(), self._position), state="live", reason="")
+        if len(events) < BATCH and (self._end is not None or not alive):
+            self._close(session)
+        return self._cursor != before
+
+    def mark_waiting(self, reason: str) -> None:
+        """Record why nothing moves; the session is opened anew when the sink answers again."""
+        self._session = None
+        self._position = self._cursor.delivered
+        if self._cursor.state not in ("refused", "done") or self._unsent(1):
+            self._save(state="waiting", reason=reason)
+
+    def release(self) -> None:
+        """Let go of an open session without ending the run."""
+        if self._session is not None:
+            try:
+                self._session.release()
+                self._save(delivered=min(self._session.acknowledged(), self._position))
+            except Exception as error:
+                logger.warning("letting go of %s: %s", self._info.id, error)
+        self._session = None
+        self._close_reader()
+
+    def _open(self, sink: Sink) -> Session:
+        reader = self._reader()
+        start, end = reader.newest("start"), reader.newest("end")
+        assert start is not None
+        self._trainer = ProcessIdentity.from_mapping(start.payload["process"])
+        session = sink.open(self._info, self._cursor.delivered, self._cursor.sent)
+        self._session = session
+        self._position = min(session.resume_from, self._cursor.delivered)
+        self._end = end if end and start.seq < end.seq <= self._position else None
+        self._save(
+            remote_id=session.remote_id, url=session.url, delivered=self._position, state="live", reason="", closed=""
+        )
+        return session
+
+    def _send(self, session: Session, events: Sequence[Event]) -> list[tuple[int, str]]:
+        """Send a batch; when it is refused as a whole, one by one, so that a poison event blocks nothing."""
+        try:
+            return [(aside.seq, aside.reason) for aside in session.send(events)]
+        except SinkUnavailable:
+            raise
+        except Exception as error:
+            logger.exception("event %s of %s", events[0].seq, self._info.id)
+            if len(events) == 1:
+                return [(events[0].seq, f"{events[0].kind}: {type(error).__name__}: {str(error)[:300]}")]
+        return [refused for event in events for refused in self._send(session, [event])]
+
+    def _note_ends(self, events: Sequence[Event]) -> bool:
+        """Remember the newest end; True when the run was started anew, by a process that lived a moment ago."""
+        for event in events:
+            if event.kind == "end":
+                self._end = event
+            elif event.kind == "start":
+                self._end = None
+                self._trainer = ProcessIdentity.from_mapping(event.payload["process"])
+        return any(event.kind == "start" for event in events)
+
+    def _close(self, session: Session) -> None:
+        status = str(self._end.payload["status"]) if self._end else "killed"
+        reason = str(self._end.payload.get("reason", "")) if self._end else KILLED_REASON
+        self._session = None
+        session.close(status, reason)
+        self._save(delivered=min(session.acknowledged(), self._position))
+        missing = self._position - self._cursor.delivered
+        if missing:
+            raise SinkUnavailable(f"The far side did not confirm the last {missing} events; they are sent again later.")
+        self._save(closed=status, state="done", reason="")
+        self._close_reader()
+
+    def _unsent(self, limit: int) -> list[Event]:
+        return self._reader().after(self._position, limit)
+
+    def _unconfirmed(self) -> bool:
+        return self._cursor.delivered < self._cursor.sent
+
+    def _reader(self) -> JournalReader:
+        if self._open_reader is None:
+            self._open_reader = JournalReader(self._path)
+        return self._open_reader
+
+    def _close_reader(self) -> None:
+        if self._open_reader is not None:
+            self._open_reader.close()
+            self._open_reader = None
+
+    def _save(self, **changes: Any) -> None:
+        cursor = dataclasses.replace(self._cursor, **changes)
+        if cursor != self._cursor:
+            write_cursor(self._info.directory, cursor)
+            self._cursor = cursor
+
+
+def journal_files(directory: Path) -> list[Path]:
+    """The existing files of a run's journal: the database and its write-ahead log."""
+    return [path for path in (directory / FILE_NAME, directory / (FILE_NAME + "-wal")) if path.exists()]
+
+
+def signature_of(directory: Path) -> tuple[int, ...]:
+    """Sizes and times of a run's journal: equal while nothing was written."""
+    stats = [path.stat() for path in journal_files(directory)]
+    return tuple(part for stat in stats for part in (stat.st_size, stat.st_mtime_ns))
+
+
+def _meant_for(start: Event, cursor: Cursor, sink: str, destination: str, drain: bool) -> bool:
+    """A delivery that has begun stays where it began; otherwise the start event says, and a drain may differ."""
+    if cursor.delivered or cursor.sent:
+        return cursor.destination == destination
+    return drain or start.payload.get("sinks", {}).get(sink) == destination

@@ -1,0 +1,76 @@
+"""Metric values: a snapshot that costs the training loop nothing, and its conversion in the writer thread."""
+
+from __future__ import annotations
+
+import numbers
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from touchline.tracking.journal import encode_number
+
+_PLAIN = frozenset((float, int, bool))
+
+
+def snapshot(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy the metrics so that what the caller changes later does not change what was logged.
+
+    Python numbers and NumPy scalars are values already; arrays and torch tensors are cloned (detached, on
+    their device); JAX arrays are immutable and only start their copy to the host. No device is synchronised.
+    """
+    values = dict(metrics)
+    if not _PLAIN.issuperset(map(type, values.values())):
+        for name, value in values.items():
+            if type(value) not in _PLAIN:
+                values[name] = _copy(value)
+    return values
+
+
+def _copy(value: Any) -> Any:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if hasattr(value, "copy_to_host_async"):
+        if not value.is_deleted():
+            value.copy_to_host_async()
+        return value
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        return value.copy()
+    return value
+
+
+def is_ready(value: Any) -> bool:
+    """False while a device is still computing a JAX array; torch and everything else convert at once."""
+    if not hasattr(value, "is_ready"):
+        return True
+    try:
+        return bool(value.is_deleted() or value.is_ready())
+    except Exception:  # the conversion will meet the same error and tell it
+        return True
+
+
+def to_number(value: Any) -> float | int | str:
+    """Convert a snapshot value to what the journal holds.
+
+    Raises TypeError or ValueError with a sentence for anything that is not one number.
+    """
+    if isinstance(value, bool):
+        return int(value)
+    if type(value) is int:
+        return value
+    if isinstance(value, str | bytes) or value is None:
+        raise TypeError(f"{value!r} is not a number")
+    deleted = getattr(value, "is_deleted", None)
+    if callable(deleted) and deleted():
+        raise ValueError("its JAX buffer was donated or deleted before it could be read; log a copy of it")
+    size = getattr(value, "size", 1)
+    count = size() if callable(size) else size
+    if hasattr(value, "numel"):
+        count = value.numel()
+    if count != 1:
+        raise ValueError(f"it has shape {tuple(value.shape)}, and a metric is one number; reduce it first")
+    plain = value.item() if hasattr(value, "item") else value
+    if isinstance(plain, bool | numbers.Integral):
+        return int(plain)
+    return encode_number(float(plain))
