@@ -8,42 +8,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class DdpgConfig:
-    """Hyper-parameters of DDPG."""
-
-    critic_hidden: tuple[int, ...] = (128, 128)
-    """Widths of the critic's hidden layers."""
-    actor_lr: float = 3e-5
-    """Adam's learning rate of the actor; small, because the actor already knows something."""
-    critic_lr: float = 1e-3
-    """Adam's learning rate of the critic."""
-    gamma: float = 0.97
-    """Discount a policy step of 20 ms."""
-    tau: float = 0.005
-    """Share of the networks that moves into their targets per update."""
-    batch_size: int = 256
-    """Transitions an update."""
-    updates_per_step: int = 2
-    """Updates a vector step."""
-    replay_size: int = 100_000
-    """Transitions the replay buffer holds."""
-    warmup_steps: int = 600
-    """Policy transitions collected before the first update."""
-    critic_warmup_updates: int = 1_500
-    """Updates of the critic alone, so that a fresh critic cannot spoil the actor."""
-    noise: float = 0.1
-    """Standard deviation of the exploration noise on actions in [-1, 1]."""
-    anchor: float = 1.0
-    """Weight of the squared distance to the starting actor's actions, against a value scaled to 1."""
-    reward_scale: float = 0.1
-    """Multiplies rewards inside the loss only."""
+from touchline.learning.ddpg_config import DdpgConfig
 
 
 class Mlp(nn.Module):
@@ -52,7 +22,7 @@ class Mlp(nn.Module):
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, *, squash: bool) -> None:
         super().__init__()
         sizes = [inputs, *hidden, outputs]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.squash = squash
 
     def logits(self, x: Tensor) -> Tensor:
@@ -70,7 +40,7 @@ class Mlp(nn.Module):
         return torch.tanh(x) if self.squash else x
 
 
-class DDPG_FF(nn.Module):  # noqa: N801 - the competition's own name for this network
+class DDPG_FF(nn.Module):
     """Actor, critic and their targets; ``forward`` is the actor, so the module itself is a policy.
 
     Inputs are observations already normalised, shape (b, n); actions are in [-1, 1], shape (b, m).

@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode
 
 from touchline.errors import UsageError
 from touchline.learning.convert import mlp_of
-from touchline.learning.ddpg import DDPG_FF, DdpgConfig
+from touchline.learning.ddpg import DDPG_FF
+from touchline.learning.ddpg_config import DdpgConfig
 from touchline.learning.policy import Policy
 from touchline.learning.progress import EpisodeStatistics, Progress
 from touchline.learning.replay import ReplayBuffer, Transitions

@@ -1,0 +1,135 @@
+"""Job *finetune*: DDPG in the official environments, from the converted actor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from touchline.jobs.base import JobResult
+from touchline.learning.ddpg_config import DdpgConfig
+from touchline.soccer.perturbation import Perturbation
+
+if TYPE_CHECKING:
+    from touchline.tracking.run import Run
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Configuration of *finetune*."""
+
+    seed: int = 0
+    """Seed of the networks, the environments and the exploration."""
+    total_steps: int = 12_000
+    """Policy transitions over the three official environments (10 official physics steps each)."""
+    ddpg: DdpgConfig = field(default_factory=DdpgConfig)
+    """Hyper-parameters of DDPG."""
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    """Declared noise on the official resets, in training and in selection."""
+    selection_every: int = 4_000
+    """Policy transitions between evaluations of the actor; the best one is kept, the start included."""
+    selection_episodes: int = 2
+    """Episodes a task of such an evaluation."""
+    processes: int = 2
+    """Processes that evaluate."""
+    log_every: int = 1_000
+    """Policy transitions between metrics."""
+    checkpoint_every: int = 200_000
+    """Policy transitions between checkpoints."""
+    video_seconds: float = 300.0
+    """Wall-clock seconds between videos."""
+
+
+SELECTION_SEED = 2_000_003
+"""Selection judges on these scenarios; gate 3 draws others."""
+
+
+def finetune(config: FinetuneConfig, run: Run) -> JobResult:
+    """Fine-tune, keep the best actor by the competition's score, register ``ddpg_finetuned``.
+
+    The official dense reward teaches; the competition's score selects. The actor it started from is a
+    candidate too: fine-tuning that made nothing better says so and hands on what it was given.
+    """
+    import torch
+    from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+    from touchline.jobs.models import load_converted, log_policy, register
+    from touchline.jobs.official import Judge, film_official
+    from touchline.jobs.recorder import Hooks, RecordingConfig, TrainingRecorder
+    from touchline.learning import ddpg_train
+    from touchline.learning.convert import policy_of
+    from touchline.learning.ddpg import DDPG_FF
+    from touchline.learning.policy import Policy
+    from touchline.soccer.control import Controller
+    from touchline.soccer.official import OfficialEnv
+    from touchline.soccer.tasks import TASKS
+    from touchline.tracking.cadence import Cadence
+
+    torch.set_num_threads(1)  # measured fastest for networks of this size
+    start = load_converted(run)
+    controller = Controller.from_dict(start.policy.metadata["controller"])
+    metadata = {**start.policy.metadata, "job": "finetune", "run": run.id, "seed": config.seed}
+
+    def actor_of(learner: DDPG_FF) -> Policy:
+        return policy_of(learner.actor, start.policy, metadata)
+
+    def arrays_of(learner: DDPG_FF) -> tuple[dict, dict]:
+        return {name: value.numpy() for name, value in learner.state_dict().items()}, metadata
+
+    envs = SyncVectorEnv(
+        [
+            lambda task=task: OfficialEnv(task, controller, perturbation=config.perturbation)  # type: ignore[misc]
+            for task in TASKS
+        ],
+        autoreset_mode=AutoresetMode.SAME_STEP,
+    )
+    hooks = Hooks(checkpoint=arrays_of, trajectory=lambda learner: film_official(actor_of(learner), seconds=6.0))
+    recording = RecordingConfig(config.log_every, 0.5, config.checkpoint_every, 2, config.video_seconds)
+    selection_due = Cadence(config.selection_every)
+    scenarios = range(SELECTION_SEED, SELECTION_SEED + config.selection_episodes)
+    with Judge(config.processes, config.perturbation) as judge:
+
+        def score(policy: Policy, step: int) -> float:
+            judged = judge.evaluate(policy, controller, scenarios)
+            run.log(
+                {
+                    "eval/score": judged.mean_score,
+                    **{f"eval/score_{task}": float(scores.mean()) for task, scores in judged.scores.items()},
+                    "eval/physics_steps": judged.mean_physics_steps,
+                    "eval/official_dense_return": judged.mean_return,
+                },
+                step,
+            )
+            return judged.mean_score
+
+        best, best_step = start.policy, 0
+        first_score = best_score = score(start.policy, 0)
+        try:
+            with TrainingRecorder(
+                run, recording, hooks, total_steps=config.total_steps, decimation=controller.decimation
+            ) as recorder:
+                for progress in ddpg_train.train(
+                    envs, start.policy, config.ddpg, total_steps=config.total_steps, seed=config.seed
+                ):
+                    recorder(progress)
+                    last = progress.step >= config.total_steps
+                    if selection_due.due(progress.step) or last:
+                        reached = score(actor := actor_of(progress.state), progress.step)
+                        if reached > best_score:
+                            best, best_score, best_step = actor, reached, progress.step
+        finally:
+            envs.close()
+
+    digest = log_policy(run, best)
+    run.set_tags({"finetune.best_step": best_step, "finetune.best_score": f"{best_score:.4f}"})
+    version = register(run, digest, {"eval.score": f"{best_score:.4f}"})
+    if best_step:
+        told = f"the actor after {best_step:,} policy transitions was best: {first_score:.3f} → {best_score:.3f}"
+    else:
+        told = f"nothing beat the converted actor's {first_score:.3f}, so it goes on unchanged"
+    return JobResult(
+        {
+            "selection": {"start_score": first_score, "best_score": best_score, "best_step": best_step},
+            "model": f"{version.name} version {version.version}",
+        },
+        (f"Mean official score over the three tasks on {len(scenarios)} selection scenarios each: {told}.",),
+    )

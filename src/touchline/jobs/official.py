@@ -1,0 +1,92 @@
+"""Jobs in the official environments: scores over scenarios, paired between policies, and films."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from touchline.learning.evaluate import Evaluator
+from touchline.learning.policy import Policy
+from touchline.soccer.control import Controller
+from touchline.soccer.perturbation import Perturbation
+from touchline.soccer.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a policy reached; arrays have one value a scenario, in the order of the seeds."""
+
+    scores: dict[str, NDArray[np.float64]]
+    """The competition's score by task."""
+    returns: dict[str, NDArray[np.float64]]
+    """The official dense return by task; never called a score."""
+    physics_steps: dict[str, NDArray[np.float64]]
+    """Official physics steps survived by task, at most 5,000."""
+
+    @property
+    def mean_score(self) -> float:
+        """Mean over tasks of the mean score."""
+        return float(np.mean([scores.mean() for scores in self.scores.values()]))
+
+    @property
+    def mean_return(self) -> float:
+        """Mean over tasks of the mean dense return."""
+        return float(np.mean([returns.mean() for returns in self.returns.values()]))
+
+    @property
+    def mean_physics_steps(self) -> float:
+        """Mean over tasks of the mean survival."""
+        return float(np.mean([steps.mean() for steps in self.physics_steps.values()]))
+
+
+class Judge:
+    """Evaluates policies on the three official tasks over kept processes; a context manager."""
+
+    def __init__(self, processes: int, perturbation: Perturbation) -> None:
+        self._evaluator = Evaluator(processes)
+        self._perturbation = perturbation
+
+    def evaluate(self, policy: Policy, controller: Controller, seeds: Iterable[int]) -> Judged:
+        """Run one episode a task and seed; the same seed is the same scenario for every policy."""
+        from touchline.soccer.official import OfficialEnv
+
+        seeds = list(seeds)
+        judged = Judged({}, {}, {})
+        for task in TASKS:
+            make = functools.partial(OfficialEnv, task, controller, perturbation=self._perturbation)
+            episodes = self._evaluator.evaluate(make, policy, seeds)
+            judged.scores[task] = np.array([episode.info["score"] for episode in episodes])
+            judged.returns[task] = np.array([episode.return_ for episode in episodes])
+            judged.physics_steps[task] = np.array([episode.info["physics_steps"] for episode in episodes])
+        return judged
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._evaluator.close()
+
+
+def film_official(policy: Policy, *, seconds: float, task: str = TASKS[0]) -> tuple[Any, NDArray[np.float64]]:
+    """Return the official model and positions (T, nq) at 25 Hz of one unperturbed episode, until it ends."""
+    from touchline.soccer.official import OfficialEnv
+
+    env = OfficialEnv(task, Controller.from_dict(policy.metadata["controller"]))
+    observation, _ = env.reset(seed=0)
+    frames = [env.qpos]
+    for i in range(int(seconds * 50)):
+        observation, _, terminated, truncated, _ = env.step(policy(observation))
+        if i % 2:
+            frames.append(env.qpos)
+        if terminated or truncated:
+            break
+    env.close()
+    return env.model, np.stack(frames)

@@ -1,0 +1,143 @@
+"""Job *pretrain*: SAC in JAX on many training scenes at once; registers ``mjx_sac@Candidate-Pretrain``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from touchline.jobs.base import JobResult
+from touchline.learning.sac_config import SacConfig
+from touchline.soccer.rewards import RewardWeights
+
+if TYPE_CHECKING:
+    from touchline.tracking.run import Run
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Configuration of *pretrain*."""
+
+    seed: int = 0
+    """Seed of the networks, the environments and the exploration."""
+    total_steps: int = 400_000
+    """Policy transitions over all environments."""
+    num_envs: int = 128
+    """Environments stepped together."""
+    backend: Literal["native", "mjx"] = "native"
+    """native: MuJoCo in C over threads, for CPUs; mjx: MuJoCo in JAX, for accelerators."""
+    controller: str = "soft_ankles"
+    """Pose and gains under the policy: soft_ankles (must balance) or stand_still (stands by itself)."""
+    episode_steps: int = 500
+    """Time limit of an episode in policy steps of 20 ms."""
+    weights: RewardWeights = field(default_factory=RewardWeights)
+    """Weights of the dense reward's terms."""
+    sac: SacConfig = field(default_factory=SacConfig)
+    """Hyper-parameters of SAC."""
+    log_every: int = 1_000
+    """Policy transitions between metrics."""
+    checkpoint_every: int = 200_000
+    """Policy transitions between checkpoints."""
+    video_seconds: float = 300.0
+    """Wall-clock seconds between videos."""
+    evaluation_episodes: int = 60
+    """Episodes of each evaluation in the training scene, on seeds that training never sees."""
+
+
+EVALUATION_SEED = 1_000_003
+"""Training never resets with it."""
+
+
+def pretrain(config: PretrainConfig, run: Run) -> JobResult:
+    """Train, compare with the untrained policy on the same scenes, log the model and register it."""
+    from touchline.jax_guard import guard_jax
+
+    guard_jax(run.settings)
+    import tempfile
+    from pathlib import Path
+
+    from touchline.jobs.models import log_policy, register
+    from touchline.jobs.recorder import Hooks, RecordingConfig, TrainingRecorder
+    from touchline.jobs.worlds import film, make_world
+    from touchline.learning import sac as algorithm
+    from touchline.learning import sac_train
+    from touchline.learning.evaluate_vector import Outcome, evaluate_vector
+    from touchline.learning.policy import Policy
+    from touchline.soccer.control import controller_named
+    from touchline.soccer.observation import OBSERVATION_SIZE
+    from touchline.soccer.world import WorldConfig
+
+    controller = controller_named(config.controller)
+    world = WorldConfig(controller, config.weights, config.episode_steps)
+    metadata = {"controller": controller.to_dict(), "job": "pretrain", "run": run.id, "seed": config.seed}
+
+    def policy_of(state: algorithm.State) -> Policy:
+        return algorithm.to_policy(state, metadata)
+
+    examined = make_world("native", config.evaluation_episodes, world)
+
+    def examine(policy: Policy) -> Outcome:
+        return evaluate_vector(examined, policy, seed=EVALUATION_SEED)
+
+    def evaluation(state: algorithm.State) -> dict[str, float]:
+        outcome = examine(policy_of(state))
+        return {
+            "eval/return": float(outcome.returns.mean()),
+            "eval/survival_share": float(outcome.survived.mean()),
+            "eval/episode_length": float(outcome.lengths.mean()),
+        }
+
+    untrained = policy_of(algorithm.Sac(OBSERVATION_SIZE, 12, config.sac).init(config.seed))
+    before = examine(untrained)
+    run.log(
+        {"eval/return": float(before.returns.mean()), "eval/survival_share": float(before.survived.mean())}, 0
+    )
+
+    envs = make_world(config.backend, config.num_envs, world)
+    hooks = Hooks(
+        checkpoint=lambda state: (algorithm.to_arrays(state), metadata),
+        trajectory=lambda state: film(policy_of(state), world, seconds=6.0, seed=EVALUATION_SEED),
+        evaluate=evaluation,
+    )
+    recording = RecordingConfig(config.log_every, 0.5, config.checkpoint_every, 2, config.video_seconds)
+    try:
+        with TrainingRecorder(
+            run, recording, hooks, total_steps=config.total_steps, decimation=controller.decimation
+        ) as recorder:
+            for progress in sac_train.train(
+                envs, config.sac, total_steps=config.total_steps, seed=config.seed
+            ):
+                recorder(progress)
+        assert recorder.last is not None
+        trained = policy_of(recorder.last.state)
+        after = examine(trained)
+    finally:
+        envs.close()
+        examined.close()
+    mean, low, high = after.interval()
+    mean_before, low_before, high_before = before.interval()
+    figures = {
+        "eval/return": mean,
+        "eval/return_low": low,
+        "eval/return_high": high,
+        "eval/survival_share": float(after.survived.mean()),
+        "eval/episode_length": float(after.lengths.mean()),
+        "eval/untrained_return": mean_before,
+    }
+    run.log(figures, recorder.last.step)
+
+    with tempfile.TemporaryDirectory(dir=run.directory) as directory:
+        run.log_artifact(untrained.save(Path(directory) / "untrained"))
+    digest = log_policy(run, trained)
+    version = register(
+        run, digest, {"eval.return": f"{mean:.1f}", "eval.untrained_return": f"{mean_before:.1f}"}
+    )
+    apart = "the 95 % intervals do not overlap" if low > high_before else "the 95 % intervals overlap"
+    return JobResult(
+        {"evaluation": figures, "model": f"{version.name} version {version.version}"},
+        (
+            f"Evaluation return {mean:.0f} [{low:.0f}, {high:.0f}] after {recorder.last.step:,} policy transitions, "
+            f"untrained {mean_before:.0f} [{low_before:.0f}, {high_before:.0f}]: {apart}. "
+            f"It stays up for the whole episode in {after.survived.mean():.0%} of {len(after.returns)} episodes "
+            f"(untrained {before.survived.mean():.0%}).",
+        ),
+    )

@@ -1,0 +1,139 @@
+"""What every training job does beside learning: cadences, GPU watch, checkpoints, videos, the display."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from touchline.checkpoint import CheckpointStore
+from touchline.jobs.base import raise_if_stopped
+from touchline.jobs.progress import progress
+from touchline.learning.progress import Progress
+from touchline.soccer.render import VideoRecorder
+from touchline.tracking.cadence import Cadence, WallClockCadence
+from touchline.tracking.run import Run
+from touchline.watch import GpuWatch
+
+
+@dataclass(frozen=True)
+class RecordingConfig:
+    """When a training job logs, saves and films."""
+
+    log_every: int = 1_000
+    """Policy transitions between metrics."""
+    log_minimum_seconds: float = 0.5
+    """Metrics are not logged more often than this: at 100k steps/s a thousand steps are 10 ms."""
+    checkpoint_every: int = 200_000
+    """Policy transitions between checkpoints."""
+    keep_checkpoints: int = 2
+    """Newest checkpoints that are kept."""
+    video_seconds: float = 300.0
+    """Wall-clock seconds between videos."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """How a job answers when something is due; each is called between two vector steps."""
+
+    checkpoint: Callable[[Any], tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]]
+    """Learner's state → arrays and metadata of a checkpoint."""
+    trajectory: Callable[[Any], tuple[Any, NDArray[np.float64]]]
+    """Learner's state → an MjModel and positions (T, nq) at 25 Hz to film."""
+    evaluate: Callable[[Any], Mapping[str, float]] | None = None
+    """Learner's state → evaluation metrics, at each checkpoint."""
+
+
+class TrainingRecorder:
+    """Takes the ``Progress`` of every vector step; a context manager that flushes on exit."""
+
+    def __init__(self, run: Run, config: RecordingConfig, hooks: Hooks, *, total_steps: int, decimation: int):
+        self.run, self.config, self.hooks = run, config, hooks
+        self._decimation = decimation
+        self._log_due = Cadence(config.log_every, minimum_seconds=config.log_minimum_seconds)
+        self._checkpoint_due = Cadence(config.checkpoint_every)
+        self._video_due = WallClockCadence(config.video_seconds)
+        self._store = CheckpointStore(run.directory / "checkpoints", keep_last=config.keep_checkpoints)
+        self._watch = GpuWatch()
+        self._video = VideoRecorder(run.directory / "videos-in-work")
+        self._display = progress(run.job, total_steps, "policy transitions")
+        self._open = contextlib.ExitStack()
+        self._bar: Any = None
+        self._filmed = False
+        self._started = self._last_time = time.monotonic()
+        self._last_step = 0
+        self.last: Progress[Any] | None = None
+
+    def __enter__(self) -> TrainingRecorder:
+        self._open.enter_context(self._watch)
+        self._bar = self._open.enter_context(self._display)
+        self._started = self._last_time = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._open:
+            self._end(completed=kind is None)
+
+    def _end(self, *, completed: bool) -> None:
+        if completed and self.last is not None:
+            self._log(self.last)
+            self._save(self.last)
+            if not self._filmed:
+                self._film(self.last)
+        self._deliver_videos(self._video.close(timeout=60.0 if completed else 0.0))
+        self.run.set_tags({f"absent.{name}": reason for name, reason in self._watch.absent.items()})
+
+    def __call__(self, progress: Progress[Any]) -> None:
+        """Serve what is due after one vector step; raises Interrupted when the job was asked to stop."""
+        self.last = progress
+        if self._log_due.due(progress.step):
+            self._log(progress)
+        if self._checkpoint_due.due(progress.step):
+            self._save(progress)
+            if self.hooks.evaluate is not None:
+                self.run.log(dict(self.hooks.evaluate(progress.state)), progress.step)
+        if self._video_due.due():
+            self._film(progress)
+        raise_if_stopped(f"after {progress.step:,} policy transitions")
+
+    def _log(self, progress: Progress[Any]) -> None:
+        now = time.monotonic()
+        speed = (progress.step - self._last_step) / max(now - self._last_time, 1e-9)
+        self._last_time, self._last_step = now, progress.step
+        episodes = progress.episodes.summary()
+        metrics: dict[str, Any] = {
+            "global_step": progress.step,
+            "physics_step": progress.step * self._decimation,
+            "train/buffer_size": progress.buffer_size,
+            "train/updates": progress.updates,
+            "train/updates_per_transition": progress.updates / max(progress.step, 1),
+            "speed/policy_transitions_per_second": speed,
+            "speed/physics_steps_per_second": speed * self._decimation,
+        }
+        metrics |= {f"train/{name}": value for name, value in (*progress.metrics.items(), *episodes.items())}
+        metrics |= {f"reward/{name}": float(np.mean(value)) for name, value in progress.terms.items()}
+        metrics |= self._watch.metrics()
+        self.run.log(metrics, progress.step)
+        self._bar.update(progress.step, **episodes)
+        self._deliver_videos(self._video.poll())
+
+    def _save(self, progress: Progress[Any]) -> None:
+        arrays, metadata = self.hooks.checkpoint(progress.state)
+        self._store.save(progress.step, arrays, {**metadata, "step": progress.step, "run": self.run.id})
+
+    def _film(self, progress: Progress[Any]) -> None:
+        self._filmed = True
+        model, qpos = self.hooks.trajectory(progress.state)
+        self._video.submit(model, qpos, step=progress.step)
+
+    def _deliver_videos(self, videos: Any) -> None:
+        for video in videos:
+            self.run.log_video(video.path, "rollout", step=video.step, caption=f"step {video.step:,}")

@@ -1,0 +1,50 @@
+"""Evaluate a policy over one episode of every environment in a vector: many seeds in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One finished episode of each environment."""
+
+    returns: NDArray[np.float64]
+    """Undiscounted sums of rewards, shape (num_envs,)."""
+    lengths: NDArray[np.int64]
+    """Policy steps, shape (num_envs,)."""
+    survived: NDArray[np.bool_]
+    """Whether the episode ran into its time limit, shape (num_envs,)."""
+
+    def interval(self) -> tuple[float, float, float]:
+        """Return mean, lower and upper bound of the 95 % interval of the mean return (Student's t)."""
+        from scipy import stats
+
+        mean, n = float(self.returns.mean()), len(self.returns)
+        half = float(stats.t.ppf(0.975, n - 1) * self.returns.std(ddof=1) / np.sqrt(n))
+        return mean, mean - half, mean + half
+
+
+def evaluate_vector(
+    envs: gymnasium.vector.VectorEnv[Any, Any, Any],
+    policy: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    *,
+    seed: int,
+) -> Outcome:
+    """Run ``policy`` (observations (n, o) → actions (n, a)) until every environment has ended once."""
+    observation, _ = envs.reset(seed=seed)
+    returns, lengths = np.zeros(envs.num_envs), np.zeros(envs.num_envs, dtype=np.int64)
+    running, survived = np.ones(envs.num_envs, dtype=bool), np.zeros(envs.num_envs, dtype=bool)
+    while running.any():
+        observation, reward, terminated, truncated, _ = envs.step(policy(observation))
+        returns += np.where(running, reward, 0.0)
+        lengths += running
+        survived |= running & truncated & ~terminated
+        running &= ~(terminated | truncated)
+    return Outcome(returns, lengths, survived)
