@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from touchline.errors import TouchlineError, unknown
-from touchline.overlay import overlay, read_toml
+from touchline.overlay import digest, overlay, plain, read_toml
+
+__all__ = ["Settings", "digest", "overlay", "plain", "read_toml"]
 
 SETTINGS_FILE = "touchline.toml"
 PREFIX = "TOUCHLINE_"

@@ -38,7 +38,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def overlay(base: T, values: Mapping[str, Any], where: str) -> T:
-    """Return the frozen dataclass ``base`` with ``values`` (nested mappings, as TOML gives them) laid over it.
+    """Return the frozen dataclass ``base`` with ``values`` (nested mappings, as TOML gives them) over it.
 
     ``where`` names the source in errors. Raises UsageError on an unknown key (with the nearest name) and
     on a value of another type than the field's.

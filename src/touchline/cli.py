@@ -1,0 +1,257 @@
+"""The command line. Each command's options are a frozen dataclass; what is heavy is imported by its command."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from touchline import __version__
+from touchline.config import Settings, overlay, read_toml
+from touchline.errors import TouchlineError, UsageError, unknown
+from touchline.jobs.base import JOBS, Interrupted, find_job
+
+T = TypeVar("T")
+Home = Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="Directory of all state (TOUCHLINE_HOME).")]
+KILLED = 130
+
+
+@dataclass(frozen=True)
+class SyncOptions:
+    """Send what the sinks have not received yet; the journals keep it until they have."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Run ids; none means every run of the home."""
+    timeout: float = 300.0
+    """Seconds to keep trying."""
+    home: Home = None
+
+
+@dataclass(frozen=True)
+class UiOptions:
+    """Open MLflow, TensorBoard and, if installed, the Optuna dashboard on this machine; Ctrl-C closes them."""
+
+    port: int | None = None
+    """First port; the pages take it and the following ones. Without it free ports are found."""
+    home: Home = None
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """Check what a training needs of this machine, and say how to get what is missing."""
+
+    home: Home = None
+
+
+@dataclass(frozen=True)
+class LineageOptions:
+    """Show which runs and models a registered model comes from."""
+
+    model: tyro.conf.Positional[str]
+    """NAME@ALIAS, such as ddpg_finetuned@Champion."""
+    home: Home = None
+
+
+@dataclass(frozen=True)
+class RecipesOptions:
+    """List the recipes."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One row of the table of commands."""
+
+    usage: str
+    does: str
+    call: Callable[[list[str]], int]
+
+
+def _parse(options: type[T], arguments: Sequence[str], prog: str, **more: Any) -> T:
+    """Let tyro parse; it prints its own help and errors, with the nearest option, and exits with 0 or 2."""
+    return tyro.cli(options, args=list(arguments), prog=prog, **more)
+
+
+def run(arguments: list[str]) -> int:
+    """``touchline run JOB``: one job, or all of them as the pipeline."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_run_help())
+        return 0 if arguments else 2
+    name, rest = arguments[0], arguments[1:]
+    if name.startswith("-"):
+        raise UsageError(f"The job comes before its options, and {name!r} came first. Try: touchline run pipeline")
+    jobs = tuple(JOBS) if name == "pipeline" else (find_job(name).name,)
+    from touchline.recipes import find_recipe
+
+    recipe = find_recipe(_early(rest, "--recipe") or "laptop")
+    config: Any = recipe()
+    if (file := _early(rest, "--config")) is not None:
+        config = overlay(config, read_toml(Path(file)), where=file)
+    options = _parse(_run_options(config, jobs), rest, f"touchline run {name}")
+    changed = {part: getattr(options, part) for part in ("seed", *jobs)}
+    config = dataclasses.replace(config, **changed)
+    settings = Settings.load(home=options.home)
+    settings.ensure_home()
+
+    from touchline.jobs.run import run_named
+
+    return run_named(name, config, settings, options.recipe, shlex.join(["touchline", "run", *arguments]))
+
+
+def _run_options(config: Any, jobs: Sequence[str]) -> type[Any]:
+    """Build the options of ``touchline run``: the shared ones and, with the recipe's defaults, each job's."""
+    shared: list[tuple[str, Any, Any]] = [
+        ("recipe", Annotated[str, tyro.conf.arg(help="Where the defaults come from: touchline recipes")], "laptop"),
+        (
+            "config",
+            Annotated[Path | None, tyro.conf.arg(metavar="FILE", help="TOML file laid over the recipe.")],
+            None,
+        ),
+        ("seed", Annotated[int, tyro.conf.arg(help="Added to the seed of every job.")], config.seed),
+        ("home", Home, None),
+    ]
+    own = [(job, type(getattr(config, job)), getattr(config, job)) for job in jobs]
+    fields = [(name, hint, dataclasses.field(default=value)) for name, hint, value in (*shared, *own)]
+    does = JOBS[jobs[0]].does.capitalize() if len(jobs) == 1 else "Run every job, one after the other"
+    return dataclasses.make_dataclass("RunOptions", fields, frozen=True, namespace={"__doc__": f"{does}."})
+
+
+def _early(arguments: Sequence[str], option: str) -> str | None:
+    """Find an option that decides what the other options are."""
+    for position, argument in enumerate(arguments):
+        if argument.startswith(f"{option}="):
+            return argument.partition("=")[2]
+        if argument == option and position + 1 < len(arguments):
+            return arguments[position + 1]
+    return None
+
+
+def _run_help() -> str:
+    jobs = "\n".join(f"  {job.name:<10}{job.does}" for job in JOBS.values())
+    return (
+        "usage: touchline run JOB [--recipe NAME] [--config FILE] [--seed N] [--JOB.OPTION VALUE ...]\n\n"
+        f"jobs:\n  {'pipeline':<10}all of these, in this order\n{jobs}\n\n"
+        "A job's options: touchline run JOB --help\n"
+        "Example:         touchline run pipeline --recipe laptop --pretrain.seed 3"
+    )
+
+
+def sync(arguments: list[str]) -> int:
+    """``touchline sync [RUN...]``."""
+    options = _parse(SyncOptions, arguments, "touchline sync")
+    settings = Settings.load(home=options.home)
+    settings.ensure_home()
+    from touchline.tracking.sync import sync as send
+
+    complete = True
+    for delivery in send(options.runs or None, settings=settings, timeout=options.timeout):
+        for sentence in delivery.sentences():
+            complete = False
+            print(sentence)
+    print("Every sink has everything." if complete else "Some events are still waiting, see above.")
+    return 0 if complete else 1
+
+
+def ui(arguments: list[str]) -> int:
+    """``touchline ui``."""
+    options = _parse(UiOptions, arguments, "touchline ui")
+    from touchline.ui import serve
+
+    serve(Settings.load(home=options.home), options.port, lambda text: print(text, flush=True))
+    return 0
+
+
+def doctor(arguments: list[str]) -> int:
+    """``touchline doctor``."""
+    options = _parse(DoctorOptions, arguments, "touchline doctor")
+    settings = Settings.load(home=options.home)
+    settings.ensure_home()
+    from touchline.jobs.setup import SetupConfig, examine, print_report
+
+    report = examine(SetupConfig(), settings)
+    print_report(report)
+    return 0 if report.usable else 1
+
+
+def lineage(arguments: list[str]) -> int:
+    """``touchline lineage NAME@ALIAS``."""
+    options = _parse(LineageOptions, arguments, "touchline lineage")
+    name, separator, alias = options.model.partition("@")
+    if not separator or not name or not alias:
+        raise UsageError(f"The model {options.model!r} has no alias. Write NAME@ALIAS: ddpg_finetuned@Champion")
+    settings = Settings.load(home=options.home)
+    settings.ensure_home()
+    from touchline.catalog.lineage import lineage as trace
+    from touchline.catalog.models import Catalog
+
+    print(trace(Catalog(settings.tracking_uri, settings.catalog_prefix), name, alias))
+    return 0
+
+
+def recipes(arguments: list[str]) -> int:
+    """``touchline recipes``."""
+    _parse(RecipesOptions, arguments, "touchline recipes")
+    from touchline.recipes import RECIPES
+
+    for name, recipe in RECIPES.items():
+        print(f"{name:<10}{(recipe.__doc__ or '').splitlines()[0]}")
+    return 0
+
+
+COMMANDS = {
+    "run": Command("run JOB [options]", "run a job, or the whole pipeline", run),
+    "sync": Command("sync [RUN...]", "send what the sinks have not received yet", sync),
+    "ui": Command("ui [--port N]", "open MLflow and TensorBoard on this machine", ui),
+    "doctor": Command("doctor", "check the machine and say what is missing", doctor),
+    "lineage": Command("lineage NAME@ALIAS", "show where a registered model comes from", lineage),
+    "recipes": Command("recipes", "list the recipes", recipes),
+}
+
+
+def _help() -> str:
+    commands = "\n".join(f"  {command.usage:<22}{command.does}" for command in COMMANDS.values())
+    return (
+        "usage: touchline COMMAND [options]\n\n"
+        "Stands beside a training loop: records, watches, judges, and never gets in its way.\n\n"
+        f"commands:\n{commands}\n\n"
+        "options:\n  -h, --help            show this help, or a command's: touchline COMMAND --help\n"
+        "  --version             show the version"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Dispatch to a command; returns the exit code: 0, 1 on an error, 2 on wrong usage, 130 on Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(_help())
+            return 0 if arguments else 2
+        if arguments[0] == "--version":
+            print(f"touchline {__version__}")
+            return 0
+        if arguments[0] not in COMMANDS:
+            raise unknown("command", arguments[0], COMMANDS)
+        return COMMANDS[arguments[0]].call(arguments[1:])
+    except Interrupted as error:
+        print(f"touchline: {error}", file=sys.stderr)
+        return KILLED
+    except TouchlineError as error:
+        print(f"touchline: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        print("touchline: Interrupted.", file=sys.stderr)
+        return KILLED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain again while it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

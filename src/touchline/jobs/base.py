@@ -1,0 +1,105 @@
+"""What a job is, the table of all jobs, and how a job learns that it should stop."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from touchline.errors import TouchlineError, unknown
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a job hands to the summary and to whoever resumes the pipeline; JSON values only."""
+
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    """Figures by name, nested mappings allowed."""
+    sentences: tuple[str, ...] = ()
+    """What a person should read about it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the table: where a job's function and its frozen configuration live."""
+
+    name: str
+    """Name on the command line, in tags and in the summary."""
+    function: str
+    """``module:function``, called with (config, run) and returning a JobResult."""
+    config: str
+    """``module:dataclass`` of its configuration; importing the module must be cheap."""
+    does: str
+    """What it does, in a few words."""
+
+    def load(self) -> Callable[[Any, Any], JobResult]:
+        """Import and return the job's function."""
+        return _load(self.function)  # type: ignore[no-any-return]
+
+    def config_class(self) -> type[Any]:
+        """Import and return the class of the job's configuration."""
+        return _load(self.config)  # type: ignore[no-any-return]
+
+
+def _load(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _job(name: str, does: str) -> Job:
+    module = f"touchline.jobs.{name}"
+    return Job(name, f"{module}:{name}", f"{module}:{name.capitalize()}Config", does)
+
+
+JOBS: Mapping[str, Job] = MappingProxyType(
+    {
+        job.name: job
+        for job in (
+            _job("setup", "checks machine, packages, renderer and connections"),
+            _job("pretrain", "learns with SAC on many soccer environments at once"),
+            _job("convert", "turns the JAX actor into PyTorch and proves them equal"),
+            _job("finetune", "goes on with DDPG in the official environment"),
+            _job("gate3", "judges the candidate against the champion and promotes it or not"),
+            _job("submit", "packs what the competition takes and tries it"),
+        )
+    }
+)
+
+
+def find_job(name: str, jobs: Mapping[str, Job] = JOBS) -> Job:
+    """Return the named job; raises UsageError with the nearest name."""
+    if name not in jobs:
+        raise unknown("job", name, (*jobs, "pipeline"))
+    return jobs[name]
+
+
+class Interrupted(TouchlineError):
+    """A job stopped at a boundary because it was asked to; its work so far is saved."""
+
+
+_stop: ContextVar[Callable[[], bool]] = ContextVar("stop", default=lambda: False)
+
+
+def stop_requested() -> bool:
+    """Whether somebody (Ctrl-C, the machine's owner) asked the running job to stop at its next boundary."""
+    return _stop.get()()
+
+
+def raise_if_stopped(where: str) -> None:
+    """Raise Interrupted when a stop was requested; ``where`` completes "stopped …", as in "at step 4,096"."""
+    if stop_requested():
+        raise Interrupted(f"Stopped {where}, as asked.")
+
+
+@contextlib.contextmanager
+def stopping_when(requested: Callable[[], bool]) -> Iterator[None]:
+    """Let ``stop_requested()`` answer what ``requested`` says while the context lasts, in this thread."""
+    token = _stop.set(requested)
+    try:
+        yield
+    finally:
+        _stop.reset(token)

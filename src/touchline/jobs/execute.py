@@ -1,0 +1,96 @@
+"""One job in a Run of its own: opened, finished truly whatever happens, its result recorded."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from touchline.config import Settings
+from touchline.errors import TouchlineError
+from touchline.jax_guard import guard_jax
+from touchline.jobs.base import Interrupted, Job, JobResult
+from touchline.jobs.history import JOB, RESULT, encode_result
+
+if TYPE_CHECKING:
+    from touchline.tracking.run import Run
+
+DELIVERY_SECONDS = 120.0
+
+
+class JobFailed(TouchlineError):
+    """A job ended with an error; its run is marked failed and holds the traceback."""
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """A job that is done."""
+
+    job: str
+    """Its name."""
+    run_id: str
+    """Id of its Run."""
+    seconds: float
+    """Duration."""
+    result: JobResult
+    """What it returned."""
+    delivery: Mapping[str, Any]
+    """State of each sink, by name, when the run was finished; empty for one that an earlier process did."""
+    before: bool = False
+    """True when an earlier process of the same pipeline did it."""
+
+
+def execute(job: Job, config: Any, settings: Settings, tags: Mapping[str, str]) -> JobOutcome:
+    """Run ``job`` with ``config`` in a new Run and finish it.
+
+    Returns once MLflow has the run, or after two minutes of waiting for it. Raises Interrupted or
+    KeyboardInterrupt (the run is marked killed) and JobFailed (the run is marked failed).
+    """
+    guard_jax(settings)
+    function = job.load()
+    from touchline.tracking.run import start_run
+
+    began = time.monotonic()
+    run = start_run(job=job.name, config=config, tags={JOB: job.name, **tags}, settings=settings)
+    try:
+        result = function(config, run)
+    except Interrupted:
+        run.finish("killed")
+        raise
+    except KeyboardInterrupt:
+        run.finish("killed", timeout=0.0)
+        raise
+    except Exception as error:
+        raise _failed(job, run, error) from error
+    seconds = time.monotonic() - began
+    _attach(run, "result.json", json.dumps(_whole(result, seconds), indent=2, default=str))
+    run.set_tags({RESULT: encode_result(result, seconds)})
+    delivery = run.finish("finished")
+    if "mlflow" in settings.sinks:
+        run.wait_delivered("mlflow", DELIVERY_SECONDS)
+        delivery = run.delivery()
+    return JobOutcome(job.name, run.id, seconds, result, delivery)
+
+
+def _whole(result: JobResult, seconds: float) -> dict[str, Any]:
+    return {"seconds": seconds, "summary": result.summary, "sentences": result.sentences}
+
+
+def _failed(job: Job, run: Run, error: Exception) -> JobFailed:
+    """Record the traceback, mark the run and build the sentence."""
+    what = str(error) if isinstance(error, TouchlineError) else f"{type(error).__name__}: {error}"
+    path = _attach(run, "traceback.txt", "".join(traceback.format_exception(error)))
+    run.finish("failed")
+    return JobFailed(f"The job {job.name} failed. {what.rstrip('.')}. The traceback is in {path}.")
+
+
+def _attach(run: Run, name: str, text: str) -> Path:
+    """Write ``text`` into the run's directory and log it as the artifact ``name``."""
+    path = run.directory / name
+    path.write_text(text, encoding="utf-8")
+    run.log_artifact(path)
+    return path
