@@ -13,9 +13,7 @@ class Cadence:
     start a new count from there.
     """
 
-    def __init__(
-        self, every: int, minimum_seconds: float = 0.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, every: int, minimum_seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         """``every`` in steps, at least 1; raises ValueError otherwise."""
         if every < 1:
             raise ValueError(f"A cadence needs every >= 1 step, and got {every}.")

@@ -119,7 +119,7 @@ class Courier:
     def _look(self) -> list[Route]:
         """Find the runs to serve; new ones join, those of other destinations stay out."""
         runs = self._settings.runs
-        for name in os.listdir(runs) if runs.is_dir() else ():
+        for name in sorted(path.name for path in runs.iterdir()) if runs.is_dir() else ():
             if name in self._routes or (self._wanted is not None and name not in self._wanted):
                 continue
             signature = signature_of(runs / name)
@@ -144,7 +144,9 @@ def main() -> None:
         courier.serve()
     except Exception:
         logger.exception("the courier of %s ended", order["sink"])
-        raise
+    # What an SDK would still wait for at exit is in the journal, and a courier must not outlive its work.
+    logging.shutdown()
+    os._exit(0)
 
 
 if __name__ == "__main__":

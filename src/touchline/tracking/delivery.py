@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -82,12 +81,12 @@ class Delivery(dict[str, SinkState]):
 
     def sentences(self) -> list[str]:
         """One sentence for each sink that lacks something, with its remedy; empty when all is delivered."""
-        remedy = f"Send them with: touchline sync {self.run_id}"
         return [
-            f"{state.sink} has not received {state.pending} events of run {self.run_id}"
-            f"{': ' + state.reason.rstrip('.') if state.reason else ''}. {remedy}"
+            f"{state.sink} has not received {state.pending:,} events of run {self.run_id}"
+            f"{' because: ' + state.reason.rstrip('.') if state.reason else ''}. "
+            f"Send them with: touchline sync {self.run_id}"
             for state in self.values()
-            if state.state != "done"
+            if state.pending or state.state in ("waiting", "refused")
         ]
 
 
@@ -111,7 +110,7 @@ def write_cursor(run_directory: Path, cursor: Cursor) -> None:
     path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps({**asdict(cursor), "updated": time.time()}, indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def read_delivery(run_directory: Path, sinks: Iterable[str]) -> Delivery:

@@ -47,7 +47,7 @@ class CourierLock:
 
     def acquire(self) -> bool:
         """Take the lock unless another process has it."""
-        file = open(self.path, "ab")  # noqa: SIM115  (it stays open while held)
+        file = self.path.open("ab")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -64,7 +64,7 @@ class CourierLock:
 
     def is_held(self) -> bool:
         """True while some courier holds it."""
-        with open(self.path, "ab") as file:
+        with self.path.open("ab") as file:
             try:
                 # Shared, so that two who merely ask do not see each other.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -93,7 +93,7 @@ def ensure_courier(
         return None
     order = json.dumps({"settings": plain(settings), "sink": sink, "drain": drain, "runs": runs})
     try:
-        with open(couriers_directory(settings) / f"{sink}.log", "ab") as log:
+        with (couriers_directory(settings) / f"{sink}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "touchline.tracking.courier"],
                 stdin=subprocess.PIPE,

@@ -58,7 +58,7 @@ def connect(settings: Settings) -> MlflowClient:
     from mlflow.tracking import MlflowClient
 
     settings.home.mkdir(parents=True, exist_ok=True)
-    with open(settings.home / "mlflow.lock", "ab") as lock:
+    with (settings.home / "mlflow.lock").open("ab") as lock:
         # MLflow creates the tables of a fresh database without a lock of its own, and two at once fail.
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
@@ -93,7 +93,11 @@ def unavailable(settings: Settings, error: Exception) -> SinkUnavailable:
     text = " ".join(str(error).split())[:300]
     where = without_credentials(settings.tracking_uri)
     if "not a database" in text or "malformed" in text:
-        return SinkUnavailable(f"The MLflow store {where} is damaged ({text}). Move it away, then: touchline sync --all")
+        return SinkUnavailable(
+            f"The MLflow store {where} is damaged ({text}). Move it away, then: touchline sync --all"
+        )
     if "full" in text or "No space" in text:
-        return SinkUnavailable(f"The disk of the MLflow store {where} is full. Free some space, then: touchline sync --all")
+        return SinkUnavailable(
+            f"The disk of the MLflow store {where} is full. Free some space, then: touchline sync --all"
+        )
     return SinkUnavailable(f"The MLflow store {where} fails ({text}).")

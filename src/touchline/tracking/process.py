@@ -23,8 +23,7 @@ class ProcessIdentity:
     @classmethod
     def current(cls) -> ProcessIdentity:
         """The calling process."""
-        pid = os.getpid()
-        return cls(pid, _started(pid) or "", _boot(), socket.gethostname())
+        return cls(os.getpid(), _started(os.getpid()) or "", _boot(), socket.gethostname())
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> ProcessIdentity:
@@ -42,6 +41,12 @@ class ProcessIdentity:
     def is_alive(self) -> bool:
         """True while this very process runs here; a zombie is dead."""
         return self.is_local() and bool(self.started) and _started(self.pid) == self.started
+
+
+def identity_of(pid: int) -> ProcessIdentity | None:
+    """The living process with this id on this machine, or None."""
+    started = _started(pid)
+    return ProcessIdentity(pid, started, _boot(), socket.gethostname()) if started else None
 
 
 def _boot() -> str:

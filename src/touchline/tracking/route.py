@@ -157,11 +157,13 @@ class Route:
         status = str(self._end.payload["status"]) if self._end else "killed"
         reason = str(self._end.payload.get("reason", "")) if self._end else KILLED_REASON
         self._session = None
-        session.close(status, reason)
+        session.close(status, reason, alert=self._end is None)
         self._save(delivered=min(session.acknowledged(), self._position))
         missing = self._position - self._cursor.delivered
         if missing:
-            raise SinkUnavailable(f"The far side did not confirm the last {missing} events; they are sent again later.")
+            raise SinkUnavailable(
+                f"The far side did not confirm the last {missing} events; they are sent again later."
+            )
         self._save(closed=status, state="done", reason="")
         self._close_reader()
 

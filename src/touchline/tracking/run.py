@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import dataclasses
 import logging
 import operator
 import os
@@ -134,7 +133,9 @@ class Run:
         """
         path = Path(path)
         name = name or path.name
-        self._writer.put("artifact", {"name": name, "path": keep(self.directory, path, "artifacts", name)}, self._step)
+        self._writer.put(
+            "artifact", {"name": name, "path": keep(self.directory, path, "artifacts", name)}, self._step
+        )
 
     def log_video(
         self, path: Path | str, name: str = "video", step: int | None = None, caption: str | None = None

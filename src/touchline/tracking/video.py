@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,7 @@ def encode_video(frames: np.ndarray, path: Path, fps: float) -> Path:
                 writer.send(np.ascontiguousarray(frame))
         finally:
             writer.close()
-        os.replace(partial, path)
+        partial.replace(path)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
         raise TouchlineError(

@@ -74,8 +74,11 @@ class Session(Protocol):
         """Newest sequence number up to which the far side is known to have everything."""
         ...
 
-    def close(self, status: str, reason: str) -> None:
-        """Tell the final status (finished, failed, killed, preempted) and let go. Raises SinkUnavailable."""
+    def close(self, status: str, reason: str, alert: bool) -> None:
+        """Tell the final status (finished, failed, killed, preempted) and let go. Raises SinkUnavailable.
+
+        ``alert``: the run ended without saying so, and people should be told.
+        """
         ...
 
     def release(self) -> None:

@@ -91,9 +91,7 @@ class _Batch:
 class MlflowSession:
     """One MLflow run; every call returns only when the store has what it was given."""
 
-    def __init__(
-        self, client: MlflowClient, settings: Settings, run: RunInfo, entity: Run, resume_from: int
-    ) -> None:
+    def __init__(self, client: MlflowClient, settings: Settings, run: RunInfo, entity: Run, resume_from: int) -> None:
         self._client = client
         self._settings = settings
         self._run = run
@@ -141,10 +139,12 @@ class MlflowSession:
         """Newest delivered sequence number."""
         return self._done
 
-    def close(self, status: str, reason: str) -> None:
+    def close(self, status: str, reason: str, alert: bool) -> None:
         """Set MLflow's own status and the tags ``touchline.status`` and ``touchline.reason``."""
         try:
             self._client.set_tag(self.remote_id, "touchline.status", status)
+            if alert:
+                self._client.set_tag(self.remote_id, "touchline.alert", f"error: the run was {status}")
             if reason:
                 self._client.set_tag(self.remote_id, "touchline.reason", reason[:_LONGEST_TAG])
             self._client.set_terminated(self.remote_id, STATUS[status], _milliseconds(self._last_time))
@@ -195,7 +195,7 @@ class MlflowSession:
         if path.is_dir():
             self._client.log_artifacts(self.remote_id, str(path), event.payload["name"])
         else:
-            self._client.log_artifact(self.remote_id, str(path), None if folder == Path(".") else str(folder))
+            self._client.log_artifact(self.remote_id, str(path), None if folder == Path() else str(folder))
 
     def _model(self, event: Event, batch: _Batch) -> None:
         model_id = log_model(self._client, self._settings, self._run, self.remote_id, self._experiment, event)
