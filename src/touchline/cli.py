@@ -55,7 +55,7 @@ class LineageOptions:
     """Show which runs and models a registered model comes from."""
 
     model: tyro.conf.Positional[str]
-    """NAME@ALIAS, such as ddpg_finetuned@Champion."""
+    """NAME@ALIAS or NAME/VERSION, such as ddpg_finetuned@Champion."""
     home: Home = None
 
 
@@ -73,9 +73,10 @@ class Command:
     call: Callable[[list[str]], int]
 
 
-def _parse(options: type[T], arguments: Sequence[str], prog: str, **more: Any) -> T:
+def _parse(options: type[T], arguments: Sequence[str], prog: str) -> T:
     """Let tyro parse; it prints its own help and errors, with the nearest option, and exits with 0 or 2."""
-    return tyro.cli(options, args=list(arguments), prog=prog, **more)
+    parsed: T = tyro.cli(options, args=list(arguments), prog=prog)
+    return parsed
 
 
 def run(arguments: list[str]) -> int:
@@ -101,7 +102,8 @@ def run(arguments: list[str]) -> int:
 
     from touchline.jobs.run import run_named
 
-    return run_named(name, config, settings, options.recipe, shlex.join(["touchline", "run", *arguments]))
+    run_named(name, config, settings, options.recipe, shlex.join(["touchline", "run", *arguments]))
+    return 0
 
 
 def _run_options(config: Any, jobs: Sequence[str]) -> type[Any]:
@@ -149,13 +151,12 @@ def sync(arguments: list[str]) -> int:
     settings.ensure_home()
     from touchline.tracking.sync import sync as send
 
-    complete = True
-    for delivery in send(options.runs or None, settings=settings, timeout=options.timeout):
-        for sentence in delivery.sentences():
-            complete = False
-            print(sentence)
-    print("Every sink has everything." if complete else "Some events are still waiting, see above.")
-    return 0 if complete else 1
+    report = send(settings, options.runs or None, timeout=options.timeout)
+    for sentence in report.gaps:
+        print(sentence)
+    if report.complete:
+        print(f"Every sink has everything of {len(report.deliveries)} runs.")
+    return report.exit_code
 
 
 def ui(arguments: list[str]) -> int:
@@ -182,15 +183,12 @@ def doctor(arguments: list[str]) -> int:
 def lineage(arguments: list[str]) -> int:
     """``touchline lineage NAME@ALIAS``."""
     options = _parse(LineageOptions, arguments, "touchline lineage")
-    name, separator, alias = options.model.partition("@")
-    if not separator or not name or not alias:
-        raise UsageError(f"The model {options.model!r} has no alias. Write NAME@ALIAS: ddpg_finetuned@Champion")
     settings = Settings.load(home=options.home)
     settings.ensure_home()
-    from touchline.catalog.lineage import lineage as trace
-    from touchline.catalog.models import Catalog
+    from touchline.catalog import Catalog, render
+    from touchline.catalog import lineage as trace
 
-    print(trace(Catalog(settings.tracking_uri, settings.catalog_prefix), name, alias))
+    print(render(trace(Catalog.of(settings), options.model)))
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from touchline.errors import TouchlineError, unknown
 
@@ -81,24 +81,43 @@ class Interrupted(TouchlineError):
     """A job stopped at a boundary because it was asked to; its work so far is saved."""
 
 
-_stop: ContextVar[Callable[[], bool]] = ContextVar("stop", default=lambda: False)
+class Stop(Protocol):
+    """Who knows whether the running job should stop; ``checkpoint.preemption.StopSignal`` does."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether a stop was asked for."""
+
+    @property
+    def reason(self) -> str | None:
+        """Who asked, as a signal's name; None while nobody has."""
+
+
+_stop: ContextVar[Stop | None] = ContextVar("stop", default=None)
 
 
 def stop_requested() -> bool:
     """Whether somebody (Ctrl-C, the machine's owner) asked the running job to stop at its next boundary."""
-    return _stop.get()()
+    stop = _stop.get()
+    return stop is not None and stop.requested
+
+
+def stop_reason() -> str | None:
+    """Name of the signal that asked for the stop, such as ``SIGTERM``; None while nobody has."""
+    stop = _stop.get()
+    return stop.reason if stop is not None else None
 
 
 def raise_if_stopped(where: str) -> None:
-    """Raise Interrupted when a stop was requested; ``where`` completes "stopped …", as in "at step 4,096"."""
+    """Raise Interrupted when a stop was requested; ``where`` completes "Stopped …", as in "after 4,096 steps"."""
     if stop_requested():
-        raise Interrupted(f"Stopped {where}, as asked.")
+        raise Interrupted(f"Stopped {where}, as asked ({stop_reason()}).")
 
 
 @contextlib.contextmanager
-def stopping_when(requested: Callable[[], bool]) -> Iterator[None]:
-    """Let ``stop_requested()`` answer what ``requested`` says while the context lasts, in this thread."""
-    token = _stop.set(requested)
+def stopping_with(stop: Stop) -> Iterator[None]:
+    """Let ``stop`` answer ``stop_requested()`` while the context lasts, in this thread."""
+    token = _stop.set(stop)
     try:
         yield
     finally:

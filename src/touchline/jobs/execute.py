@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.jax_guard import guard_jax
-from touchline.jobs.base import Interrupted, Job, JobResult
+from touchline.jobs.base import Interrupted, Job, JobResult, stop_reason
 from touchline.jobs.history import JOB, RESULT, encode_result
 
 if TYPE_CHECKING:
@@ -58,11 +58,12 @@ def execute(job: Job, config: Any, settings: Settings, tags: Mapping[str, str]) 
     run = start_run(job=job.name, config=config, tags={JOB: job.name, **tags}, settings=settings)
     try:
         result = function(config, run)
-    except Interrupted:
-        run.finish("killed")
+    except Interrupted as stopped:
+        # SIGTERM is how a machine's owner takes it back; Ctrl-C is a person.
+        run.finish("preempted" if stop_reason() == "SIGTERM" else "killed", reason=str(stopped))
         raise
     except KeyboardInterrupt:
-        run.finish("killed", timeout=0.0)
+        run.finish("killed", timeout=0.0, reason="Interrupted from the keyboard.")
         raise
     except Exception as error:
         raise _failed(job, run, error) from error
@@ -84,7 +85,7 @@ def _failed(job: Job, run: Run, error: Exception) -> JobFailed:
     """Record the traceback, mark the run and build the sentence."""
     what = str(error) if isinstance(error, TouchlineError) else f"{type(error).__name__}: {error}"
     path = _attach(run, "traceback.txt", "".join(traceback.format_exception(error)))
-    run.finish("failed")
+    run.finish("failed", reason=what)
     return JobFailed(f"The job {job.name} failed. {what.rstrip('.')}. The traceback is in {path}.")
 
 

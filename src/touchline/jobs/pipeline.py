@@ -85,7 +85,9 @@ def _now(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], com
 
 def _before(past: Past, job: Job) -> JobOutcome | None:
     done = past.finished.get(job.name)
-    return done and JobOutcome(job.name, done.run_id, done.seconds, done.result, {}, before=True)
+    if done is None:
+        return None
+    return JobOutcome(job.name, done.run_id, done.seconds, done.result, {}, before=True)
 
 
 def _past(settings: Settings, config_digest: str, jobs: Mapping[str, Job]) -> Past:

@@ -1,0 +1,150 @@
+"""What a person reads when the pipeline is through: durations, scores, the champion, the tracks, where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from touchline.config import Settings
+from touchline.errors import TouchlineError
+from touchline.jobs.execute import JobOutcome
+from touchline.jobs.progress import clock
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+PLAYERS = ("candidate", "champion", "stand still", "untrained")
+
+
+@dataclass(frozen=True)
+class Track:
+    """What one sink has of all runs."""
+
+    sink: str
+    pending: int
+    """Events not confirmed yet."""
+    complete: bool
+    """Whether it has everything and knows how the runs ended."""
+    reason: str
+    """Why not, where the sink has said so."""
+    url: str
+    """Page of the newest run there."""
+
+
+def print_summary(outcomes: Sequence[JobOutcome], settings: Settings, console: Console) -> None:
+    """Print the whole summary."""
+    console.print()
+    console.rule("[bold]Summary", align="left")
+    console.print(_durations(outcomes))
+    judged = next((outcome.result.summary for outcome in outcomes if "scores" in outcome.result.summary), None)
+    if judged is not None:
+        console.print()
+        console.print(_scores(judged["scores"]))
+        for sentence in honest_sentences(judged["scores"]):
+            console.print(f"  {sentence}", markup=False)
+        console.print()
+        champion = judged.get("champion")
+        console.print(f"  Champion: [bold]{champion or 'none yet'}[/]")
+        console.print(f"  {judged['verdict']}", markup=False)
+    console.print()
+    states = tracks(outcomes, settings)
+    for track in states:
+        console.print(f"  {_delivery(track)}", markup=False)
+    console.print()
+    for command, why in look_further(outcomes, settings, states):
+        console.print(f"  [bold cyan]{command}[/]\n      {why}")
+
+
+def _durations(outcomes: Sequence[JobOutcome]) -> Table:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    for outcome in outcomes:
+        note = "[dim]by an earlier start[/]" if outcome.before else ""
+        table.add_row(f"  {outcome.job}", clock(outcome.seconds), note)
+    if len(outcomes) > 1:
+        table.add_row("  [bold]all[/]", f"[bold]{clock(sum(outcome.seconds for outcome in outcomes))}[/]", "")
+    return table
+
+
+def _scores(scores: Mapping[str, Mapping[str, float | None]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="Official scores, higher is better", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("environment")
+    for player in PLAYERS:
+        table.add_column(player, justify="right")
+    for task, row in scores.items():
+        best = max((value for value in row.values() if value is not None), default=None)
+        cells = (_score(row.get(player), best) for player in PLAYERS)
+        table.add_row(task, *cells)
+    return table
+
+
+def _score(value: float | None, best: float | None) -> str:
+    if value is None:
+        return "–"
+    text = f"{value:.3f}".replace("-", "−")
+    return f"[bold green]{text}[/]" if value == best else text
+
+
+def honest_sentences(scores: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
+    """Say where whoever plays next is no better than standing still."""
+    for task, row in scores.items():
+        mine, still = row.get("candidate"), row.get("stand still")
+        if mine is not None and still is not None and mine < still:
+            yield f"On {task} standing still is better than the candidate, by {still - mine:.3f}."
+
+
+def tracks(outcomes: Sequence[JobOutcome], settings: Settings) -> tuple[Track, ...]:
+    """Add up what each sink has of the runs that lie in this home."""
+    from touchline.tracking.delivery import SinkState, read_delivery
+
+    states: dict[str, list[SinkState]] = {sink: [] for sink in settings.sinks}
+    for outcome in outcomes:
+        try:
+            delivery = read_delivery(settings.run_directory(outcome.run_id), settings.sinks)
+        except TouchlineError:
+            continue  # an earlier start did it on another machine
+        for sink, state in delivery.items():
+            states[sink].append(state)
+    return tuple(
+        Track(
+            sink,
+            pending=sum(state.pending for state in seen),
+            complete=all(state.state == "done" for state in seen),
+            reason=next((state.reason for state in reversed(seen) if state.reason), ""),
+            url=next((state.url for state in reversed(seen) if state.url), ""),
+        )
+        for sink, seen in states.items()
+    )
+
+
+def _delivery(track: Track) -> str:
+    if track.complete:
+        where = f" {track.url}" if track.url.startswith("http") else ""
+        return f"{track.sink} has everything.{where}"
+    reason = f" {track.reason.rstrip('.')}." if track.reason else ""
+    return f"{track.sink} has yet to receive {track.pending:,} events; the journals keep them.{reason}"
+
+
+def look_further(
+    outcomes: Sequence[JobOutcome], settings: Settings, states: Sequence[Track]
+) -> Iterator[tuple[str, str]]:
+    """Name the commands with which to look further, each with what it shows."""
+    home = "" if Settings.load().home == settings.home else f" --home {settings.home}"
+    yield f"touchline ui{home}", "curves, artifacts and models of every run, in MLflow and TensorBoard"
+    summaries: dict[str, Any] = {outcome.job: outcome.result.summary for outcome in outcomes}
+    if summaries.get("gate3", {}).get("champion"):
+        yield f"touchline lineage ddpg_finetuned@Champion{home}", "which runs and models the champion comes from"
+    for outcome in outcomes:
+        videos = sorted(settings.run_directory(outcome.run_id).glob("media/videos/*"))
+        if videos:
+            yield f"xdg-open {videos[-1]}", f"the last video of {outcome.job}"
+    if not all(track.complete for track in states):
+        yield f"touchline sync{home}", "send what the sinks have not received"
