@@ -15,7 +15,7 @@ from touchline.learning.convert import mlp_of
 from touchline.learning.ddpg import DDPG_FF
 from touchline.learning.ddpg_config import DdpgConfig
 from touchline.learning.policy import Policy
-from touchline.learning.progress import EpisodeStatistics, Progress
+from touchline.learning.progress import EpisodeStatistics, Progress, final_observation
 from touchline.learning.replay import ReplayBuffer, Transitions
 
 
@@ -56,9 +56,7 @@ def train(
         action = np.clip(action + noise, -1.0, 1.0).astype(np.float32)
         observation, reward, terminated, truncated, info = envs.step(action)
         following = start.normalise(observation)
-        final = following.copy()
-        for i in np.flatnonzero(terminated | truncated):
-            final[i] = start.normalise(np.asarray(info["final_obs"][i]))
+        final = start.normalise(final_observation(observation, info, terminated | truncated))
         replay.add(Transitions(seen, action, np.float32(reward), final, np.float32(terminated)))
         seen = following
         step += envs.num_envs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -62,3 +63,17 @@ class EpisodeStatistics:
             "episode_length": float(np.mean(lengths)),
             "fall_share": float(np.mean(falls)),
         }
+
+
+def final_observation(
+    following: NDArray[Any], info: Mapping[str, Any], ended: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return the observations that the actions led to, shape (num_envs, n).
+
+    ``following`` already begins a new episode where one ended; Gymnasium puts what came last into
+    ``info["final_obs"]``, an object array that is None elsewhere.
+    """
+    final = np.array(following, dtype=np.float32)
+    for i in np.flatnonzero(ended):
+        final[i] = info["final_obs"][i]
+    return final

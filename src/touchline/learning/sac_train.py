@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from touchline.errors import UsageError
-from touchline.learning.progress import EpisodeStatistics, Progress
+from touchline.learning.progress import EpisodeStatistics, Progress, final_observation
 from touchline.learning.sac import Batch, Sac, State
 from touchline.learning.sac_config import SacConfig
 
@@ -67,10 +67,10 @@ def train(
         state, action = sac.explore(state, observation)
         action = np.asarray(action)
         following, reward, terminated, truncated, info = envs.step(action)
-        final = info.get("final_obs", following)
+        final = final_observation(following, info, terminated | truncated)
         memory = add(
             memory,
-            Batch(observation, action, np.float32(reward), np.float32(final), np.float32(terminated)),
+            Batch(observation, action, np.float32(reward), final, np.float32(terminated)),
         )
         observation = following
         step += envs.num_envs

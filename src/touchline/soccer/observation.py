@@ -104,6 +104,7 @@ def observe(
     goalie, obstacle, kick = (episode.task[:, i : i + 1] for i in range(3))
 
     y, y_velocity = goalkeeper(time, xp)
+    y_velocity = xp.where(time > 0, y_velocity, 0.0)  # the official goalkeepers stand still until the first step
     zeros = xp.zeros_like(y)
     keeper_velocity = xp.stack([zeros, y_velocity, zeros], axis=-1) - robot_velocity
     keepers = [

@@ -1,0 +1,73 @@
+"""The canonical policy: plain matrices that travel without pickle."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from touchline.errors import TouchlineError
+from touchline.learning.policy import Policy, zero_policy
+
+
+def random_policy(seed=0, sizes=(89, 32, 16, 12)):
+    rng = np.random.default_rng(seed)
+    return Policy(
+        weights=tuple(
+            rng.normal(size=(b, a)).astype(np.float32) / np.float32(a**0.5)
+            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+        ),
+        biases=tuple(rng.normal(size=b).astype(np.float32) * np.float32(0.1) for b in sizes[1:]),
+        mean=rng.normal(size=sizes[0]).astype(np.float32),
+        std=rng.uniform(0.1, 3, size=sizes[0]).astype(np.float32),
+        metadata={"controller": {"pose": [0.1, 0.2]}},
+    )
+
+
+@given(st.integers(0, 1000))
+def test_a_policy_survives_its_files(seed):
+    import tempfile
+    from pathlib import Path
+
+    policy = random_policy(seed, (5, 4, 3))
+    with tempfile.TemporaryDirectory() as directory:
+        loaded = Policy.load(policy.save(Path(directory)))
+    observation = np.random.default_rng(seed).normal(size=(7, 5)).astype(np.float32)
+    assert np.array_equal(policy(observation), loaded(observation))
+    assert loaded.metadata == policy.metadata
+
+
+def test_actions_stay_within_one_for_any_observation():
+    policy = random_policy()
+    observation = np.random.default_rng(1).normal(size=(100, 89)).astype(np.float32) * 1e6
+    assert (np.abs(policy(observation)) <= 1).all()
+
+
+def test_a_single_observation_gives_a_single_action():
+    policy = random_policy()
+    assert policy(np.zeros(89, np.float32)).shape == (12,)
+
+
+def test_the_zero_policy_does_nothing():
+    assert not zero_policy(89, 12)(np.ones((3, 89))).any()
+
+
+def test_a_directory_without_a_policy_is_told(tmp_path):
+    with pytest.raises(TouchlineError, match=r"policy\.json is missing"):
+        Policy.load(tmp_path)
+
+
+def test_a_policy_of_a_newer_format_is_refused(tmp_path):
+    path = random_policy().save(tmp_path)
+    described = json.loads((path / "policy.json").read_text())
+    (path / "policy.json").write_text(json.dumps({**described, "format": 99}))
+    with pytest.raises(TouchlineError, match="format 99"):
+        Policy.load(path)
+
+
+def test_the_clip_bounds_what_the_network_sees():
+    policy = replace(random_policy(), clip=2.0)
+    seen = policy.normalise(np.full(89, 1e9, np.float32))
+    assert np.abs(seen).max() == 2.0

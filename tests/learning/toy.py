@@ -1,0 +1,26 @@
+"""A small control problem for learners: steer a point to the origin; the optimal action is known."""
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+
+class Steer(gymnasium.Env):
+    """Position x in [-1, 1]; x += 0.5 a; reward -x²; 10 steps, then a time-out; never terminates by itself."""
+
+    observation_space = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x, self.steps = float(self.np_random.uniform(-1, 1)), 0
+        return np.array([self.x], np.float32), {}
+
+    def step(self, action):
+        self.x = float(np.clip(self.x + 0.5 * float(action[0]), -2, 2))
+        self.steps += 1
+        return np.array([self.x], np.float32), -(self.x**2), False, self.steps >= 10, {}
+
+
+def steer(n, mode=AutoresetMode.SAME_STEP):
+    return SyncVectorEnv([Steer] * n, autoreset_mode=mode)
