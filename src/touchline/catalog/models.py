@@ -1,0 +1,269 @@
+"""Versions of models: registered once, found by alias, loaded only when their digest matches."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from touchline.catalog.milestones import MILESTONES, Milestone, registering
+from touchline.catalog.payload import PAYLOAD, fetch, inspect, verify
+from touchline.catalog.store import changing, is_absent, open_client, settings_for, telling
+from touchline.catalog.version import (
+    CODE_DIGEST_TAG,
+    DIGEST_TAG,
+    JOB_TAG,
+    RUN_TAG,
+    LoggedModel,
+    ModelVersion,
+)
+from touchline.config import Settings
+from touchline.errors import TouchlineError, UsageError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from touchline.catalog.promotion import Promotion
+
+
+class Catalog:
+    """The registered models below one prefix. Opens MLflow at the first call, not before."""
+
+    def __init__(self, tracking_uri: str, prefix: str, *, milestones: Mapping[str, Milestone] = MILESTONES) -> None:
+        """``tracking_uri``: MLflow's; ``prefix``: catalog and schema, like ``booster_soccer.rl_models``."""
+        self.settings = settings_for(tracking_uri, prefix)
+        self.milestones = milestones
+
+    @classmethod
+    def of(cls, settings: Settings) -> Catalog:
+        """Return the catalog of the settings' store and prefix, its lock in their home."""
+        catalog = cls(settings.tracking_uri, settings.catalog_prefix)
+        catalog.settings = settings
+        return catalog
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's client. Raises TouchlineError when the store cannot be used."""
+        return open_client(self.settings)
+
+    def full_name(self, model: str) -> str:
+        """Put the prefix before a short name; a name with dots is complete already."""
+        return model if "." in model else f"{self.settings.catalog_prefix}.{model}"
+
+    def register(
+        self,
+        job: str,
+        mlflow_run_id: str,
+        model_name: str = "model",
+        digest: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> ModelVersion:
+        """Make a version of the model that the run logged, and point the job's alias at it.
+
+        ``digest`` is the payload's as the job knows it. A repeated call returns the same version. Raises
+        TouchlineError when the job may not register, when the run has not logged the model, or when the model
+        has no signature with inputs and outputs or another digest.
+        """
+        short, alias = registering(job, self.milestones)
+        name = self.full_name(short)
+        logged = self.logged(mlflow_run_id, model_name)
+        found, code = inspect(self.settings, logged, digest)
+        run = self.client.get_run(mlflow_run_id)
+        described = {
+            **(tags or {}),
+            DIGEST_TAG: found,
+            CODE_DIGEST_TAG: code,
+            RUN_TAG: run.data.tags.get(RUN_TAG, ""),
+            JOB_TAG: job,
+        }
+        with telling(self.settings, f"register {name}"), changing(self.settings):
+            self._ensure_model(name)
+            known = [v for v in self.versions(name) if (v.mlflow_run_id, v.digest) == (mlflow_run_id, found)]
+            if known:
+                version = known[0].version
+            else:
+                made = self.client.create_model_version(
+                    name, logged.uri, run_id=mlflow_run_id, tags=described, model_id=logged.model_id
+                )
+                version = int(made.version)
+            current = self.resolve(name, alias)
+            # A repeated call for an older run must not take the alias back from a newer one.
+            if current is None or current.version < version:
+                self.set_alias(name, alias, version)
+        return self.get(name, version)
+
+    def logged(self, mlflow_run_id: str, model_name: str = "model") -> LoggedModel:
+        """Return the newest model that the run logged under this name; raises TouchlineError when there is none."""
+        from mlflow.entities import LoggedModelStatus
+
+        with telling(self.settings, f"read the models of run {mlflow_run_id}"):
+            experiment = self.client.get_run(mlflow_run_id).info.experiment_id
+            query = f"source_run_id = '{mlflow_run_id}'"
+            found = self.client.search_logged_models([experiment], query)
+        ready = [model for model in found if (model.name, model.status) == (model_name, LoggedModelStatus.READY)]
+        if not ready:
+            others = ", ".join(sorted({model.name for model in found})) or "none"
+            raise TouchlineError(
+                f"The MLflow run {mlflow_run_id} has logged no model {model_name!r} (logged: {others}). Log it with "
+                'run.log_model(...), and wait for run.wait_delivered("mlflow") before registering.'
+            )
+        newest = max(ready, key=lambda model: model.creation_timestamp)
+        return LoggedModel(newest.model_id, newest.name, mlflow_run_id, dict(newest.tags))
+
+    def resolve(self, model: str, alias: str) -> ModelVersion | None:
+        """Return the version that the alias (in any letter case) points at, or None.
+
+        Raises TouchlineError when spellings that differ only in case point at different versions.
+        """
+        name = self.full_name(model)
+        spelled = {k: v for k, v in self._aliases(name).items() if k.casefold() == alias.casefold()}
+        if not spelled:
+            return None
+        if len(set(spelled.values())) > 1:
+            shown = ", ".join(f"@{key} is version {value}" for key, value in sorted(spelled.items()))
+            raise TouchlineError(
+                f"The alias {alias!r} of {name} is ambiguous: {shown}. Aliases do not differ by letter case; "
+                "delete the wrong one in MLflow."
+            )
+        return self.get(name, next(iter(spelled.values())))
+
+    def find(self, reference: str) -> ModelVersion:
+        """Return the version that ``NAME@ALIAS`` or ``NAME/VERSION`` means; raises UsageError when there is none."""
+        name, at, alias = reference.removeprefix("models:/").partition("@")
+        if at and name and alias:
+            found = self.resolve(name, alias)
+            if found is None:
+                known = ", ".join(f"@{key}" for key in sorted(self._aliases(self.full_name(name)))) or "none"
+                raise UsageError(
+                    f"{self.full_name(name)} has no alias {alias!r}. Its aliases: {known}. "
+                    "A job that registers or promotes sets it."
+                )
+            return found
+        name, slash, version = name.rpartition("/")
+        if slash and name and version.isdecimal():
+            return self.get(name, int(version))
+        raise UsageError(f"{reference!r} names no version. Write NAME@ALIAS or NAME/VERSION.")
+
+    def get(self, model: str, version: int) -> ModelVersion:
+        """Return one version; raises UsageError when it does not exist."""
+        from mlflow.exceptions import MlflowException
+
+        name = self.full_name(model)
+        with telling(self.settings, f"read {name}"):
+            try:
+                return ModelVersion.read(self.client.get_model_version(name, str(version)), self._aliases(name))
+            except MlflowException as error:
+                if not is_absent(error):
+                    raise
+                known = ", ".join(str(other.version) for other in self.versions(name)) or "none"
+                raise UsageError(f"{name} has no version {version}. Its versions: {known}.") from error
+
+    def versions(self, model: str) -> tuple[ModelVersion, ...]:
+        """Return all versions, oldest first; empty when the model does not exist."""
+        name = self.full_name(model)
+        with telling(self.settings, f"list {name}"):
+            found = self.client.search_model_versions(f"name = '{name}'")
+            aliases = self._aliases(name) if found else {}
+        return tuple(sorted((ModelVersion.read(v, aliases) for v in found), key=lambda v: v.version))
+
+    def download(self, source: ModelVersion | LoggedModel, directory: Path) -> Path:
+        """Fetch a model into ``directory`` and return its payload, ``directory/artifacts/policy``.
+
+        A directory that already holds it, intact, is used as it is. Raises TouchlineError, and leaves nothing
+        behind, when the payload or the code is not what the digests say or when there is no digest.
+        """
+        if source.digest is None:
+            raise TouchlineError(
+                f"{source.uri} has no digest (tag {DIGEST_TAG}), so nobody knows whether it is intact. "
+                "Register it through a job, or log it with that tag in its metadata."
+            )
+        if directory.exists() and any(directory.iterdir()):
+            verify(source, directory)
+            return directory / PAYLOAD
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+        try:
+            fetch(self.settings, source.uri, partial)
+            verify(source, partial)
+            partial.replace(directory)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return directory / PAYLOAD
+
+    def load(self, source: ModelVersion | LoggedModel) -> Any:
+        """Return the verified model as an MLflow pyfunc, from a copy kept in the home."""
+        import mlflow
+
+        place = self.settings.home / "models" / source.uri.removeprefix("models:/")
+        try:
+            self.download(source, place)
+        except TouchlineError:
+            if not place.exists():
+                raise
+            # The copy is ours and no longer what it was: what the store has decides.
+            shutil.rmtree(place)
+            self.download(source, place)
+        return mlflow.pyfunc.load_model(str(place))
+
+    def promote(
+        self,
+        candidate: ModelVersion,
+        expected_champion: ModelVersion | None,
+        evidence: Mapping[str, str],
+        job: str = "gate3",
+    ) -> Promotion:
+        """Make the candidate champion; see ``promotion.promote``."""
+        from touchline.catalog.promotion import promote
+
+        return promote(self, candidate, expected_champion, evidence, job)
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        """Point an alias at a version, remove its other spellings, and read it back."""
+        name = self.full_name(model)
+        with telling(self.settings, f"set {name}@{alias}"):
+            self.client.set_registered_model_alias(name, alias, str(version))
+            for other in self._aliases(name):
+                if other != alias and other.casefold() == alias.casefold():
+                    self.client.delete_registered_model_alias(name, other)
+        found = self.resolve(name, alias)
+        if found is None or found.version != version:
+            shown = "nothing" if found is None else f"version {found.version}"
+            raise TouchlineError(
+                f"{name}@{alias} was set to version {version}, but reads back as {shown}: somebody else changed it "
+                "at the same time. Evaluate again against the present one."
+            )
+
+    def _aliases(self, name: str) -> dict[str, int]:
+        from mlflow.exceptions import MlflowException
+
+        with telling(self.settings, f"read the aliases of {name}"):
+            try:
+                found = self.client.get_registered_model(name).aliases
+            except MlflowException as error:
+                if is_absent(error):
+                    return {}
+                raise
+        return {alias: int(version) for alias, version in found.items()}
+
+    def _ensure_model(self, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.get_registered_model(name)
+        except MlflowException as error:
+            if not is_absent(error):
+                raise
+            self.client.create_registered_model(name)
+
+
+def load_model(reference: str, settings: Settings | None = None) -> Any:
+    """Load ``NAME@ALIAS`` (or ``NAME/VERSION``) as an MLflow pyfunc, its digest verified.
+
+    ``model.predict(observations)`` then acts. Raises UsageError when there is no such version, TouchlineError
+    when its files are not those that were registered.
+    """
+    catalog = Catalog.of(settings or Settings.load())
+    return catalog.load(catalog.find(reference))

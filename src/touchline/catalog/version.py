@@ -1,0 +1,81 @@
+"""What the catalog and the runs hold, as frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+DIGEST_TAG = "touchline.digest"
+CODE_DIGEST_TAG = "touchline.code_digest"
+RUN_TAG = "touchline.run_id"
+JOB_TAG = "touchline.job"
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A model that a run logged, registered or not."""
+
+    model_id: str
+    """MLflow's id, like ``m-3f2a…``."""
+    name: str
+    """Name under which the run logged it."""
+    mlflow_run_id: str
+    """The run that logged it."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        """URI for MLflow and for ``run.log_input``."""
+        return f"models:/{self.model_id}"
+
+    @property
+    def digest(self) -> str | None:
+        """sha256 of the payload as the job tagged it, or None."""
+        return self.tags.get(DIGEST_TAG)
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version in the catalog, as it was when it was read."""
+
+    name: str
+    """Full name, three levels: ``booster_soccer.rl_models.mjx_sac``."""
+    version: int
+    mlflow_run_id: str
+    """The MLflow run that made it."""
+    source: str
+    """URI of the logged model."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def uri(self) -> str:
+        """URI for MLflow and for ``run.log_input``."""
+        return f"models:/{self.name}/{self.version}"
+
+    @property
+    def digest(self) -> str | None:
+        """sha256 of the payload that was registered, or None when something else registered it."""
+        return self.tags.get(DIGEST_TAG)
+
+    @property
+    def run_id(self) -> str | None:
+        """Touchline's id of the run that made it."""
+        return self.tags.get(RUN_TAG)
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version}"
+
+    @classmethod
+    def read(cls, entity: Any, aliases: Mapping[str, int]) -> ModelVersion:
+        """Build it from MLflow's entity and the aliases of its model."""
+        version = int(entity.version)
+        return cls(
+            name=entity.name,
+            version=version,
+            mlflow_run_id=entity.run_id or "",
+            source=entity.source or "",
+            tags=dict(entity.tags),
+            aliases=tuple(sorted(alias for alias, target in aliases.items() if target == version)),
+        )
