@@ -20,7 +20,7 @@ from touchline.jobs.base import JOBS, Interrupted, find_job
 
 T = TypeVar("T")
 Home = Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="Directory of all state (TOUCHLINE_HOME).")]
-KILLED = 130
+KILLED, TERMINATED = 130, 143
 
 
 @dataclass(frozen=True)
@@ -223,22 +223,16 @@ def _help() -> str:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Dispatch to a command; returns the exit code: 0, 1 on an error, 2 on wrong usage, 130 on Ctrl-C."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+def guarded(call: Callable[[], int]) -> int:
+    """Call, tell an error in a sentence on stderr, and return the exit code.
+
+    0 is success, 1 an error, 2 wrong usage, 130 Ctrl-C, 143 a stop by SIGTERM.
+    """
     try:
-        if not arguments or arguments[0] in ("-h", "--help"):
-            print(_help())
-            return 0 if arguments else 2
-        if arguments[0] == "--version":
-            print(f"touchline {__version__}")
-            return 0
-        if arguments[0] not in COMMANDS:
-            raise unknown("command", arguments[0], COMMANDS)
-        return COMMANDS[arguments[0]].call(arguments[1:])
+        return call()
     except Interrupted as error:
         print(f"touchline: {error}", file=sys.stderr)
-        return KILLED
+        return TERMINATED if error.signal_name == "SIGTERM" else KILLED
     except TouchlineError as error:
         print(f"touchline: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
@@ -249,6 +243,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; Python would complain again while it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Dispatch to a command; returns the exit code, see ``guarded``."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    return guarded(lambda: _dispatch(given))
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"touchline {__version__}")
+        return 0
+    if arguments[0] not in COMMANDS:
+        raise unknown("command", arguments[0], COMMANDS)
+    return COMMANDS[arguments[0]].call(arguments[1:])
 
 
 if __name__ == "__main__":

@@ -80,6 +80,11 @@ def find_job(name: str, jobs: Mapping[str, Job] = JOBS) -> Job:
 class Interrupted(TouchlineError):
     """A job stopped at a boundary because it was asked to; its work so far is saved."""
 
+    def __init__(self, message: str, signal_name: str | None = None) -> None:
+        super().__init__(message)
+        self.signal_name = signal_name
+        """The signal that asked for it, where one did."""
+
 
 class Stop(Protocol):
     """Who knows whether the running job should stop; ``checkpoint.preemption.StopSignal`` does."""
@@ -111,7 +116,7 @@ def stop_reason() -> str | None:
 def raise_if_stopped(where: str) -> None:
     """Raise Interrupted when a stop was requested; ``where`` completes "Stopped …", as in "after 4,096 steps"."""
     if stop_requested():
-        raise Interrupted(f"Stopped {where}, as asked ({stop_reason()}).")
+        raise Interrupted(f"Stopped {where}, as asked.", stop_reason())
 
 
 @contextlib.contextmanager

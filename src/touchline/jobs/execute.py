@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.jax_guard import guard_jax
-from touchline.jobs.base import Interrupted, Job, JobResult, stop_reason
+from touchline.jobs.base import Interrupted, Job, JobResult
 from touchline.jobs.history import JOB, RESULT, encode_result
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def execute(job: Job, config: Any, settings: Settings, tags: Mapping[str, str]) 
         result = function(config, run)
     except Interrupted as stopped:
         # SIGTERM is how a machine's owner takes it back; Ctrl-C is a person.
-        run.finish("preempted" if stop_reason() == "SIGTERM" else "killed", reason=str(stopped))
+        run.finish("preempted" if stopped.signal_name == "SIGTERM" else "killed", reason=str(stopped))
         raise
     except KeyboardInterrupt:
         run.finish("killed", timeout=0.0, reason="Interrupted from the keyboard.")

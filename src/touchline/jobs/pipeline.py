@@ -20,6 +20,8 @@ from touchline.jobs.execute import JobFailed, JobOutcome, execute
 from touchline.jobs.history import DIGEST, PIPELINE, RECIPE, Past, newest
 from touchline.jobs.progress import clock, terminal
 
+CATCH_UP_SECONDS = 30.0
+
 
 @dataclass(frozen=True)
 class PipelineOutcome:
@@ -79,8 +81,10 @@ def _now(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], com
     try:
         raise_if_stopped(f"before {job.name}")
         return execute(job, job_config(config, job.name), settings, tags)
-    except (JobFailed, Interrupted) as error:
-        raise type(error)(f"{error} Go on with: {command}") from error
+    except JobFailed as error:
+        raise JobFailed(f"{error} Go on with: {command}") from error
+    except Interrupted as error:
+        raise Interrupted(f"{error} Go on with: {command}", error.signal_name) from error
 
 
 def _before(past: Past, job: Job) -> JobOutcome | None:
@@ -92,6 +96,7 @@ def _before(past: Past, job: Job) -> JobOutcome | None:
 
 def _past(settings: Settings, config_digest: str, jobs: Mapping[str, Job]) -> Past:
     """Return the newest pipeline if it is unfinished, cut before its first unfinished job; else a new one."""
+    _deliver_the_past(settings)
     past = newest(settings, config_digest)
     if past is None or all(name in past.finished for name in jobs):
         return Past(f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")
@@ -101,6 +106,14 @@ def _past(settings: Settings, config_digest: str, jobs: Mapping[str, Job]) -> Pa
             break
         finished[name] = past.finished[name]
     return Past(past.pipeline, finished)
+
+
+def _deliver_the_past(settings: Settings) -> None:
+    """Let MLflow catch up with the newest runs: a process that was killed a moment ago told it nothing more."""
+    from touchline.tracking.sync import run_ids, sync
+
+    if "mlflow" in settings.sinks and (runs := run_ids(settings)):
+        sync(settings, runs[-2 * len(JOBS) :], ["mlflow"], timeout=CATCH_UP_SECONDS)
 
 
 @contextlib.contextmanager
