@@ -38,8 +38,7 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
     import numpy as np
     import torch
 
-    from touchline.catalog import directory_digest
-    from touchline.jobs.models import load_policy
+    from touchline.jobs.models import load_policy, log_policy
     from touchline.learning import convert as conversion
     from touchline.soccer.control import Controller
     from touchline.soccer.official import OfficialEnv
@@ -79,7 +78,7 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
         )
     with tempfile.TemporaryDirectory(dir=run.directory) as directory:
         path = Path(directory) / "converted"
-        digest = directory_digest(policy.save(path / "policy"))
+        path.mkdir()
         (path / "parity.json").write_text(json.dumps(parity.to_dict(), indent=2) + "\n")
         example = torch.from_numpy(np.stack(recorded[:2]))
         batch = torch.export.Dim("batch")
@@ -87,7 +86,8 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
             torch.export.export(module, (example,), dynamic_shapes=({0: batch},)), path / "actor.pt2"
         )
         run.log_artifact(path)
-    run.set_tags({"touchline.digest": digest, "parity.worst": f"{parity.worst:.2e}"})
+    log_policy(run, conversion.policy_of(module.actor, policy, {**policy.metadata, "job": "convert", "run": run.id}))
+    run.set_tags({"parity.worst": f"{parity.worst:.2e}"})
     return JobResult(
         {"parity": parity.to_dict()},
         (

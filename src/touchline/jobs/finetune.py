@@ -129,7 +129,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     return JobResult(
         {
             "selection": {"start_score": first_score, "best_score": best_score, "best_step": best_step},
-            "model": f"{version.name} version {version.version}",
+            "model": str(version),
         },
         (f"Mean official score over the three tasks on {len(scenarios)} selection scenarios each: {told}.",),
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from touchline.catalog import Catalog, ModelVersion, directory_digest
-from touchline.config import Settings
+from touchline.catalog import Catalog, LoggedModel, ModelVersion, directory_digest
+from touchline.catalog.lineage import INPUT_TAG
+from touchline.catalog.version import DIGEST_TAG
 from touchline.errors import TouchlineError
 from touchline.jobs.history import JOB
 from touchline.learning.policy import Policy
@@ -16,11 +16,6 @@ from touchline.tracking.run import Run
 
 DELIVERY_SECONDS = 180.0
 """How long a milestone waits until MLflow has the model; the first start of a store takes seconds."""
-
-
-def catalog_of(settings: Settings) -> Catalog:
-    """Return the catalog of these settings."""
-    return Catalog(settings.tracking_uri, settings.catalog_prefix)
 
 
 def log_policy(run: Run, policy: Policy) -> str:
@@ -34,13 +29,12 @@ def log_policy(run: Run, policy: Policy) -> str:
             path,
             code=serve,
             signature={"inputs": (-1, inputs), "outputs": (-1, outputs)},
-            metadata={"digest": digest},
+            metadata={DIGEST_TAG: digest},
         )
-    run.set_tags({"touchline.digest": digest})
     return digest
 
 
-def register(run: Run, digest: str, tags: dict[str, Any]) -> ModelVersion:
+def register(run: Run, digest: str, tags: dict[str, str]) -> ModelVersion:
     """Register the run's model as the milestone its job may set.
 
     Raises:
@@ -53,15 +47,15 @@ def register(run: Run, digest: str, tags: dict[str, Any]) -> ModelVersion:
             f"{DELIVERY_SECONDS:.0f} s ({state.reason or state.state}), so it cannot become a milestone. "
             f"Mend the connection, then: touchline sync {run.id} and start the pipeline again."
         )
-    return catalog_of(run.settings).register(run.job, run.mlflow_run_id, digest=digest, tags=tags)
+    return Catalog.of(run.settings).register(run.job, run.mlflow_run_id, digest=digest, tags=tags)
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A verified policy from the catalog."""
+    """A policy whose digest was verified, and where it comes from."""
 
     policy: Policy
-    version: ModelVersion
+    source: ModelVersion | LoggedModel
 
 
 def load_policy(run: Run, model: str, alias: str) -> Loaded:
@@ -70,81 +64,49 @@ def load_policy(run: Run, model: str, alias: str) -> Loaded:
     Raises:
         TouchlineError: there is no such milestone, or its files are not those that were registered.
     """
-    catalog = catalog_of(run.settings)
-    version = catalog.resolve(model, alias)
-    if version is None:
-        raise TouchlineError(
-            f"There is no {catalog.full_name(model)}@{alias} in {run.settings.tracking_uri}. "
-            "Run the job that registers it first; touchline run pipeline runs them all in order."
-        )
-    with tempfile.TemporaryDirectory(prefix="policy-", dir=run.directory) as directory:
-        policy = Policy.load(catalog.download(version, Path(directory)))
-    run.log_input(f"models:/{version.name}/{version.version}", alias)
-    run.set_tags(
-        {
-            "touchline.input.model": f"{version.name}/{version.version}",
-            "touchline.input.digest": version.digest,
-            "touchline.input.run": version.run_id,
-        }
-    )
-    return Loaded(policy, version)
+    catalog = Catalog.of(run.settings)
+    version = milestone(catalog, model, alias)
+    run.log_input(version.uri, alias)
+    return Loaded(_fetch(run, catalog, version), version)
 
 
-@dataclass(frozen=True)
-class Converted:
-    """The PyTorch twin of a pre-trained version: an artifact of its Run, never in the catalog."""
+def load_converted(run: Run) -> Loaded:
+    """Load what *convert* made of ``mjx_sac@Candidate-Pretrain``, and record it as the run's input.
 
-    policy: Policy
-    run_id: str
-    """MLflow id of the *convert* Run."""
-    digest: str
-
-
-def load_converted(run: Run) -> Converted:
-    """Load what *convert* made of ``mjx_sac@Candidate-Pretrain`` and record it as the run's input.
+    It is a model of the *convert* Run and never in the catalog, so it is found through the version it was
+    made from.
 
     Raises:
-        TouchlineError: that version was not converted yet, or the artifact is not what was written.
+        TouchlineError: that version was not converted yet, or the files are not those that were written.
     """
-    from mlflow import MlflowClient
-
-    settings = run.settings
-    catalog = catalog_of(settings)
-    source = catalog.resolve("mjx_sac", "Candidate-Pretrain")
-    if source is None:
-        raise TouchlineError(
-            f"There is no {catalog.full_name('mjx_sac')}@Candidate-Pretrain in {settings.tracking_uri}. "
-            "Start with: touchline run pretrain"
-        )
-    client = MlflowClient(tracking_uri=settings.tracking_uri)
-    experiment = client.get_experiment_by_name(settings.project)
-    runs = client.search_runs(
+    settings, catalog = run.settings, Catalog.of(run.settings)
+    source = milestone(catalog, "mjx_sac", "Candidate-Pretrain")
+    experiment = catalog.client.get_experiment_by_name(settings.project)
+    runs = catalog.client.search_runs(
         [experiment.experiment_id] if experiment else [],
-        filter_string=f"tags.`{JOB}` = 'convert' and tags.`touchline.input.digest` = '{source.digest}' "
+        filter_string=f"tags.`{JOB}` = 'convert' and tags.`{INPUT_TAG}Candidate-Pretrain` = '{source.uri}' "
         "and attributes.status = 'FINISHED'",
         order_by=["attributes.start_time DESC"],
         max_results=1,
     )
     if not runs:
+        raise TouchlineError(f"{source} was not converted yet. Convert it with: touchline run convert")
+    logged = catalog.logged(runs[0].info.run_id)
+    run.log_input(logged.uri, "converted")
+    return Loaded(_fetch(run, catalog, logged), logged)
+
+
+def milestone(catalog: Catalog, model: str, alias: str) -> ModelVersion:
+    """Return the version behind a milestone's alias; raises TouchlineError when there is none."""
+    version = catalog.resolve(model, alias)
+    if version is None:
         raise TouchlineError(
-            f"{source.name} version {source.version} was not converted yet. Convert it with: touchline run convert"
+            f"There is no {catalog.full_name(model)}@{alias} in {catalog.settings.tracking_uri}. "
+            "Run the job that sets it first; touchline run pipeline runs them all in order."
         )
-    found = runs[0]
-    expected = found.data.tags["touchline.digest"]
-    with tempfile.TemporaryDirectory(prefix="converted-", dir=run.directory) as directory:
-        path = Path(client.download_artifacts(found.info.run_id, "converted/policy", directory))
-        digest = directory_digest(path)
-        if digest != expected:
-            raise TouchlineError(
-                f"The converted policy of MLflow run {found.info.run_id} has digest {digest[:12]}…, written was "
-                f"{expected[:12]}…: the files were changed. Convert again with: touchline run convert"
-            )
-        policy = Policy.load(path)
-    run.set_tags(
-        {
-            "touchline.input.run": found.info.run_id,
-            "touchline.input.digest": digest,
-            "touchline.input.model": f"{source.name}/{source.version}",
-        }
-    )
-    return Converted(policy, found.info.run_id, digest)
+    return version
+
+
+def _fetch(run: Run, catalog: Catalog, source: ModelVersion | LoggedModel) -> Policy:
+    with tempfile.TemporaryDirectory(prefix="policy-", dir=run.directory) as directory:
+        return Policy.load(catalog.download(source, Path(directory) / "model"))

@@ -132,8 +132,9 @@ class TrainingRecorder:
     def _film(self, progress: Progress[Any]) -> None:
         self._filmed = True
         model, qpos = self.hooks.trajectory(progress.state)
-        self._video.submit(model, qpos, step=progress.step)
+        self._video.submit(model, qpos, step=progress.step, caption=f"step {progress.step:,}")
 
     def _deliver_videos(self, videos: Any) -> None:
         for video in videos:
             self.run.log_video(video.path, "rollout", step=video.step, caption=f"step {video.step:,}")
+            self._bar.event(f"video of step {video.step:,}")

@@ -24,10 +24,10 @@ def submit(config: SubmitConfig, run: Run) -> JobResult:
     import tempfile
     from pathlib import Path
 
-    from touchline.jobs.models import catalog_of, load_policy
+    from touchline.catalog import Catalog
+    from touchline.jobs.models import load_policy
 
-    catalog = catalog_of(run.settings)
-    if catalog.resolve("ddpg_finetuned", "Champion") is None:
+    if Catalog.of(run.settings).resolve("ddpg_finetuned", "Champion") is None:
         return JobResult({}, ("There is no champion yet, so there is nothing to pack.",))
 
     import torch
@@ -46,9 +46,9 @@ def submit(config: SubmitConfig, run: Run) -> JobResult:
         run.log_artifact(package)
     told = ", ".join(f"{task} {score:.3f}" for task, score in scores.items())
     return JobResult(
-        {"scores": scores, "model": f"{loaded.version.name} version {loaded.version.version}"},
+        {"scores": scores, "model": str(loaded.source)},
         (
-            f"The package of {loaded.version.name} version {loaded.version.version}, called at every physics step "
+            f"The package of {loaded.source}, called at every physics step "
             f"as the competition does, scored: {told}. It is the artifact submission/ of run {run.id}.",
         ),
     )

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from touchline.soccer.control import JOINTS, Controller
-from touchline.soccer.tasks import PHYSICS_TIMESTEP
+from touchline.soccer.tasks import FIELD_LENGTH, FIELD_WIDTH, GOAL_WIDTH, PHYSICS_TIMESTEP
 
 if TYPE_CHECKING:
     import mujoco
@@ -131,16 +131,38 @@ def _add_ground_and_ball(spec: mujoco.MjSpec, visual: bool) -> None:
 def _add_pitch(spec: mujoco.MjSpec) -> None:
     import mujoco
 
-    spec.worldbody.add_light(pos=[0, 0, 6], dir=[0.2, 0.1, -1], type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
+    spec.add_texture(
+        name="sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=[0.45, 0.65, 0.85],
+        rgb2=[0.9, 0.94, 0.97],
+        width=256,
+        height=256,
+    )
+    mown = spec.add_texture(
+        name="grass",
+        type=mujoco.mjtTexture.mjTEXTURE_2D,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
+        rgb1=[0.16, 0.50, 0.19],
+        rgb2=[0.13, 0.45, 0.16],
+        width=256,
+        height=256,
+    )
+    grass = spec.add_material(name="grass", texrepeat=[1, 1], texuniform=True)
+    grass.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = mown.name
+    ground = spec.geom("ground")
+    ground.material, ground.rgba = grass.name, [1, 1, 1, 1]
+    spec.worldbody.add_light(pos=[0, 0, 6], dir=[0.3, 0.2, -1], type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
     white = {"type": mujoco.mjtGeom.mjGEOM_BOX, "rgba": [0.95] * 3 + [1], "contype": 0, "conaffinity": 0}
-    for x in (-10.97, 10.97):
-        spec.worldbody.add_geom(size=[0.05, 6.87, 0.002], pos=[x, 0, GROUND_HEIGHT], **white)
-        for y in (-1.6, 1.6):
+    for x in (-FIELD_LENGTH, FIELD_LENGTH):
+        spec.worldbody.add_geom(size=[0.05, FIELD_WIDTH, 0.002], pos=[x, 0, GROUND_HEIGHT], **white)
+        for y in (-GOAL_WIDTH, GOAL_WIDTH):
             spec.worldbody.add_geom(size=[0.06, 0.06, 0.9], pos=[x, y, 0.9], **white)
-        spec.worldbody.add_geom(size=[0.06, 1.66, 0.06], pos=[x, 0, 1.8], **white)
-    for y in (-6.87, 6.87):
-        spec.worldbody.add_geom(size=[10.97, 0.05, 0.002], pos=[0, y, GROUND_HEIGHT], **white)
-    spec.worldbody.add_geom(size=[0.05, 6.87, 0.002], pos=[0, 0, GROUND_HEIGHT], **white)
+        spec.worldbody.add_geom(size=[0.06, GOAL_WIDTH + 0.06, 0.06], pos=[x, 0, 1.8], **white)
+    for y in (-FIELD_WIDTH, FIELD_WIDTH):
+        spec.worldbody.add_geom(size=[FIELD_LENGTH, 0.05, 0.002], pos=[0, y, GROUND_HEIGHT], **white)
+    spec.worldbody.add_geom(size=[0.05, FIELD_WIDTH, 0.002], pos=[0, 0, GROUND_HEIGHT], **white)
 
 
 def index_of(model: mujoco.MjModel) -> SceneIndex:
