@@ -21,6 +21,7 @@ def test_what_a_run_logged_is_registered_and_acts(settings, policy, tmp_path):
         digest = directory_digest(policy)
         version = Catalog.of(settings).register("pretrain", run.mlflow_run_id, digest=digest)
     assert (version.run_id, version.digest) == (run.id, digest)
+    assert list(settings.artifact_root.rglob("policy.json"))
     model = load_model("mjx_sac@Candidate-Pretrain", settings)
     np.testing.assert_array_equal(model.predict(np.zeros((2, 3), np.float32)), np.full((2, 2), 0.5, np.float32))
     titles = [node.title for node in lineage(Catalog.of(settings), "mjx_sac/1").walk()]

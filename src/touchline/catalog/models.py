@@ -100,9 +100,8 @@ class Catalog:
         from mlflow.entities import LoggedModelStatus
 
         with telling(self.settings, f"read the models of run {mlflow_run_id}"):
-            experiment = self.client.get_run(mlflow_run_id).info.experiment_id
-            query = f"source_run_id = '{mlflow_run_id}'"
-            found = self.client.search_logged_models([experiment], query)
+            outputs = self.client.get_run(mlflow_run_id).outputs
+            found = [self.client.get_logged_model(o.model_id) for o in (outputs.model_outputs if outputs else ())]
         ready = [model for model in found if (model.name, model.status) == (model_name, LoggedModelStatus.READY)]
         if not ready:
             others = ", ".join(sorted({model.name for model in found})) or "none"

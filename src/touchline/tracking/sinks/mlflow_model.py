@@ -34,6 +34,8 @@ def log_model(
     payload = event.payload
     mlflow.set_tracking_uri(settings.tracking_uri)
     mlflow.set_registry_uri(settings.tracking_uri)
+    # Without it the model goes to the Default experiment and its artifacts beside the configured place.
+    mlflow.set_experiment(experiment_id=experiment_id)
     logged = Model.log(
         artifact_path=None,
         name=payload["name"],
