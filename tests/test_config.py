@@ -26,9 +26,7 @@ def test_the_default_home_is_in_the_working_directory(tmp_path: Path) -> None:
 
 
 def test_each_source_wins_over_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("touchline.toml").write_text(
-        'project = "file"\ncatalog_prefix = "file.models"\nwandb_mode = "offline"\n'
-    )
+    Path("touchline.toml").write_text('project = "file"\ncatalog_prefix = "file.models"\nwandb_mode = "offline"\n')
     monkeypatch.setenv("WANDB_PROJECT", "native")
     monkeypatch.setenv("WANDB_MODE", "online")
     assert Settings.load().project == "native"

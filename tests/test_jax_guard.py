@@ -46,17 +46,13 @@ def test_the_variable_that_jax_does_not_read_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("set_by_user", "refused"), [({}, True), ({"NPROC": "8"}, False)])
-def test_a_guard_after_the_import_is_refused(
-    tmp_path: Path, set_by_user: dict[str, str], refused: bool
-) -> None:
+def test_a_guard_after_the_import_is_refused(tmp_path: Path, set_by_user: dict[str, str], refused: bool) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "NPROC")} | set_by_user
     code = (
         "import sys, types; sys.modules['jax'] = types.ModuleType('jax')\n"
         "from touchline.jax_guard import guard_jax; guard_jax()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode != 0) is refused, done.stderr
     assert ("jax was imported before touchline's guard" in done.stderr) is refused
 

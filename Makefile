@@ -1,0 +1,54 @@
+# make demo    from nothing to a judged policy: sets up .venv, then runs the whole pipeline
+# make test    sets up .venv, then runs every test
+# make lint    ruff and mypy
+# make smoke   the pipeline in its smallest form, in a home that is thrown away
+# make upgrade resolves newer versions within pyproject's ranges and pins them in constraints.txt
+
+# The first interpreter that is new enough; another one: make demo PYTHON=/path/to/python3
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
+	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $(p))))
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint smoke upgrade clean
+.DEFAULT_GOAL := demo
+
+demo: $(STAMP)
+	@$(BIN)/touchline run pipeline --recipe laptop
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -m "" --durations=10
+
+lint: $(STAMP)
+	@$(BIN)/ruff check src tests benchmarks
+	@$(BIN)/ruff format --check src tests benchmarks
+	@$(BIN)/mypy
+
+smoke: $(STAMP)
+	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
+	$(BIN)/touchline run pipeline --recipe smoke --home "$$home/.touchline"
+
+$(STAMP): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "Touchline needs Python 3.11 or newer, and there is none on the PATH (python3 is $$(python3 -V 2>&1))."; \
+	  echo "On Debian 12 or Ubuntu 24.04: apt-get install python3 python3-venv. Or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; \
+	  exit 1; fi
+	@if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
+	  v=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  echo "$(PYTHON) cannot make a virtual environment: Debian and Ubuntu keep that part in a package of its own."; \
+	  echo "Install it with: apt-get install python$$v-venv"; \
+	  exit 1; fi
+	@[ -x $(BIN)/python ] || { echo "Making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing the pinned dependencies into $(VENV); this takes minutes the first time"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,dev]' -c constraints.txt
+	@touch $(STAMP)
+
+upgrade:
+	@[ -x $(BIN)/python ] || { echo "There is no $(VENV) yet: make test"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[all,dev]'
+	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:
+	@rm -rf $(VENV) .touchline .mypy_cache .ruff_cache .pytest_cache
