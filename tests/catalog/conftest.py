@@ -111,6 +111,10 @@ def log_model(catalog: Catalog, settings: Settings, policy: Path, tmp_path: Path
                 pip_requirements=["mlflow"],
                 tags=metadata,
             )
+        # The catalog has to go by its own settings, so the process's global store is one that does not answer.
+        mlflow.set_tracking_uri("http://127.0.0.1:9")
+        mlflow.set_registry_uri("http://127.0.0.1:9")
         return run.info.run_id
 
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     return log

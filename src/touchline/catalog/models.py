@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from touchline.catalog.milestones import MILESTONES, Milestone, registering
-from touchline.catalog.payload import PAYLOAD, fetch, inspect, verify
+from touchline.catalog.payload import fetch, inspect, payload_of, source_of, verify
 from touchline.catalog.store import changing, is_absent, open_client, settings_for, telling
 from touchline.catalog.version import (
     CODE_DIGEST_TAG,
@@ -70,7 +70,7 @@ class Catalog:
         short, alias = registering(job, self.milestones)
         name = self.full_name(short)
         logged = self.logged(mlflow_run_id, model_name)
-        found, code = inspect(self.settings, logged, digest)
+        found, code = inspect(self.client, self.settings, logged, digest)
         run = self.client.get_run(mlflow_run_id)
         described = {
             **(tags or {}),
@@ -86,7 +86,11 @@ class Catalog:
                 version = known[0].version
             else:
                 made = self.client.create_model_version(
-                    name, logged.uri, run_id=mlflow_run_id, tags=described, model_id=logged.model_id
+                    name,
+                    source_of(self.client, self.settings, logged),
+                    run_id=mlflow_run_id,
+                    tags=described,
+                    model_id=logged.model_id,
                 )
                 version = int(made.version)
             current = self.resolve(name, alias)
@@ -169,7 +173,7 @@ class Catalog:
         return tuple(sorted((ModelVersion.read(v, aliases) for v in found), key=lambda v: v.version))
 
     def download(self, source: ModelVersion | LoggedModel, directory: Path) -> Path:
-        """Fetch a model into ``directory`` and return its payload, ``directory/artifacts/policy``.
+        """Fetch a model into ``directory`` and return where its payload lies in there.
 
         A directory that already holds it, intact, is used as it is. Raises TouchlineError, and leaves nothing
         behind, when the payload or the code is not what the digests say or when there is no digest.
@@ -180,17 +184,16 @@ class Catalog:
                 "Register it through a job, or log it with that tag in its metadata."
             )
         if directory.exists() and any(directory.iterdir()):
-            verify(source, directory)
-            return directory / PAYLOAD
+            return verify(source, directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
         try:
-            fetch(self.settings, source.uri, partial)
+            fetch(self.client, self.settings, source, partial)
             verify(source, partial)
             partial.replace(directory)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        return directory / PAYLOAD
+        return payload_of(directory)
 
     def load(self, source: ModelVersion | LoggedModel) -> Any:
         """Return the verified model as an MLflow pyfunc, from a copy kept in the home."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from touchline.catalog.digest import directory_digest, files_digest
 from touchline.catalog.store import registry_uri, telling
@@ -11,24 +12,59 @@ from touchline.catalog.version import CODE_DIGEST_TAG, LoggedModel, ModelVersion
 from touchline.config import Settings
 from touchline.errors import TouchlineError
 
-PAYLOAD = Path("artifacts", "policy")
-"""Where MLflow puts the artifact ``policy`` inside a pyfunc model."""
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+ARTIFACT = "policy"
+"""Name of the pyfunc artifact that holds the payload, as ``run.log_model`` gives it."""
 
 
-def fetch(settings: Settings, uri: str, directory: Path) -> None:
+def payload_of(directory: Path) -> Path:
+    """Return where the payload lies in a downloaded model; raises TouchlineError when it has none.
+
+    MLflow names it after the directory that was logged, so only its ``MLmodel`` file knows.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+
+    try:
+        flavor = Model.load(str(directory)).flavors["python_function"]
+        return directory / str(flavor["artifacts"][ARTIFACT]["path"])
+    except (MlflowException, KeyError, TypeError, ValueError, OSError) as error:
+        raise TouchlineError(
+            f"The model in {directory} has no artifact {ARTIFACT!r} ({type(error).__name__}: {error}). "
+            "Log it with run.log_model(directory, ...)."
+        ) from error
+
+
+def fetch(client: MlflowClient, settings: Settings, source: ModelVersion | LoggedModel, directory: Path) -> None:
     """Download the whole model into ``directory``; raises TouchlineError when the store cannot."""
     from mlflow.artifacts import download_artifacts
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    with telling(settings, f"fetch {uri}"):
-        download_artifacts(
-            artifact_uri=uri,
-            dst_path=str(directory),
-            tracking_uri=settings.tracking_uri,
-            registry_uri=registry_uri(settings),
-        )
+    stores = {"tracking_uri": settings.tracking_uri, "registry_uri": registry_uri(settings)}
+    with telling(settings, f"fetch {source.uri}"):
+        if registry_uri(settings) != settings.tracking_uri and isinstance(source, ModelVersion):
+            # Unity Catalog lends credentials for its storage through this URI only.
+            download_artifacts(artifact_uri=source.uri, dst_path=str(directory), **stores)
+            return
+        if isinstance(source, ModelVersion):
+            place = client.get_model_version_download_uri(source.name, str(source.version))
+        else:
+            place = client.get_logged_model(source.model_id).artifact_location
+        # Asked for by models:/ URI, MLflow looks into the process's global store instead of ours.
+        get_artifact_repository(place, **stores).download_artifacts("", dst_path=str(directory))
 
 
-def inspect(settings: Settings, logged: LoggedModel, digest: str | None) -> tuple[str, str]:
+def source_of(client: MlflowClient, settings: Settings, logged: LoggedModel) -> str:
+    """Return what a version of the logged model names as its source."""
+    if settings.tracking_uri.startswith("sqlite:"):
+        # Without a server the registry would look a models:/ URI up in the process's global store, not in ours.
+        return str(client.get_logged_model(logged.model_id).artifact_location)
+    return logged.uri
+
+
+def inspect(client: MlflowClient, settings: Settings, logged: LoggedModel, digest: str | None) -> tuple[str, str]:
     """Return the digests of payload and code of what the store really has.
 
     Raises TouchlineError when the model has no signature with inputs and outputs, or not the given digest.
@@ -37,7 +73,7 @@ def inspect(settings: Settings, logged: LoggedModel, digest: str | None) -> tupl
 
     with tempfile.TemporaryDirectory(prefix="touchline-") as place:
         directory = Path(place)
-        fetch(settings, logged.uri, directory)
+        fetch(client, settings, logged, directory)
         signature = Model.load(str(directory)).signature
         if signature is None or not signature.inputs or not signature.outputs:
             raise TouchlineError(
@@ -45,27 +81,28 @@ def inspect(settings: Settings, logged: LoggedModel, digest: str | None) -> tupl
                 "which the catalog wants. Give run.log_model a signature like "
                 '{"inputs": (-1, 89), "outputs": (-1, 12)}.'
             )
-        found = directory_digest(directory / PAYLOAD)
+        found = directory_digest(payload_of(directory))
         expected = digest or logged.digest
         if expected is not None and expected != found:
             raise mismatch(f"The logged model {logged.uri}", "payload", expected, found)
         return found, code_digest(directory)
 
 
-def verify(source: ModelVersion | LoggedModel, directory: Path) -> None:
-    """Raise TouchlineError, with both digests, unless the files in ``directory`` are those of ``source``."""
-    payload = directory / PAYLOAD
+def verify(source: ModelVersion | LoggedModel, directory: Path) -> Path:
+    """Return the payload in ``directory``; raises TouchlineError, with both digests, unless it is ``source``'s."""
+    payload = payload_of(directory)
     found = directory_digest(payload) if payload.is_dir() else "of nothing"
     if found != source.digest:
         raise mismatch(f"{source.uri} in {directory}", "payload", source.digest, found)
     code = source.tags.get(CODE_DIGEST_TAG)
     if code is not None and code != code_digest(directory):
         raise mismatch(f"{source.uri} in {directory}", "code", code, code_digest(directory))
+    return payload
 
 
 def code_digest(directory: Path) -> str:
     """Digest of the Python that loading the model would run, which the payload's digest does not cover."""
-    payload = directory / PAYLOAD
+    payload = payload_of(directory)
     return files_digest(directory, (p for p in directory.rglob("*.py") if not p.is_relative_to(payload)))
 
 
