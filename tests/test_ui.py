@@ -125,7 +125,8 @@ def test_a_leashed_command_ends_with_its_children_even_if_they_refuse(tmp_path: 
 
 
 def test_what_a_leashed_command_leaves_behind_goes_with_it(tmp_path: Path) -> None:
-    code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', sys.argv[1]])"
+    child = "[sys.executable, '-c', 'import time; time.sleep(600)', sys.argv[1]]"
+    code = f"import subprocess, sys; subprocess.Popen({child})"
     with (tmp_path / "log").open("wb") as log:
         process = leash.start([sys.executable, "-c", code, str(tmp_path)], log.fileno())
     assert process.wait(timeout=20) == 0
