@@ -1,1 +1,19 @@
-"""Part of Touchline."""
+"""Gates: pure functions from evaluations to a verdict with its evidence.
+
+``statistics`` has the intervals, ``checks`` the conditions and verdicts, ``evidence`` what is written down.
+"""
+
+from touchline.gates.checks import Check, Evaluation, Verdict, gate3
+from touchline.gates.evidence import evidence, tags
+from touchline.gates.statistics import Interval, paired_bootstrap
+
+__all__ = [
+    "Check",
+    "Evaluation",
+    "Interval",
+    "Verdict",
+    "evidence",
+    "gate3",
+    "paired_bootstrap",
+    "tags",
+]
