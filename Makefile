@@ -39,7 +39,8 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "$(PYTHON) cannot make a virtual environment: Debian and Ubuntu keep that part in a package of its own."; \
 	  echo "Install it with: apt-get install python$$v-venv"; \
 	  exit 1; fi
-	@[ -x $(BIN)/python ] || { echo "Making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
+	  { echo "Making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv --clear $(VENV); }
 	@echo "Installing the pinned dependencies into $(VENV); this takes minutes the first time"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,dev]' -c constraints.txt
 	@touch $(STAMP)

@@ -101,8 +101,9 @@ def run(arguments: list[str]) -> int:
     settings.ensure_home()
 
     from touchline.jobs.run import run_named
+    from touchline.jobs.summary import program
 
-    run_named(name, config, settings, options.recipe, shlex.join(["touchline", "run", *arguments]))
+    run_named(name, config, settings, options.recipe, shlex.join([program(), "run", *arguments]))
     return 0
 
 
@@ -120,8 +121,10 @@ def _run_options(config: Any, jobs: Sequence[str]) -> type[Any]:
     ]
     own = [(job, type(getattr(config, job)), getattr(config, job)) for job in jobs]
     fields = [(name, hint, dataclasses.field(default=value)) for name, hint, value in (*shared, *own)]
-    does = JOBS[jobs[0]].does.capitalize() if len(jobs) == 1 else "Run every job, one after the other"
-    return dataclasses.make_dataclass("RunOptions", fields, frozen=True, namespace={"__doc__": f"{does}."})
+    does = JOBS[jobs[0]].does if len(jobs) == 1 else "every job, one after the other"
+    return dataclasses.make_dataclass(
+        "RunOptions", fields, frozen=True, namespace={"__doc__": f"{does[0].upper()}{does[1:]}."}
+    )
 
 
 def _early(arguments: Sequence[str], option: str) -> str | None:

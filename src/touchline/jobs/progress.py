@@ -62,7 +62,7 @@ def terminal(to: TextIO | None = None) -> Console:
     """Return a rich console on stdout, or ``to``, that colours nothing by guessing."""
     from rich.console import Console
 
-    return Console(file=to, highlight=False, soft_wrap=to is not None and not to.isatty())
+    return Console(file=to, highlight=False, soft_wrap=not (to or sys.stdout).isatty())
 
 
 def _is_rich_terminal(stream: TextIO) -> bool:

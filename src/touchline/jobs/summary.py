@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from touchline.config import Settings
@@ -138,13 +141,23 @@ def look_further(
 ) -> Iterator[tuple[str, str]]:
     """Name the commands with which to look further, each with what it shows."""
     home = "" if Settings.load().home == settings.home else f" --home {settings.home}"
-    yield f"touchline ui{home}", "curves, artifacts and models of every run, in MLflow and TensorBoard"
+    touchline = program()
+    yield f"{touchline} ui{home}", "curves, artifacts and models of every run, in MLflow and TensorBoard"
     summaries: dict[str, Any] = {outcome.job: outcome.result.summary for outcome in outcomes}
     if summaries.get("gate3", {}).get("champion"):
-        yield f"touchline lineage ddpg_finetuned@Champion{home}", "which runs and models the champion comes from"
+        yield f"{touchline} lineage ddpg_finetuned@Champion{home}", "which runs and models the champion comes from"
     for outcome in outcomes:
         videos = sorted(settings.run_directory(outcome.run_id).glob("media/videos/*"))
         if videos:
             yield f"xdg-open {videos[-1]}", f"the last video of {outcome.job}"
     if not all(track.complete for track in states):
-        yield f"touchline sync{home}", "send what the sinks have not received"
+        yield f"{touchline} sync{home}", "send what the sinks have not received"
+
+
+def program() -> str:
+    """Return what a person types in this directory to call the command line that is running."""
+    called = Path(sys.argv[0]).absolute()
+    if called.name != "touchline" or shutil.which("touchline") == str(called):
+        return "touchline"
+    here = Path.cwd()
+    return str(called.relative_to(here) if called.is_relative_to(here) else called)

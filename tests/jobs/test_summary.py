@@ -1,0 +1,84 @@
+"""The summary at the end: everything a person asks, and nothing that is not true."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+import touchline
+from touchline.config import Settings
+from touchline.jobs.base import JobResult
+from touchline.jobs.execute import JobOutcome
+from touchline.jobs.summary import honest_sentences, print_summary
+
+SCORES = {
+    "goalie_penalty_kick": {"candidate": -1.2, "champion": None, "stand still": -0.993, "untrained": -2.4},
+    "kick_to_target": {"candidate": -0.25, "champion": None, "stand still": -0.26, "untrained": -0.264},
+}
+JUDGED = {
+    "scores": SCORES,
+    "verdict": "Passed, provisionally: 8 episodes a task.",
+    "champion": "ddpg_finetuned version 1",
+}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.load(home=tmp_path / "home", sinks=("tensorboard",))
+
+
+def summary(settings: Settings, *results: tuple[str, dict[str, Any]], run_id: str = "gone") -> str:
+    outcomes = [JobOutcome(job, run_id, 75.0, JobResult(figures), {}) for job, figures in results]
+    stream = io.StringIO()
+    print_summary(outcomes, settings, Console(file=stream, width=200))
+    return stream.getvalue()
+
+
+def test_it_tells_durations_scores_champion_and_commands(settings: Settings) -> None:
+    text = summary(settings, ("pretrain", {}), ("gate3", JUDGED))
+    assert "pretrain" in text
+    assert "1:15" in text
+    assert "2:30" in text
+    assert "−0.993" in text
+    assert "ddpg_finetuned version 1" in text
+    assert "Passed, provisionally: 8 episodes a task." in text
+    assert f"touchline ui --home {settings.home}" in text
+    assert "touchline lineage ddpg_finetuned@Champion" in text
+
+
+def test_it_says_where_standing_still_is_better() -> None:
+    assert list(honest_sentences(SCORES)) == [
+        "On goalie_penalty_kick standing still is better than the candidate, by 0.207."
+    ]
+
+
+def test_without_a_champion_there_is_no_lineage_to_look_at(settings: Settings) -> None:
+    text = summary(settings, ("gate3", JUDGED | {"champion": None, "verdict": "Not better than the champion."}))
+    assert "none yet" in text
+    assert "lineage" not in text
+
+
+def test_a_single_job_has_a_summary_without_scores(settings: Settings) -> None:
+    text = summary(settings, ("convert", {"error": 1e-6}))
+    assert "convert" in text
+    assert "Official scores" not in text
+
+
+def test_the_delivery_is_the_one_of_now(settings: Settings) -> None:
+    with touchline.start_run(job="pretrain", settings=settings) as run:
+        run.log({"train/loss": 1.0}, 1)
+    assert run.wait_delivered("tensorboard", 60)
+    assert "tensorboard has everything." in summary(settings, ("pretrain", {}), run_id=run.id)
+
+
+def test_what_a_track_lacks_comes_with_its_command(tmp_path: Path) -> None:
+    settings = Settings.load(home=tmp_path / "home", sinks=("wandb",), wandb_mode="offline")
+    with touchline.start_run(job="pretrain", settings=settings) as run:
+        run.log({"train/loss": 1.0}, 1)
+    text = summary(settings, ("pretrain", {}), run_id=run.id)
+    assert "wandb has yet to receive" in text
+    assert "touchline sync" in text
