@@ -1,0 +1,83 @@
+"""The list of a checkpoint's files with their sizes and digests, itself under a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from touchline.errors import TouchlineError
+
+NAME = "manifest.json"
+FORMAT = 1
+
+
+class Damaged(TouchlineError):
+    """A checkpoint whose files are not those that were written."""
+
+
+def write_manifest(directory: Path) -> None:
+    """Write the manifest of all files in ``directory``, after forcing them to the disk; and force it too."""
+    files = {}
+    for path in sorted(directory.iterdir()):
+        with path.open("rb") as file:
+            files[path.name] = {
+                "bytes": path.stat().st_size,
+                "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+            }
+            os.fsync(file.fileno())
+    body = {"format": FORMAT, "files": files}
+    with (directory / NAME).open("w", encoding="utf-8") as file:
+        json.dump({**body, "sha256": _digest(body)}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_directory(directory)
+
+
+def verify(directory: Path) -> None:
+    """Raise Damaged, with the first thing that is wrong, unless ``directory`` holds what its manifest says."""
+    files = _read(directory)
+    present = {path.name for path in directory.iterdir()} - {NAME}
+    if present != set(files):
+        found, named = ", ".join(sorted(present)) or "none", ", ".join(sorted(files))
+        raise Damaged(f"it holds the files {found}, but its manifest names {named}")
+    for name, expected in files.items():
+        path = directory / name
+        size = path.stat().st_size
+        if size != expected["bytes"]:
+            raise Damaged(f"{name} has {size:,} bytes instead of {expected['bytes']:,}")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != expected["sha256"]:
+            raise Damaged(f"{name} has the sha256 digest {found[:12]}… instead of {expected['sha256'][:12]}…")
+
+
+def sync_directory(directory: Path) -> None:
+    """Force the directory's entries (names, renames) to the disk."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read(directory: Path) -> dict[str, dict[str, Any]]:
+    try:
+        body = json.loads((directory / NAME).read_bytes())
+        digest = body.pop("sha256")
+        files, version = dict(body["files"]), body["format"]
+    except FileNotFoundError:
+        raise Damaged("it has no manifest, so it was never finished") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise Damaged(f"its manifest cannot be read ({type(error).__name__})") from error
+    if digest != _digest(body):
+        raise Damaged("its manifest does not match its own digest")
+    if version != FORMAT:
+        raise Damaged(f"its format is {version}, and this version of Touchline reads {FORMAT}")
+    return files
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
