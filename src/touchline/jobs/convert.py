@@ -82,9 +82,7 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
         (path / "parity.json").write_text(json.dumps(parity.to_dict(), indent=2) + "\n")
         example = torch.from_numpy(np.stack(recorded[:2]))
         batch = torch.export.Dim("batch")
-        torch.export.save(
-            torch.export.export(module, (example,), dynamic_shapes=({0: batch},)), path / "actor.pt2"
-        )
+        torch.export.save(torch.export.export(module, (example,), dynamic_shapes=({0: batch},)), path / "actor.pt2")
         run.log_artifact(path)
     log_policy(run, conversion.policy_of(module.actor, policy, {**policy.metadata, "job": "convert", "run": run.id}))
     run.set_tags({"parity.worst": f"{parity.worst:.2e}"})

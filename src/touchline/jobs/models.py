@@ -18,8 +18,8 @@ DELIVERY_SECONDS = 180.0
 """How long a milestone waits until MLflow has the model; the first start of a store takes seconds."""
 
 
-def log_policy(run: Run, policy: Policy) -> str:
-    """Log ``policy`` as the run's model and return the digest of its files."""
+def log_policy(run: Run, policy: Policy, name: str = "model") -> str:
+    """Log ``policy`` as a model of the run and return the digest of its files."""
     serve = Path(__file__).parent.parent / "learning" / "serve.py"
     with tempfile.TemporaryDirectory(prefix="policy-", dir=run.directory) as directory:
         path = policy.save(Path(directory) / "policy")
@@ -27,6 +27,7 @@ def log_policy(run: Run, policy: Policy) -> str:
         inputs, outputs = policy.mean.shape[0], policy.biases[-1].shape[0]
         run.log_model(
             path,
+            name=name,
             code=serve,
             signature={"inputs": (-1, inputs), "outputs": (-1, outputs)},
             metadata={DIGEST_TAG: digest},
@@ -94,6 +95,17 @@ def load_converted(run: Run) -> Loaded:
     logged = catalog.logged(runs[0].info.run_id)
     run.log_input(logged.uri, "converted")
     return Loaded(_fetch(run, catalog, logged), logged)
+
+
+def load_untrained(run: Run) -> Policy:
+    """Load the untrained policy that ``mjx_sac@Candidate-Pretrain`` began as.
+
+    Raises:
+        TouchlineError: there is no such milestone, or the files are not those that were written.
+    """
+    catalog = Catalog.of(run.settings)
+    source = milestone(catalog, "mjx_sac", "Candidate-Pretrain")
+    return _fetch(run, catalog, catalog.logged(source.mlflow_run_id, "untrained"))
 
 
 def milestone(catalog: Catalog, model: str, alias: str) -> ModelVersion:

@@ -19,7 +19,7 @@ class PretrainConfig:
 
     seed: int = 0
     """Seed of the networks, the environments and the exploration."""
-    total_steps: int = 400_000
+    total_steps: int = 500_000
     """Policy transitions over all environments."""
     num_envs: int = 128
     """Environments stepped together."""
@@ -39,12 +39,16 @@ class PretrainConfig:
     """Policy transitions between checkpoints."""
     video_seconds: float = 300.0
     """Wall-clock seconds between videos."""
+    evaluation_every: int = 50_000
+    """Policy transitions between evaluations; the policy that did best in one of them is registered."""
     evaluation_episodes: int = 60
     """Episodes of each evaluation in the training scene, on seeds that training never sees."""
 
 
-EVALUATION_SEED = 1_000_003
-"""Training never resets with it."""
+SELECTION_SEED = 1_000_003
+"""Selection among the policies of a training plays these episodes; training never resets with it."""
+REPORT_SEED = 1_000_033
+"""What is reported in the end was played on other episodes than those that selected."""
 
 
 def pretrain(config: PretrainConfig, run: Run) -> JobResult:
@@ -52,9 +56,6 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.jax_guard import guard_jax
 
     guard_jax(run.settings)
-    import tempfile
-    from pathlib import Path
-
     from touchline.jobs.models import log_policy, register
     from touchline.jobs.recorder import Hooks, RecordingConfig, TrainingRecorder
     from touchline.jobs.worlds import film, make_world
@@ -65,6 +66,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.soccer.control import controller_named
     from touchline.soccer.observation import OBSERVATION_SIZE
     from touchline.soccer.world import WorldConfig
+    from touchline.tracking.cadence import Cadence
 
     controller = controller_named(config.controller)
     world = WorldConfig(controller, config.weights, config.episode_steps)
@@ -75,67 +77,68 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     examined = make_world("native", config.evaluation_episodes, world)
 
-    def examine(policy: Policy) -> Outcome:
-        return evaluate_vector(examined, policy, seed=EVALUATION_SEED)
+    def examine(policy: Policy, seed: int) -> Outcome:
+        return evaluate_vector(examined, policy, seed=seed)
 
-    def evaluation(state: algorithm.State) -> dict[str, float]:
-        outcome = examine(policy_of(state))
-        return {
+    best: list[tuple[float, int, Policy]] = []
+
+    def select(policy: Policy, step: int) -> None:
+        outcome = examine(policy, SELECTION_SEED)
+        figures = {
             "eval/return": float(outcome.returns.mean()),
             "eval/survival_share": float(outcome.survived.mean()),
             "eval/episode_length": float(outcome.lengths.mean()),
         }
+        run.log(figures, step)
+        if not best or figures["eval/return"] >= best[0][0]:
+            best[:] = [(figures["eval/return"], step, policy)]
 
     untrained = policy_of(algorithm.Sac(OBSERVATION_SIZE, 12, config.sac).init(config.seed))
-    before = examine(untrained)
-    run.log(
-        {"eval/return": float(before.returns.mean()), "eval/survival_share": float(before.survived.mean())}, 0
-    )
+    select(untrained, 0)
+    selection_due = Cadence(config.evaluation_every)
 
     envs = make_world(config.backend, config.num_envs, world)
     hooks = Hooks(
         checkpoint=lambda state: (algorithm.to_arrays(state), metadata),
-        trajectory=lambda state: film(policy_of(state), world, seconds=6.0, seed=EVALUATION_SEED),
-        evaluate=evaluation,
+        trajectory=lambda state: film(policy_of(state), world, seconds=6.0, seed=REPORT_SEED),
     )
     recording = RecordingConfig(config.log_every, 0.5, config.checkpoint_every, 2, config.video_seconds)
     try:
         with TrainingRecorder(
             run, recording, hooks, total_steps=config.total_steps, decimation=controller.decimation
         ) as recorder:
-            for progress in sac_train.train(
-                envs, config.sac, total_steps=config.total_steps, seed=config.seed
-            ):
+            for progress in sac_train.train(envs, config.sac, total_steps=config.total_steps, seed=config.seed):
                 recorder(progress)
-        assert recorder.last is not None
-        trained = policy_of(recorder.last.state)
-        after = examine(trained)
+                if selection_due.due(progress.step) or progress.step >= config.total_steps:
+                    select(policy_of(progress.state), progress.step)
+        ((_, best_step, trained),) = best
+        before, after = examine(untrained, REPORT_SEED), examine(trained, REPORT_SEED)
     finally:
         envs.close()
         examined.close()
     mean, low, high = after.interval()
     mean_before, low_before, high_before = before.interval()
     figures = {
-        "eval/return": mean,
-        "eval/return_low": low,
-        "eval/return_high": high,
-        "eval/survival_share": float(after.survived.mean()),
-        "eval/episode_length": float(after.lengths.mean()),
-        "eval/untrained_return": mean_before,
+        "report/return": mean,
+        "report/return_low": low,
+        "report/return_high": high,
+        "report/survival_share": float(after.survived.mean()),
+        "report/episode_length": float(after.lengths.mean()),
+        "report/untrained_return": mean_before,
+        "report/untrained_return_low": low_before,
+        "report/untrained_return_high": high_before,
     }
-    run.log(figures, recorder.last.step)
+    run.log(figures, best_step)
+    run.set_tags({"pretrain.best_step": best_step})
 
-    with tempfile.TemporaryDirectory(dir=run.directory) as directory:
-        run.log_artifact(untrained.save(Path(directory) / "untrained"))
+    log_policy(run, untrained, "untrained")
     digest = log_policy(run, trained)
-    version = register(
-        run, digest, {"eval.return": f"{mean:.1f}", "eval.untrained_return": f"{mean_before:.1f}"}
-    )
+    version = register(run, digest, {"eval.return": f"{mean:.1f}", "eval.untrained_return": f"{mean_before:.1f}"})
     apart = "the 95 % intervals do not overlap" if low > high_before else "the 95 % intervals overlap"
     return JobResult(
         {"evaluation": figures, "model": str(version)},
         (
-            f"Evaluation return {mean:.0f} [{low:.0f}, {high:.0f}] after {recorder.last.step:,} policy transitions, "
+            f"Evaluation return {mean:.0f} [{low:.0f}, {high:.0f}] after {best_step:,} policy transitions, "
             f"untrained {mean_before:.0f} [{low_before:.0f}, {high_before:.0f}]: {apart}. "
             f"It stays up for the whole episode in {after.survived.mean():.0%} of {len(after.returns)} episodes "
             f"(untrained {before.survived.mean():.0%}).",

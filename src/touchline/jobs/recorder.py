@@ -46,8 +46,6 @@ class Hooks:
     """Learner's state → arrays and metadata of a checkpoint."""
     trajectory: Callable[[Any], tuple[Any, NDArray[np.float64]]]
     """Learner's state → an MjModel and positions (T, nq) at 25 Hz to film."""
-    evaluate: Callable[[Any], Mapping[str, float]] | None = None
-    """Learner's state → evaluation metrics, at each checkpoint."""
 
 
 class TrainingRecorder:
@@ -98,8 +96,6 @@ class TrainingRecorder:
             self._log(progress)
         if self._checkpoint_due.due(progress.step):
             self._save(progress)
-            if self.hooks.evaluate is not None:
-                self.run.log(dict(self.hooks.evaluate(progress.state)), progress.step)
         if self._video_due.due():
             self._film(progress)
         raise_if_stopped(f"after {progress.step:,} policy transitions")

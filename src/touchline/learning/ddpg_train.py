@@ -65,9 +65,7 @@ def train(
             for _ in range(config.updates_per_step):
                 batch = replay.sample(rng, config.batch_size)
                 tensors = (torch.from_numpy(part) for part in batch)
-                metrics = metrics | learner.update(
-                    *tensors, train_actor=updates >= config.critic_warmup_updates
-                )
+                metrics = metrics | learner.update(*tensors, train_actor=updates >= config.critic_warmup_updates)
                 updates += 1
         yield Progress(
             step=step,

@@ -42,9 +42,7 @@ class EpisodeStatistics:
         self._finished: deque[tuple[float, int, bool]] = deque(maxlen=window)
         self.count = 0
 
-    def add(
-        self, reward: NDArray[Any], terminated: NDArray[np.bool_], truncated: NDArray[np.bool_]
-    ) -> None:
+    def add(self, reward: NDArray[Any], terminated: NDArray[np.bool_], truncated: NDArray[np.bool_]) -> None:
         """Take one vector step: arrays of shape (num_envs,)."""
         self._return += reward
         self._length += 1

@@ -13,15 +13,15 @@ class SacConfig:
     """Widths of the actor's hidden layers."""
     critic_hidden: tuple[int, ...] = (128, 128)
     """Widths of the critics' hidden layers."""
-    actor_lr: float = 1e-3
+    actor_lr: float = 5e-4
     """Adam's learning rate of the actor."""
-    critic_lr: float = 1e-3
+    critic_lr: float = 5e-4
     """Adam's learning rate of the critics."""
     alpha_lr: float = 1e-3
     """Adam's learning rate of the log temperature."""
-    gamma: float = 0.97
-    """Discount a policy step; at 50 Hz 0.97 looks about 0.7 s ahead, 0.99 2 s."""
-    tau: float = 0.01
+    gamma: float = 0.98
+    """Discount a policy step; at 50 Hz 0.98 looks 1 s ahead, 0.99 2 s."""
+    tau: float = 0.02
     """Share of the critic that moves into its target per update."""
     batch_size: int = 256
     """Transitions an update."""

@@ -1,0 +1,129 @@
+"""Job *gate3*: is the candidate really better? Paired evaluation, a verdict with evidence, the Champion alias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from touchline.jobs.base import JobResult, raise_if_stopped
+from touchline.soccer.perturbation import NONE, Perturbation
+
+if TYPE_CHECKING:
+    from touchline.tracking.run import Run
+
+
+@dataclass(frozen=True)
+class Gate3Config:
+    """Configuration of *gate3*."""
+
+    seed: int = 0
+    """Seed of the bootstrap; the scenarios are drawn afresh for every attempt."""
+    scenarios: int = 8
+    """Scenarios a task that decide; below 200 the verdict is called provisional."""
+    official_episodes: int = 8
+    """Episodes a task, on unperturbed official resets, for the table of official scores."""
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    """Declared noise that makes the scenarios differ: the goalie task resets to one state for every seed."""
+    processes: int = 2
+    """Processes that evaluate."""
+
+
+def gate3(config: Gate3Config, run: Run) -> JobResult:
+    """Judge ``ddpg_finetuned@Candidate-Finetuned`` and set ``@Champion`` when the gate is passed.
+
+    Every player meets the same scenarios: the candidate, the champion if there is one, "stand still" (action 0
+    under stiff ankles) and the untrained policy that the candidate descends from.
+    """
+    import hashlib
+    import json
+
+    import numpy as np
+
+    from touchline import gates
+    from touchline.catalog import Catalog
+    from touchline.jobs.models import DELIVERY_SECONDS, load_policy, load_untrained, milestone
+    from touchline.jobs.official import Judge, Judged
+    from touchline.jobs.progress import progress
+    from touchline.learning.policy import Policy, zero_policy
+    from touchline.soccer.control import Controller, stand_still
+    from touchline.soccer.tasks import TASKS
+
+    catalog = Catalog.of(run.settings)
+    version = milestone(catalog, "ddpg_finetuned", "Candidate-Finetuned")
+    champion = catalog.resolve("ddpg_finetuned", "Champion")
+    if champion is not None and champion.version == version.version:
+        return JobResult(
+            {"verdict": f"{version} is the champion already.", "champion": str(champion)},
+            (f"{version} is the champion already, so there is nothing to judge.",),
+        )
+
+    players: dict[str, Policy] = {"candidate": load_policy(run, "ddpg_finetuned", "Candidate-Finetuned").policy}
+    if champion is not None:
+        players["champion"] = load_policy(run, "ddpg_finetuned", "Champion").policy
+    players["stand still"] = zero_policy(89, 12, {"controller": stand_still().to_dict()})
+    players["untrained"] = load_untrained(run)
+    names = {"candidate": str(version), "champion": f"the champion, {champion}", "untrained": "the untrained policy"}
+
+    attempt = np.random.default_rng(list(hashlib.sha256(run.id.encode()).digest()))
+    seeds = [int(seed) for seed in attempt.choice(2**31, config.scenarios, replace=False)]
+    official_seeds = list(range(config.official_episodes))
+    evaluations: dict[str, gates.Evaluation] = {}
+    official: dict[str, Judged] = {}
+    total = len(players) * len(TASKS) * (len(seeds) + len(official_seeds))
+    with (
+        progress(run.job, total, "episodes", headline="score") as bar,
+        Judge(config.processes, config.perturbation) as perturbed,
+        Judge(config.processes, NONE) as unperturbed,
+    ):
+        played = 0
+        for name, policy in players.items():
+            raise_if_stopped(f"before judging {name}")
+            controller = Controller.from_dict(policy.metadata["controller"])
+            judged = perturbed.evaluate(policy, controller, seeds)
+            evaluations[name] = gates.Evaluation(
+                names.get(name, name),
+                judged.scores,
+                judged.returns,
+                judged.physics_steps,
+                dict.fromkeys(TASKS, tuple(seeds)),
+            )
+            official[name] = unperturbed.evaluate(policy, controller, official_seeds)
+            played += len(TASKS) * (len(seeds) + len(official_seeds))
+            run.log(
+                {
+                    **{f"official/{name}/{task}": float(s.mean()) for task, s in official[name].scores.items()},
+                    **{f"gate3/{name}/{task}": float(s.mean()) for task, s in judged.scores.items()},
+                    f"gate3/{name}/physics_steps": judged.mean_physics_steps,
+                },
+                played,
+            )
+            bar.update(played, score=official[name].mean_score)
+
+    verdict = gates.gate3(
+        evaluations["candidate"],
+        evaluations.get("champion"),
+        evaluations["untrained"],
+        evaluations["stand still"],
+        seed=config.seed,
+    )
+    evidence = gates.evidence(verdict, *evaluations.values())
+    path = run.directory / "evidence.json"
+    path.write_text(json.dumps(evidence, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    run.log_artifact(path)
+    told = gates.tags(verdict)
+    run.set_tags({f"gate3.{key}": value for key, value in told.items()})
+    if verdict.passed:
+        # evidence first, alias last: what is crowned can always be checked
+        run.wait_delivered("mlflow", DELIVERY_SECONDS)
+        champion = catalog.promote(version, champion, told).champion
+    scores = {task: {name: float(judged.scores[task].mean()) for name, judged in official.items()} for task in TASKS}
+    return JobResult(
+        {
+            "scores": scores,
+            "verdict": verdict.reason,
+            "passed": verdict.passed,
+            "provisional": verdict.provisional,
+            "champion": None if champion is None else str(champion),
+        },
+        (verdict.reason,),
+    )
