@@ -36,6 +36,8 @@ class Route:
         self._position = cursor.delivered
         self._end: Event | None = None
         self._seen: tuple[int, ...] = ()
+        self._looked: tuple[int, ...] = ()
+        self._ended = False
 
     @classmethod
     def find(cls, directory: Path, sink: str, destination: str, drain: bool) -> Route | None:
@@ -54,8 +56,8 @@ class Route:
         return cls(info, ProcessIdentity.from_mapping(start.payload["process"]), cursor)
 
     def trainer_lives(self) -> bool:
-        """True while more events may come from the run's process."""
-        if self._cursor.closed:
+        """True while more events may come: the run has not ended and its process is alive."""
+        if self._cursor.closed or self._has_ended():
             return False
         if self._trainer.is_local():
             return self._trainer.is_alive()
@@ -117,11 +119,20 @@ class Route:
         self._session = None
         self._close_reader()
 
+    def _has_ended(self) -> bool:
+        signature = signature_of(self._info.directory)
+        if signature != self._looked:
+            start, end = self._reader().newest("start"), self._reader().newest("end")
+            self._ended = start is not None and end is not None and start.seq < end.seq
+            self._looked = signature
+        return self._ended
+
     def _open(self, sink: Sink) -> Session:
         reader = self._reader()
         start, end = reader.newest("start"), reader.newest("end")
         assert start is not None
         self._trainer = ProcessIdentity.from_mapping(start.payload["process"])
+        self._save(state="starting", reason="")
         session = sink.open(self._info, self._cursor.delivered, self._cursor.sent)
         self._session = session
         self._position = min(session.resume_from, self._cursor.delivered)

@@ -1,0 +1,185 @@
+"""A run starts at once, ends truly, and says what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import touchline
+from touchline.config import Settings
+from touchline.errors import TouchlineError, UsageError
+from touchline.tracking.journal import Event, JournalReader
+
+from .conftest import couriers_of, trainer, until
+
+
+@pytest.fixture
+def alone(home: Path) -> Settings:
+    """No sink at all: the journal only."""
+    return Settings(home=home, sinks=())
+
+
+def events(run: touchline.Run, *kinds: str) -> list[Event]:
+    with JournalReader(run.directory / "journal.db") as journal:
+        return journal.of_kind(kinds)
+
+
+def test_importing_touchline_is_quick_and_loads_nothing_heavy() -> None:
+    code = "import sys, touchline; print(*sys.modules)"
+    began = time.monotonic()
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert time.monotonic() - began < 1.0
+    assert not {"numpy", "mlflow", "wandb", "torch", "jax", "sqlite3"} & set(loaded)
+
+
+def test_without_a_key_a_run_starts_within_a_second_and_waits_for_nothing(home: Path) -> None:
+    began = time.monotonic()
+    run = touchline.start_run("train", settings=Settings(home=home, sinks=("wandb",)))
+    assert time.monotonic() - began < 1.0
+    run.log({"loss": 0.5}, 1)
+    delivery = run.finish()
+    assert time.monotonic() - began < 5.0
+    assert delivery["wandb"].state == "waiting"
+    assert "WANDB_API_KEY" in delivery["wandb"].reason
+    assert "touchline sync" in delivery.sentences()[0]
+    assert [event.metrics for event in events(run, "metrics")] == [{"loss": 0.5}]
+
+
+def test_a_configuration_becomes_flat_parameters(alone: Settings) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Inner:
+        rate: float = 1e-3
+
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        inner: Inner = Inner()
+        sizes: tuple[int, ...] = (2, 3)
+
+    run = touchline.start_run("train", config=Config(), tags={"a": 1}, settings=alone)
+    run.finish()
+    assert events(run, "params")[0].payload == {"inner.rate": 1e-3, "sizes": [2, 3]}
+    assert events(run, "tags")[0].payload == {"a": "1"}
+
+
+def test_no_step_is_the_last_step(alone: Settings) -> None:
+    run = touchline.start_run("train", settings=alone)
+    for step in (None, 7, None, 8.0):
+        run.log({"x": 1}, step)  # type: ignore[arg-type]
+    run.finish()
+    assert [event.step for event in events(run, "metrics")] == [0, 7, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(None, "finished"), (ValueError("no"), "failed"), (KeyboardInterrupt(), "killed"), (SystemExit(0), "finished")],
+)
+def test_the_end_of_the_block_is_the_status(alone: Settings, error: BaseException | None, status: str) -> None:
+    try:
+        with touchline.start_run("train", settings=alone) as run:
+            if error is not None:
+                raise error
+    except BaseException as raised:
+        assert raised is error
+    assert events(run, "end")[0].payload["status"] == status
+
+
+def test_a_process_that_forgets_to_finish_ends_its_run_truly(home: Path, tmp_path: Path) -> None:
+    process = trainer(home, "run.log({'x': 1}, 1)\nraise ValueError('boom')", tmp_path, sinks=())
+    process.wait(30)
+    with JournalReader(home / "runs" / "r1" / "journal.db") as journal:
+        end = journal.newest("end")
+    assert end is not None
+    assert (end.payload["status"], end.payload["reason"]) == ("failed", "ValueError: boom")
+
+
+def test_what_is_logged_as_a_file_may_be_deleted_at_once(alone: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "report.txt"
+    file.write_text("hello")
+    run = touchline.start_run("train", settings=alone)
+    run.log_artifact(file, "reports/final.txt")
+    file.unlink()
+    run.finish()
+    payload = events(run, "artifact")[0].payload
+    assert payload["name"] == "reports/final.txt"
+    assert (run.directory / payload["path"]).read_text() == "hello"
+
+
+def test_a_missing_file_is_named(alone: Settings, tmp_path: Path) -> None:
+    with touchline.start_run("train", settings=alone) as run, pytest.raises(TouchlineError, match="absent.txt"):
+        run.log_artifact(tmp_path / "absent.txt")
+    assert not any((run.directory / "media").rglob("absent*"))
+
+
+def test_a_home_that_cannot_be_a_directory_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TouchlineError, match="TOUCHLINE_HOME"):
+        touchline.start_run("train", settings=Settings(home=tmp_path / "file", sinks=()))
+
+
+def test_two_living_writers_of_one_run_are_refused(alone: Settings) -> None:
+    with (
+        touchline.start_run("train", settings=alone, run_id="same"),
+        pytest.raises(TouchlineError, match="being written by process"),
+    ):
+        touchline.start_run("train", settings=alone, run_id="same")
+
+
+def test_a_finished_run_can_be_continued_under_its_id(alone: Settings) -> None:
+    for step in (1, 2):
+        with touchline.start_run("train", settings=alone, run_id="same") as run:
+            run.log({"x": step}, step)
+    assert [event.step for event in events(run, "metrics")] == [1, 2]
+    assert [event.payload["resumed"] for event in events(run, "start")] == [False, True]
+
+
+def test_unknown_names_are_answered_with_the_known_ones(alone: Settings, home: Path) -> None:
+    with pytest.raises(UsageError, match="mlflow"):
+        touchline.start_run("train", settings=Settings(home=home, sinks=("mlfow",)))
+    with touchline.start_run("train", settings=alone) as run:
+        with pytest.raises(UsageError, match="no sink 'mlflow'"):
+            run.wait_delivered("mlflow")
+        with pytest.raises(UsageError, match="info, warn, error"):
+            run.alert("t", level="fatal")  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="finished, failed"):
+            run.finish("done")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def blackhole() -> socket.socket:
+    """A port that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield server
+
+
+@pytest.mark.parametrize("kind", ["closed", "blackhole"])
+def test_dead_far_sides_hold_up_nothing(
+    kind: str, home: Path, blackhole: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    port = blackhole.getsockname()[1]
+    if kind == "closed":
+        blackhole.close()
+    url = f"http://127.0.0.1:{port}"
+    settings = Settings(home=home, sinks=("mlflow", "wandb"), mlflow_tracking_uri=url, wandb_base_url=url)
+    began = time.monotonic()
+    run = touchline.start_run("train", settings=settings)
+    started = time.monotonic()
+    for step in range(1_000):
+        run.log({"loss": 1.0}, step)
+    logged = time.monotonic()
+    delivery = run.finish()
+    finished = time.monotonic()
+    assert started - began < 1.0
+    assert logged - started < 1.0
+    assert finished - logged < 10.0
+    for state in delivery.values():
+        assert state.state == "waiting"
+        assert "127.0.0.1" in state.reason
+    assert len(events(run, "metrics")) == 1_000
+    until(lambda: not couriers_of(home))  # nobody is left to be told of, so they leave
