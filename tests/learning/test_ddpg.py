@@ -82,3 +82,9 @@ def test_a_true_end_does_not_bootstrap_and_a_time_out_does(start):
 def test_another_reset_mode_is_refused(start):
     with pytest.raises(UsageError, match="same-step"):
         next(ddpg_train.train(steer(2, AutoresetMode.NEXT_STEP), start, CONFIG, total_steps=10, seed=0))
+
+
+def test_the_entropy_of_the_exploration_is_that_of_its_gaussian():
+    from scipy.stats import norm
+
+    assert ddpg_train.exploration_entropy(0.2, 3) == pytest.approx(3 * norm(scale=0.2).entropy())

@@ -123,7 +123,8 @@ class TrainingRecorder:
 
     def _save(self, progress: Progress[Any]) -> None:
         arrays, metadata = self.hooks.checkpoint(progress.state)
-        self._store.save(progress.step, arrays, {**metadata, "step": progress.step, "run": self.run.id})
+        path = self._store.save(progress.step, arrays, {**metadata, "step": progress.step, "run": self.run.id})
+        self.run.log_artifact(path, f"checkpoints/{path.name}")
 
     def _film(self, progress: Progress[Any]) -> None:
         self._filmed = True
@@ -133,4 +134,5 @@ class TrainingRecorder:
     def _deliver_videos(self, videos: Any) -> None:
         for video in videos:
             self.run.log_video(video.path, "rollout", step=video.step, caption=f"step {video.step:,}")
+            video.path.unlink()  # the run keeps its own copy
             self._bar.event(f"video of step {video.step:,}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,7 +49,7 @@ def train(
     observation, _ = envs.reset(seed=seed)
     seen = start.normalise(observation)
     step = updates = 0
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, Any] = {"entropy": exploration_entropy(config.noise, actions)}
     while step < total_steps:
         with torch.inference_mode():
             action = learner(torch.from_numpy(seen)).numpy()
@@ -76,3 +77,11 @@ def train(
             terms={},
             state=learner,
         )
+
+
+def exploration_entropy(noise: float, action_size: int) -> float:
+    """Return the differential entropy in nats of the exploration noise: a Gaussian's, before clipping to [-1, 1].
+
+    A deterministic policy has none of its own; this is what explores, and it is comparable with SAC's.
+    """
+    return action_size * 0.5 * math.log(2 * math.pi * math.e * noise**2) if noise > 0 else -math.inf
