@@ -115,5 +115,7 @@ def trainer(home: Path, body: str, tmp_path: Path, **settings: object) -> subpro
         f"settings = touchline.Settings(home=Path({str(home)!r}){fields})\n"
         "run = touchline.start_run('train', settings=settings, run_id='r1')\n" + textwrap.dedent(body)
     )
-    _trainers.append(subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True))
+    _trainers.append(
+        subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    )
     return _trainers[-1]

@@ -12,6 +12,7 @@ import pytest
 
 import touchline
 from touchline.config import Settings
+from touchline.tracking.delivery import read_cursor
 from touchline.tracking.journal import JournalReader
 from touchline.tracking.mlflow_store import connect
 from touchline.tracking.sync import sync
@@ -91,14 +92,6 @@ def metric_rows(settings: Settings, name: str) -> list[tuple[int, float]]:
         return connection.execute(query, (name,)).fetchall()
 
 
-def status(settings: Settings) -> str | None:
-    if not (settings.home / "mlflow.db").exists():
-        return None
-    with sqlite3.connect(f"file:{settings.home / 'mlflow.db'}?mode=ro", uri=True) as connection:
-        row = connection.execute("SELECT status FROM runs").fetchone()
-        return row[0] if row else None
-
-
 def test_a_killed_trainer_loses_no_committed_point_and_ends_as_killed(settings: Settings, tmp_path: Path) -> None:
     body = """
     step = 0
@@ -115,14 +108,15 @@ def test_a_killed_trainer_loses_no_committed_point_and_ends_as_killed(settings: 
     assert process.stdout.readline() == "committed\n"
     process.send_signal(signal.SIGKILL)
     process.wait()
-    until(lambda: status(settings) == "KILLED")
+    until(lambda: read_cursor(settings.run_directory("r1"), "mlflow").closed)
     with JournalReader(settings.run_directory("r1") / "journal.db") as journal:
         kept = [(event.step, event.metrics["x"]) for event in journal.of_kind(["metrics"])]
     assert len(kept) > 200
     assert metric_rows(settings, "x") == kept
-    client = connect(settings)
-    tags = client.search_runs(["1"])[0].data.tags
-    assert (tags["touchline.status"], "killed" in tags["touchline.alert"]) == ("killed", True)
+    far = connect(settings).search_runs(["1"])[0]
+    tags = far.data.tags
+    assert (far.info.status, tags["touchline.status"]) == ("KILLED", "killed")
+    assert "killed" in tags["touchline.alert"]
     assert "cause unknown" in tags["touchline.reason"]
     until(lambda: not couriers_of(settings.home))
 

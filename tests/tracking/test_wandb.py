@@ -118,6 +118,17 @@ def test_an_outage_in_the_middle_is_caught_up(settings: Settings, backend: Wandb
     assert points(backend.runs[run.id], "x") == [(step, step) for step in range(200)]
 
 
+def test_a_server_that_came_back_is_used_at_the_end(settings: Settings, backend: WandbBackend) -> None:
+    backend.fail_with = 503
+    run = touchline.start_run("train", settings=settings)
+    run.log({"x": 1}, 1)
+    until(lambda: run.delivery()["wandb"].state == "waiting")
+    assert "HTTP 503" in run.delivery()["wandb"].reason
+    backend.fail_with = None
+    assert run.finish().complete
+    assert points(backend.runs[run.id], "x") == [(1, 1)]
+
+
 @pytest.mark.parametrize(
     ("key", "status", "expected"),
     [("f" * 40, None, "refuses the W&B key"), (None, None, "no W&B key"), ("f" * 40, 502, "HTTP 502")],

@@ -46,6 +46,7 @@ class Courier:
         self._routes: dict[str, Route] = {}
         self._elsewhere: dict[str, tuple[int, ...]] = {}
         self._down: SinkUnavailable | None = None
+        self._tried_last = False
         self._retry_at = 0.0
         self._retry_seconds = _FIRST_RETRY_SECONDS
 
@@ -80,7 +81,7 @@ class Courier:
             return bool(routes) and self._down is None
         if self._down is not None and time.monotonic() < self._retry_at:
             for route in routes:
-                route.mark_waiting(str(self._down))
+                route.mark_waiting(self._down, tried=False)
             return False
         if not routes:
             return False
@@ -105,13 +106,20 @@ class Courier:
         self._retry_at = time.monotonic() + self._retry_seconds * random.uniform(0.75, 1.25)
         self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
         for route in routes:
-            route.mark_waiting(str(error))
+            route.mark_waiting(error, tried=True)
 
     def _may_leave(self, idle_seconds: float) -> bool:
         routes = list(self._routes.values())
         if self._down is not None:
-            hopeless = self._down.permanent or self._drain
-            return hopeless or not any(route.trainer_lives() for route in routes)
+            if self._down.permanent or self._drain:
+                return True
+            if any(route.trainer_lives() for route in routes):
+                self._tried_last = False
+                return False
+            # Nobody logs any more: one attempt at once, however long the next was put off, then rest.
+            leave, self._tried_last = self._tried_last, True
+            self._retry_at = 0.0
+            return leave
         if self._drain:
             return idle_seconds >= _DRAIN_SECONDS or not any(route.has_work() for route in routes)
         return idle_seconds >= IDLE_SECONDS and not any(route.trainer_lives() for route in routes)

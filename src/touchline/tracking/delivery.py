@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +34,8 @@ class Cursor:
     """The final status the far side was told, empty while the run is open."""
     set_aside: tuple[tuple[int, str], ...] = ()
     """(sequence number, reason) of what the far side refused."""
+    needs_person: bool = False
+    """True while waiting for something that no retry changes: a missing key, say."""
     updated: float = 0.0
 
     def with_set_aside(self, refused: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
@@ -55,11 +56,15 @@ class SinkState:
     reason: str = ""
     remote_id: str = ""
     set_aside: tuple[tuple[int, str], ...] = field(default=())
+    needs_person: bool = False
+    updated: float = 0.0
+    """Seconds since the epoch of the courier's last word."""
 
-    @property
-    def settled(self) -> bool:
-        """True when waiting longer changes nothing: all is there, or the sink has said why not."""
-        return self.state in ("done", "waiting", "refused")
+    def settled(self, since: float) -> bool:
+        """True when waiting longer changes nothing: all is there, or it was tried after ``since`` and failed."""
+        if self.state == "waiting":
+            return self.needs_person or self.updated >= since
+        return self.state in ("done", "refused")
 
 
 class Delivery(dict[str, SinkState]):
@@ -74,10 +79,9 @@ class Delivery(dict[str, SinkState]):
         """True when every sink has everything and knows how the run ended."""
         return all(state.state == "done" for state in self.values())
 
-    @property
-    def settled(self) -> bool:
-        """True when no sink will get further by itself soon."""
-        return all(state.settled for state in self.values())
+    def settled(self, since: float) -> bool:
+        """True when no sink will get further by itself soon; see SinkState.settled."""
+        return all(state.settled(since) for state in self.values())
 
     def sentences(self) -> list[str]:
         """One sentence for each sink that lacks something, with its remedy; empty when all is delivered."""
@@ -109,7 +113,7 @@ def write_cursor(run_directory: Path, cursor: Cursor) -> None:
     path = _cursor_path(run_directory, cursor.sink)
     path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({**asdict(cursor), "updated": time.time()}, indent=1), encoding="utf-8")
+    partial.write_text(json.dumps(asdict(cursor), indent=1), encoding="utf-8")
     partial.replace(path)
 
 
@@ -126,5 +130,14 @@ def _state(cursor: Cursor, last: int) -> SinkState:
     if state == "done" and pending:
         state = "live"
     return SinkState(
-        cursor.sink, cursor.delivered, pending, state, cursor.url, cursor.reason, cursor.remote_id, cursor.set_aside
+        sink=cursor.sink,
+        delivered=cursor.delivered,
+        pending=pending,
+        state=state,
+        url=cursor.url,
+        reason=cursor.reason,
+        remote_id=cursor.remote_id,
+        set_aside=cursor.set_aside,
+        needs_person=cursor.needs_person,
+        updated=cursor.updated,
     )

@@ -101,12 +101,16 @@ class Route:
             self._close(session)
         return self._cursor != before
 
-    def mark_waiting(self, reason: str) -> None:
-        """Record why nothing moves; the session is opened anew when the sink answers again."""
+    def mark_waiting(self, cause: SinkUnavailable, tried: bool) -> None:
+        """Record why nothing moves; the session is opened anew when the sink answers again.
+
+        ``tried``: an attempt failed just now, which someone may be waiting to hear of.
+        """
         self._session = None
         self._position = self._cursor.delivered
         if self._cursor.state not in ("refused", "done") or self._unsent(1):
-            self._save(state="waiting", reason=reason)
+            updated = time.time() if tried else self._cursor.updated
+            self._save(state="waiting", reason=str(cause), needs_person=cause.permanent, updated=updated)
 
     def release(self) -> None:
         """Let go of an open session without ending the run."""
@@ -132,7 +136,7 @@ class Route:
         start, end = reader.newest("start"), reader.newest("end")
         assert start is not None
         self._trainer = ProcessIdentity.from_mapping(start.payload["process"])
-        self._save(state="starting", reason="")
+        self._save(state="starting", reason="", needs_person=False)
         session = sink.open(self._info, self._cursor.delivered, self._cursor.sent)
         self._session = session
         self._position = min(session.resume_from, self._cursor.delivered)
@@ -197,6 +201,7 @@ class Route:
     def _save(self, **changes: Any) -> None:
         cursor = dataclasses.replace(self._cursor, **changes)
         if cursor != self._cursor:
+            cursor = dataclasses.replace(cursor, updated=time.time())
             write_cursor(self._info.directory, cursor)
             self._cursor = cursor
 

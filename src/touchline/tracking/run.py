@@ -192,11 +192,14 @@ class Run:
         """
         if status not in STATUSES:
             raise UsageError(f"A run ends as one of {', '.join(STATUSES)}, and this is {status!r}.")
-        deadline = time.monotonic() + timeout
+        deadline, ended = time.monotonic() + timeout, time.time()
         self._end(status, reason, timeout)
-        while not (delivery := self.delivery()).settled and time.monotonic() < deadline:
+        while not (delivery := self.delivery()).settled(ended) and time.monotonic() < deadline:
             self._keep_couriers()
             time.sleep(_POLL_SECONDS)
+        for state in delivery.values():
+            for _, refusal in state.set_aside:
+                logger.warning("%s refused a part of run %s: %s", state.sink, self.id, refusal)
         return delivery
 
     def delivery(self) -> Delivery:
@@ -208,8 +211,8 @@ class Run:
         if sink not in self.settings.sinks:
             raise UsageError(f"The run {self.id} has no sink {sink!r}. Its sinks: {', '.join(self.settings.sinks)}.")
         deadline = time.monotonic() + timeout
-        if not self._ended:
-            self._writer.flush(timeout)
+        if not self._ended and not self._writer.flush(timeout):
+            return False
         wanted = self._writer.last_seq
         while read_cursor(self.directory, sink).delivered < wanted:
             if time.monotonic() >= deadline:
