@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.learning.test_policy import random_policy
 from touchline.learning.convert import (
     NormalisedActor,
     jax_functions,
@@ -15,7 +16,6 @@ from touchline.learning.convert import (
     policy_of,
     torch_functions,
 )
-from tests.learning.test_policy import random_policy
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,11 @@ def test_jax_and_pytorch_agree_on_every_set(policy, sets):
     result = check(policy, NormalisedActor(policy), sets)
     assert result.passed, result
     assert result.observations == 2000
+
+
+def test_large_logits_are_judged_by_their_own_precision(policy, sets):
+    loud = replace(policy, weights=(*policy.weights[:-1], policy.weights[-1] * np.float32(30)))
+    assert check(loud, NormalisedActor(loud), sets).passed
 
 
 def test_numpy_agrees_too(policy, sets):

@@ -70,9 +70,7 @@ def test_a_true_end_does_not_bootstrap_and_a_time_out_does(start):
         learner = DDPG_FF(mlp_of(start), CONFIG)
         zeros, ones = torch.zeros(64, 1), torch.ones(64)
         for _ in range(1_500):
-            metrics = learner.update(
-                zeros, zeros, ones, zeros, torch.full((64,), terminated), train_actor=False
-            )
+            metrics = learner.update(zeros, zeros, ones, zeros, torch.full((64,), terminated), train_actor=False)
         return metrics["q_mean"]
 
     assert value(1.0) == pytest.approx(1.0, abs=0.05)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ def random_policy(seed=0, sizes=(89, 32, 16, 12)):
     return Policy(
         weights=tuple(
             rng.normal(size=(b, a)).astype(np.float32) / np.float32(a**0.5)
-            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            for a, b in pairwise(sizes)
         ),
         biases=tuple(rng.normal(size=b).astype(np.float32) * np.float32(0.1) for b in sizes[1:]),
         mean=rng.normal(size=sizes[0]).astype(np.float32),

@@ -19,7 +19,9 @@ def test_targets_never_leave_the_joint_range(action):
     assert (target >= controller.joint_lower).all() and (target <= controller.joint_upper).all()
 
 
-@given(actions, arrays(np.float64, 12, elements=st.floats(-3, 3)), arrays(np.float64, 12, elements=st.floats(-50, 50)))
+@given(
+    actions, arrays(np.float64, 12, elements=st.floats(-3, 3)), arrays(np.float64, 12, elements=st.floats(-50, 50))
+)
 def test_torques_never_exceed_the_official_control_range(action, position, velocity):
     controller = soft_ankles()
     torque = controller.torque(controller.target(action), position, velocity)

@@ -39,11 +39,7 @@ def test_the_training_scene_starts_where_the_official_environment_starts(task):
     observation, _ = env.reset(seed=0, options={"tasks": np.full(400, TASKS.index(task))})
     low, high = observation.min(axis=0), observation.max(axis=0)
     contacts = set(range(*LAYOUT["accelerometer"].indices(89)))  # they depend on the contact model
-    wrong = [
-        i
-        for i in range(89)
-        if i not in contacts and not low[i] - 0.06 <= expected[i] <= high[i] + 0.06
-    ]
+    wrong = [i for i in range(89) if i not in contacts and not low[i] - 0.06 <= expected[i] <= high[i] + 0.06]
     assert wrong == []
     official.close()
     env.close()

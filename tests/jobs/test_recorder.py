@@ -1,0 +1,100 @@
+"""The recorder of a training serves every cadence: metrics, checkpoints, videos, and the request to stop."""
+
+import json
+import sqlite3
+
+import numpy as np
+import pytest
+
+from touchline.checkpoint import CheckpointStore, StopSignal
+from touchline.config import Settings
+from touchline.jobs.base import Interrupted, stopping_with
+from touchline.jobs.recorder import Hooks, RecordingConfig, TrainingRecorder
+from touchline.jobs.worlds import film
+from touchline.learning.policy import zero_policy
+from touchline.learning.progress import EpisodeStatistics, Progress
+from touchline.soccer.world import WorldConfig
+from touchline.tracking.run import start_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    with start_run("pretrain", settings=Settings(home=tmp_path / "home", sinks=())) as run:
+        yield run
+
+
+def hooks():
+    return Hooks(
+        checkpoint=lambda state: ({"weights": np.full(3, state)}, {"note": "x"}),
+        trajectory=lambda state: film(zero_policy(89, 12), WorldConfig(), seconds=0.2, seed=0),
+    )
+
+
+def train(recorder, steps, every=2_048):
+    episodes = EpisodeStatistics(2)
+    for step in range(every, steps + 1, every):
+        episodes.add(np.ones(2), np.array([True, False]), np.array([False, False]))
+        recorder(Progress(step, step // 4, step, {"critic_loss": 0.5}, episodes, {"alive": np.ones(2)}, float(step)))
+
+
+def events(run, kind):
+    with sqlite3.connect(run.directory / "journal.db") as journal:
+        rows = journal.execute("SELECT step, payload FROM events WHERE kind = ? ORDER BY seq", (kind,)).fetchall()
+    return [(step, json.loads(payload)) for step, payload in rows]
+
+
+def recorder_of(run, **config):
+    values = {"log_every": 1_000, "log_minimum_seconds": 0.0, "checkpoint_every": 10_000, "video_seconds": 1e9}
+    return TrainingRecorder(run, RecordingConfig(**values | config), hooks(), total_steps=40_960, decimation=10)
+
+
+def test_metrics_are_logged_whenever_a_thousand_steps_were_crossed(run):
+    with recorder_of(run) as recorder:
+        train(recorder, 40_960)
+    run.finish(timeout=10)
+    logged = [(step, values) for step, values in events(run, "metrics") if "train/critic_loss" in values]
+    assert len({step for step, _ in logged}) == 20
+    _, values = logged[-1]
+    assert values["global_step"] == 40_960
+    assert values["physics_step"] == 409_600
+    assert values["train/episode_reward"] == 1.0
+    assert values["reward/alive"] == 1.0
+    assert values["train/buffer_size"] == 40_960
+
+
+def test_a_gpu_metric_that_cannot_be_had_is_absent_with_its_reason(run):
+    with recorder_of(run) as recorder:
+        train(recorder, 4_096)
+    run.finish(timeout=10)
+    logged = {name for _, values in events(run, "metrics") for name in values}
+    told = {name: text for _, tags in events(run, "tags") for name, text in tags.items()}
+    for name in ("gpu/utilization_percent", "gpu/memory_percent"):
+        assert (name in logged) != bool(told.get(f"absent.{name}"))
+
+
+def test_checkpoints_are_saved_when_crossed_and_at_the_end(run):
+    with recorder_of(run) as recorder:
+        train(recorder, 40_960)
+    store = CheckpointStore(run.directory / "checkpoints")
+    newest = store.latest()
+    assert newest is not None and newest.step == 40_960
+    assert newest.arrays["weights"].tolist() == [40_960.0] * 3
+    assert newest.metadata["run"] == run.id
+    assert len(store.steps()) == 2
+
+
+def test_every_training_leaves_a_video(run):
+    with recorder_of(run) as recorder:
+        train(recorder, 4_096)
+    run.finish(timeout=10)
+    ((step, payload),) = events(run, "video")
+    assert step == 4_096
+    assert payload["caption"] == "step 4,096"
+    assert not list((run.directory / "videos-in-work").glob("*.mp4"))
+
+
+def test_a_request_to_stop_ends_the_training_at_the_next_boundary(run):
+    with StopSignal() as stop, stopping_with(stop):
+        stop.request("preempted")
+        with pytest.raises(Interrupted, match="2,048"), recorder_of(run) as recorder:
+            train(recorder, 40_960)
