@@ -72,7 +72,7 @@ def test_standing_still_being_better_is_told_for_each_task_and_decides_nothing()
     verdict = gate3(candidate, None, UNTRAINED, replace(STANDING, scores=scores))
     assert verdict.passed
     assert verdict.worse_than_standing == ("goalie",)
-    assert verdict.reason.endswith("Stand still scores higher on goalie.")
+    assert verdict.reason.endswith("Stand still scores higher on goalie (by 1).")
     assert not verdict.check("better than stand still").required
 
 

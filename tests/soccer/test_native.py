@@ -82,13 +82,16 @@ def test_the_reward_is_the_weighted_sum_of_its_named_terms(make):
     assert set(info["terms"]) == set(vars(weights))
 
 
-def test_a_broken_state_ends_its_episode_and_poisons_nothing(make):
+def test_a_broken_state_ends_its_episode_and_poisons_nothing(make, caplog, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     env = make(2, controller=stand_still(), **QUIET)
     env.reset(seed=0)
     env._state[0, 5] = np.nan
     observation, reward, terminated, _, info = env.step(np.zeros((2, 12)))
     assert terminated.tolist() == [True, False]
     assert np.isfinite(observation).all() and np.isfinite(reward).all() and np.isfinite(info["final_obs"]).all()
+    assert "unstable" in caplog.text
+    assert not list(tmp_path.iterdir())
 
 
 def test_stepping_before_a_reset_is_told(make):

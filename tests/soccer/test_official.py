@@ -85,9 +85,7 @@ def test_every_bit_equals_repeated_official_steps(task: str, policy: str) -> Non
         if ended:
             seed += 1
             observation, _ = ours.reset(seed=seed)
-            np.testing.assert_array_equal(
-                observation[:86], competition_observation(*theirs.env.reset(seed=seed))
-            )
+            np.testing.assert_array_equal(observation[:86], competition_observation(*theirs.env.reset(seed=seed)))
         action = random.uniform(-amplitude, amplitude, 12).astype(np.float32)
         mine = ours.step(action)
         same(mine, theirs.step(action))
@@ -113,9 +111,7 @@ def place_ball(env: Any, position: tuple[float, float, float], velocity: tuple[f
         ("kick_to_target", (9.0, 6.0, 0.3), (0.0, 9.0, 0.0), "offside"),
     ],
 )
-def test_a_flying_ball_is_judged_like_the_official_one(
-    task: str, position: Any, velocity: Any, term: str
-) -> None:
+def test_a_flying_ball_is_judged_like_the_official_one(task: str, position: Any, velocity: Any, term: str) -> None:
     ours, theirs = OfficialEnv(task, stand_still()), Official(task, stand_still())
     ours.reset(seed=3)
     theirs.env.reset(seed=3)

@@ -98,10 +98,12 @@ def gate3(
         paired = differences(candidate.scores, untrained.scores)
         checks.append(_better(f"better than {untrained.name}", paired, untrained, confidence, seed))
     worse: tuple[str, ...] = ()
+    behind: dict[str, float] = {}
     if stand_still is not None:
         paired = differences(candidate.scores, stand_still.scores)
         checks.append(_better(f"better than {stand_still.name}", paired, stand_still, confidence, seed))
-        worse = tuple(task for task, difference in paired.items() if difference.mean() < 0)
+        behind = {task: -float(difference.mean()) for task, difference in paired.items()}
+        worse = tuple(task for task, gap in behind.items() if gap > 0)
     checks += _of_the_specification(candidate)
     pairs = {task: difference.size for task, difference in against.items()}
     copies = decisive.interval is not None and decisive.interval.method == "point"
@@ -109,7 +111,8 @@ def gate3(
     passed = all(check.passed for check in checks if check.required)
     reason = _reason(passed, provisional, copies, champion is None, checks, pairs, full_pairs)
     if worse and stand_still is not None:
-        reason += f" {stand_still.name.capitalize()} scores higher on {', '.join(worse)}."
+        gaps = ", ".join(f"{task} (by {behind[task]:.3g})" for task in worse)
+        reason += f" {stand_still.name.capitalize()} scores higher on {gaps}."
     return Verdict(
         passed, provisional, reason, tuple(checks), pairs, opponent.name, worse, confidence=confidence, seed=seed
     )

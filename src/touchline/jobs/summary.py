@@ -97,11 +97,11 @@ def _score(value: float | None, best: float | None) -> str:
 
 
 def honest_sentences(scores: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
-    """Say where whoever plays next is no better than standing still."""
+    """Say where the candidate is no better than standing still."""
     for task, row in scores.items():
         mine, still = row.get("candidate"), row.get("stand still")
         if mine is not None and still is not None and mine < still:
-            yield f"On {task} standing still is better than the candidate, by {still - mine:.3f}."
+            yield f"On {task} standing still is better than the candidate, by {still - mine:.3g}."
 
 
 def tracks(outcomes: Sequence[JobOutcome], settings: Settings) -> tuple[Track, ...]:

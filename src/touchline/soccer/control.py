@@ -60,9 +60,7 @@ class Controller:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and numbers, fit for JSON."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()
-        }
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Controller:

@@ -84,9 +84,7 @@ def sample(
         ],
         axis=-1,
     )
-    defenders = xp.stack(
-        [c for i in range(3) for c in (zeros - t.FIELD_LENGTH, lanes[:, i], zeros + 0.6)], axis=-1
-    )
+    defenders = xp.stack([c for i in range(3) for c in (zeros - t.FIELD_LENGTH, lanes[:, i], zeros + 0.6)], axis=-1)
     noise = 2 * uniform[:, 16:34] - 1
     start = Start(
         root=xp.stack(

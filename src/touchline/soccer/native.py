@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from touchline.soccer import episode as episodes
 from touchline.soccer import rewards, scene
 from touchline.soccer import tasks as t
+from touchline.soccer.diagnostics import log_mujoco_warnings
 from touchline.soccer.observation import OBSERVATION_SIZE, observe
 from touchline.soccer.world import WorldConfig
 
@@ -29,6 +30,7 @@ class NativeSoccer(gymnasium.vector.VectorEnv[Any, Any, Any]):
     """
 
     def __init__(self, num_envs: int, config: WorldConfig | None = None, *, threads: int = 2) -> None:
+        log_mujoco_warnings()
         self.config = config or WorldConfig()
         self.num_envs = num_envs
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_fps": 50}

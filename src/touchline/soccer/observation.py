@@ -107,9 +107,7 @@ def observe(
     y_velocity = xp.where(time > 0, y_velocity, 0.0)  # the official goalkeepers stand still until the first step
     zeros = xp.zeros_like(y)
     keeper_velocity = xp.stack([zeros, y_velocity, zeros], axis=-1) - robot_velocity
-    keepers = [
-        xp.stack([zeros + side * t.FIELD_LENGTH, y, zeros + 0.2], axis=-1) - robot for side in (-1.0, 1.0)
-    ]
+    keepers = [xp.stack([zeros + side * t.FIELD_LENGTH, y, zeros + 0.2], axis=-1) - robot for side in (-1.0, 1.0)]
     has_target = obstacle + kick
     return assemble(
         {

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from touchline.errors import TouchlineError
 from touchline.soccer import observation as layout
 from touchline.soccer.control import JOINTS, Controller
+from touchline.soccer.diagnostics import log_mujoco_warnings
 from touchline.soccer.episode import goalkeeper
 from touchline.soccer.perturbation import NONE, Perturbation
 from touchline.soccer.referee import referee_for
@@ -48,9 +49,8 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     truncates. Raises UsageError for an unknown task.
     """
 
-    def __init__(
-        self, task: str, controller: Controller, *, perturbation: Perturbation | None = None
-    ) -> None:
+    def __init__(self, task: str, controller: Controller, *, perturbation: Perturbation | None = None) -> None:
+        log_mujoco_warnings()
         self.task = task_named(task).name
         timestep = PHYSICS_TIMESTEP * controller.decimation
         self.metadata = {

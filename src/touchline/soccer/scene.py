@@ -121,9 +121,7 @@ def _add_ground_and_ball(spec: mujoco.MjSpec, visual: bool) -> None:
         ("linear_velocity", mujoco.mjtSensor.mjSENS_FRAMELINVEL),
         ("angular_velocity", mujoco.mjtSensor.mjSENS_FRAMEANGVEL),
     ):
-        spec.add_sensor(
-            name=f"ball_{kind}", type=sensor, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="ball"
-        )
+        spec.add_sensor(name=f"ball_{kind}", type=sensor, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="ball")
     if visual:
         _add_pitch(spec)
 
