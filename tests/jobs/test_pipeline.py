@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -83,12 +84,12 @@ def test_the_traceback_lies_where_the_sentence_says(settings: Settings, tmp_path
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start the toys in a process of their own; whatever still runs at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def start() -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.jobs.toys", str(tmp_path / "home"), str(tmp_path / "wait")]
+    def start(trouble: str = "wait") -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.jobs.toys", str(tmp_path / "home"), str(tmp_path / trouble)]
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
         started.append(process)
@@ -100,11 +101,17 @@ def start(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
         process.communicate()
 
 
-def wait_for(path: Path, seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} did not appear"
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
         time.sleep(0.02)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until the process makes the file; fails at once when the process ends instead."""
+    wait_until(lambda: path.exists() or process.poll() is not None)
+    assert path.exists(), process.communicate()
 
 
 @pytest.mark.parametrize(
@@ -113,14 +120,14 @@ def wait_for(path: Path, seconds: float = 60.0) -> None:
 def test_a_signal_stops_at_the_next_boundary_and_marks_the_run(
     settings: Settings,
     tmp_path: Path,
-    start: Callable[[], subprocess.Popen[str]],
+    start: Callable[..., subprocess.Popen[str]],
     number: signal.Signals,
     code: int,
     status: str,
 ) -> None:
     (tmp_path / "wait").touch()
     process = start()
-    wait_for(tmp_path / "waiting")
+    wait_for(tmp_path / "waiting", process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
@@ -133,12 +140,29 @@ def test_a_signal_stops_at_the_next_boundary_and_marks_the_run(
     assert status in {run.data.tags.get("touchline.status") for run in runs}
 
 
+@pytest.mark.parametrize("trouble", ["wait", "block"])
+def test_a_second_interrupt_ends_at_once_whatever_the_job_does(
+    settings: Settings, tmp_path: Path, start: Callable[..., subprocess.Popen[str]], trouble: str
+) -> None:
+    (tmp_path / trouble).touch()
+    process = start(trouble)
+    wait_for(tmp_path / "waiting", process)
+    began = time.monotonic()
+    while process.poll() is None:  # signals that arrive together count once
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        assert time.monotonic() - began < 10.0
+    assert process.returncode == 130, process.communicate()
+    wait_until(lambda: mlflow_statuses(settings)[-1:] == [("second", "KILLED")])
+
+
 def test_a_killed_pipeline_goes_on_where_it_was(
-    settings: Settings, tmp_path: Path, start: Callable[[], subprocess.Popen[str]]
+    settings: Settings, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     (tmp_path / "wait").touch()
     process = start()
-    wait_for(tmp_path / "waiting")
+    wait_for(tmp_path / "waiting", process)
     process.kill()
     process.communicate()
     (tmp_path / "wait").unlink()
@@ -152,11 +176,11 @@ def test_a_killed_pipeline_goes_on_where_it_was(
 
 
 def test_two_pipelines_do_not_share_a_home(
-    settings: Settings, tmp_path: Path, start: Callable[[], subprocess.Popen[str]]
+    settings: Settings, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     (tmp_path / "wait").touch()
     process = start()
-    wait_for(tmp_path / "waiting")
+    wait_for(tmp_path / "waiting", process)
     with pytest.raises(TouchlineError, match=rf"process {process.pid}.*--home"):
         run(settings, ToyPipeline())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ class ToyConfig:
 
     seed: int = 0
     trouble: str = ""
-    """A file whose existence makes the job fail, or wait for a stop, as its name says."""
+    """A file whose existence makes the job do what its name says: fail, wait for a stop, or block in C."""
 
 
 def toy(config: ToyConfig, run: Any) -> JobResult:
@@ -28,6 +29,8 @@ def toy(config: ToyConfig, run: Any) -> JobResult:
         if trouble.name == "fail":
             raise ValueError("the ball is flat")
         (trouble.parent / "waiting").touch()
+        if trouble.name == "block":
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000_000)  # minutes in C, deaf to Python's handlers
         while True:
             raise_if_stopped("between two steps")
             time.sleep(0.01)
@@ -57,7 +60,7 @@ def main(home: str, trouble: str) -> int:
 
     def run() -> int:
         settings.ensure_home()
-        with StopSignal() as stop, stopping_with(stop):
+        with stoppable():
             run_pipeline(config, settings, recipe="toy", command="toys again", jobs=TOYS)
         return 0
 
@@ -65,11 +68,9 @@ def main(home: str, trouble: str) -> int:
 
 
 if __name__ == "__main__":
-    from touchline.checkpoint.preemption import StopSignal
-
     from touchline.cli import guarded
     from touchline.config import Settings
-    from touchline.jobs.base import stopping_with
     from touchline.jobs.pipeline import run_pipeline
+    from touchline.jobs.run import stoppable
 
     sys.exit(main(*sys.argv[1:]))

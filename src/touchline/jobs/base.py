@@ -80,10 +80,10 @@ def find_job(name: str, jobs: Mapping[str, Job] = JOBS) -> Job:
 class Interrupted(TouchlineError):
     """A job stopped at a boundary because it was asked to; its work so far is saved."""
 
-    def __init__(self, message: str, signal_name: str | None = None) -> None:
+    def __init__(self, message: str, reason: str | None = None) -> None:
         super().__init__(message)
-        self.signal_name = signal_name
-        """The signal that asked for it, where one did."""
+        self.reason = reason
+        """``interrupted`` by a person, or ``preempted`` by the machine's owner."""
 
 
 class Stop(Protocol):
@@ -95,7 +95,7 @@ class Stop(Protocol):
 
     @property
     def reason(self) -> str | None:
-        """Who asked, as a signal's name; None while nobody has."""
+        """``interrupted`` (Ctrl-C), ``preempted`` (SIGTERM), or None while nobody asked."""
 
 
 _stop: ContextVar[Stop | None] = ContextVar("stop", default=None)
@@ -107,16 +107,11 @@ def stop_requested() -> bool:
     return stop is not None and stop.requested
 
 
-def stop_reason() -> str | None:
-    """Name of the signal that asked for the stop, such as ``SIGTERM``; None while nobody has."""
-    stop = _stop.get()
-    return stop.reason if stop is not None else None
-
-
 def raise_if_stopped(where: str) -> None:
     """Raise Interrupted when a stop was requested; ``where`` completes "Stopped …", as in "after 4,096 steps"."""
-    if stop_requested():
-        raise Interrupted(f"Stopped {where}, as asked.", stop_reason())
+    stop = _stop.get()
+    if stop is not None and stop.requested:
+        raise Interrupted(f"Stopped {where}, as asked.", stop.reason)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import traceback
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from touchline.tracking.run import Run
 
 DELIVERY_SECONDS = 120.0
+LEAVING_SECONDS = 0.5
 
 
 class JobFailed(TouchlineError):
@@ -59,11 +61,11 @@ def execute(job: Job, config: Any, settings: Settings, tags: Mapping[str, str]) 
     try:
         result = function(config, run)
     except Interrupted as stopped:
-        # SIGTERM is how a machine's owner takes it back; Ctrl-C is a person.
-        run.finish("preempted" if stopped.signal_name == "SIGTERM" else "killed", reason=str(stopped))
+        run.finish("preempted" if stopped.reason == "preempted" else "killed", reason=str(stopped))
         raise
     except KeyboardInterrupt:
-        run.finish("killed", timeout=0.0, reason="Interrupted from the keyboard.")
+        with contextlib.suppress(TouchlineError):
+            run.finish("killed", timeout=LEAVING_SECONDS, reason="Interrupted from the keyboard.")
         raise
     except Exception as error:
         raise _failed(job, run, error) from error

@@ -84,7 +84,7 @@ def _now(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], com
     except JobFailed as error:
         raise JobFailed(f"{error} Go on with: {command}") from error
     except Interrupted as error:
-        raise Interrupted(f"{error} Go on with: {command}", error.signal_name) from error
+        raise Interrupted(f"{error} Go on with: {command}", error.reason) from error
 
 
 def _before(past: Past, job: Job) -> JobOutcome | None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from touchline.checkpoint.preemption import StopSignal
@@ -13,6 +19,8 @@ from touchline.jobs.pipeline import job_config, run_pipeline
 from touchline.jobs.progress import terminal
 from touchline.jobs.summary import print_summary
 
+GRACE_SECONDS = 2.0
+
 
 def run_named(name: str, config: Any, settings: Settings, recipe: str, command: str) -> None:
     """Run the job called ``name``, or the pipeline; ``command`` is what a person types to go on.
@@ -20,7 +28,7 @@ def run_named(name: str, config: Any, settings: Settings, recipe: str, command: 
     Raises JobFailed and Interrupted, when the one or the other has happened.
     """
     console = terminal()
-    with StopSignal() as stop, stopping_with(stop):
+    with stoppable():
         if name == "pipeline":
             outcomes = run_pipeline(config, settings, recipe=recipe, command=command).jobs
         else:
@@ -28,3 +36,43 @@ def run_named(name: str, config: Any, settings: Settings, recipe: str, command: 
             for sentence in outcomes[0].result.sentences:
                 console.print(sentence, markup=False)
     print_summary(outcomes, settings, console)
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM stop jobs at their next boundary, and a second Ctrl-C end them at once."""
+    with StopSignal() as stop, stopping_with(stop), _second_interrupt_ends():
+        yield
+
+
+@contextlib.contextmanager
+def _second_interrupt_ends() -> Iterator[None]:
+    """End the process two seconds after a second SIGINT, whatever it does.
+
+    Python's handlers wait until a compiler or a simulator in C gives the main thread back, which can take half a
+    minute; a thread that the kernel's side of the handler wakes does not. The couriers mark the run as killed.
+    """
+    left = threading.Event()
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+
+    def watch() -> None:
+        interrupts = 0
+        while interrupts < 2:
+            if not (number := reader.recv(1)):
+                return
+            interrupts += number[0] == signal.SIGINT
+        if not left.wait(GRACE_SECONDS):
+            os._exit(128 + signal.SIGINT)
+
+    thread = threading.Thread(target=watch, name="second-interrupt", daemon=True)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        left.set()
+        writer.close()
+        thread.join()
+        reader.close()
