@@ -152,6 +152,7 @@ def test_a_corrupt_store_is_told_with_a_remedy_and_refilled_later(settings: Sett
     assert metric_rows(settings, "x") == [(1, 1.0)]
 
 
+@pytest.mark.slow
 def test_a_store_that_was_lost_is_refilled_from_the_journal(settings: Settings) -> None:
     run = touchline.start_run("train", settings=settings)
     run.log({"x": 1.0}, 1)
@@ -164,6 +165,7 @@ def test_a_store_that_was_lost_is_refilled_from_the_journal(settings: Settings) 
     assert metric_rows(settings, "x") == [(1, 1.0), (2, 2.0)]
 
 
+@pytest.mark.slow
 def test_a_deleted_run_is_not_made_again(settings: Settings) -> None:
     with touchline.start_run("train", settings=settings, run_id="r1") as run:
         run.log({"x": 1.0}, 1)

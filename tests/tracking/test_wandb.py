@@ -129,6 +129,19 @@ def test_a_server_that_came_back_is_used_at_the_end(settings: Settings, backend:
     assert points(backend.runs[run.id], "x") == [(1, 1)]
 
 
+def test_a_run_that_could_not_be_opened_is_opened_by_a_fresh_courier(
+    settings: Settings, backend: WandbBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.fail_operations = {"RunResumeStatus": 400}
+    run = touchline.start_run("train", settings=settings)
+    run.log({"x": 1}, 1)
+    until(lambda: "did not open the run" in run.delivery()["wandb"].reason)
+    backend.fail_operations = {}
+    assert run.wait_delivered("wandb", 30)
+    assert run.finish().complete
+    assert points(backend.runs[run.id], "x") == [(1, 1)]
+
+
 @pytest.mark.parametrize(
     ("key", "status", "expected"),
     [("f" * 40, None, "refuses the W&B key"), (None, None, "no W&B key"), ("f" * 40, 502, "HTTP 502")],

@@ -58,6 +58,8 @@ class WandbBackend:
         self.operations: list[str] = []
         self.fail_with: int | None = None
         """An HTTP status that every request gets instead of an answer, to play an outage."""
+        self.fail_operations: dict[str, int] = {}
+        """HTTP statuses that single GraphQL operations get instead of an answer."""
         self._lock = threading.RLock()
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"backend": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -83,8 +85,7 @@ class WandbBackend:
 
     def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Answer one GraphQL request."""
-        match = re.search(r"(?:query|mutation)\s+(\w+)", query)
-        operation = match.group(1) if match else ""
+        operation = _operation(query)
         with self._lock:
             self.operations.append(operation)
             answer = _ANSWERS.get(operation)
@@ -109,6 +110,11 @@ class WandbBackend:
                 run.complete = bool(body["complete"])
             if body.get("exitcode") is not None:
                 run.exit_code = int(body["exitcode"])
+
+
+def _operation(query: str) -> str:
+    match = re.search(r"(?:query|mutation)\s+(\w+)", query)
+    return match.group(1) if match else ""
 
 
 @contextmanager
@@ -290,6 +296,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if self.path == "/graphql":
             request = json.loads(body)
+            status = self.backend.fail_operations.get(_operation(request["query"]))
+            if status is not None:
+                self._answer({"errors": [{"message": "played failure"}]}, status)
+                return
             self._answer({"data": self.backend.graphql(request["query"], request.get("variables") or {})})
         elif match := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path):
             self.backend.stream(match.group(1), json.loads(body))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 
 from touchline.config import Settings
-from touchline.tracking.launch import CourierLock, destination, settings_from_order
+from touchline.tracking.launch import CourierLock, destination, ensure_courier, settings_from_order
 from touchline.tracking.route import Route, signature_of
 from touchline.tracking.sinks import load_sink
 from touchline.tracking.sinks.base import Sink, SinkUnavailable
@@ -50,19 +50,23 @@ class Courier:
         self._retry_at = 0.0
         self._retry_seconds = _FIRST_RETRY_SECONDS
 
-    def serve(self) -> None:
-        """Deliver until nothing is left to do for a few seconds, or the sink cannot be reached."""
+    def serve(self) -> bool:
+        """Deliver until nothing is left to do for a few seconds, or the sink cannot be reached.
+
+        Returns True when a fresh process should go on.
+        """
         for _ in range(5):  # someone who asks whether the lock is held may hold it for a moment
             if self._lock.acquire():
                 break
             time.sleep(0.05)
         else:
-            return
+            return False
         idle_since = time.monotonic()
         while True:
             if self._turn():
                 idle_since = time.monotonic()
             elif self._may_leave(time.monotonic() - idle_since):
+                self._release_routes()
                 # A run that starts now sees either a free lock (and starts its own courier) or a journal that
                 # this last look finds, so none is left alone.
                 self._lock.release()
@@ -71,8 +75,17 @@ class Courier:
                 idle_since = time.monotonic()
             else:
                 time.sleep(POLL_SECONDS)
-        for route in self._routes.values():
-            route.release()
+        again = self._down is not None and self._down.fresh_process and self._is_awaited()
+        self._lock.release()
+        return again
+
+    def _release_routes(self) -> None:
+        if self._down is None:
+            for route in self._routes.values():
+                route.release()
+
+    def _is_awaited(self) -> bool:
+        return any(route.trainer_lives() for route in self._routes.values())
 
     def _turn(self, look_only: bool = False) -> bool:
         """Give each run with something to do one batch; True when something moved (or, looking, could)."""
@@ -111,9 +124,9 @@ class Courier:
     def _may_leave(self, idle_seconds: float) -> bool:
         routes = list(self._routes.values())
         if self._down is not None:
-            if self._down.permanent or self._drain:
+            if self._down.permanent or self._down.fresh_process or self._drain:
                 return True
-            if any(route.trainer_lives() for route in routes):
+            if self._is_awaited():
                 self._tried_last = False
                 return False
             # Nobody logs any more: one attempt at once, however long the next was put off, then rest.
@@ -122,7 +135,7 @@ class Courier:
             return leave
         if self._drain:
             return idle_seconds >= _DRAIN_SECONDS or not any(route.has_work() for route in routes)
-        return idle_seconds >= IDLE_SECONDS and not any(route.trainer_lives() for route in routes)
+        return idle_seconds >= IDLE_SECONDS and not self._is_awaited()
 
     def _look(self) -> list[Route]:
         """Find the runs to serve; new ones join, those of other destinations stay out."""
@@ -149,7 +162,8 @@ def main() -> None:
     settings = settings_from_order(order["settings"])
     courier = Courier(settings, order["sink"], drain=order["drain"], runs=order["runs"])
     try:
-        courier.serve()
+        if courier.serve():
+            ensure_courier(settings, order["sink"], runs=order["runs"])
     except Exception:
         logger.exception("the courier of %s ended", order["sink"])
     # What an SDK would still wait for at exit is in the journal, and a courier must not outlive its work.

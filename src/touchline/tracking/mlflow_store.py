@@ -5,8 +5,10 @@ Imports MLflow, so it is for couriers and for what already pays that price (the 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
+import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,11 +64,32 @@ def connect(settings: Settings) -> MlflowClient:
         # MLflow creates the tables of a fresh database without a lock of its own, and two at once fail.
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
+            if settings.tracking_uri.startswith(_SQLITE):
+                _create_database(Path(settings.tracking_uri.removeprefix(_SQLITE)))
             client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
             client.search_experiments(max_results=1)
         except Exception as error:
             raise unavailable(settings, error) from error
     return client
+
+
+def _create_database(path: Path) -> None:
+    """Create the tables beside ``path`` and move the file there when it is whole.
+
+    A process killed in the middle of MLflow's migrations would leave a database that MLflow refuses for good.
+    """
+    from mlflow.tracking import MlflowClient
+
+    if path.exists() and path.stat().st_size > 0:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    for leftover in path.parent.glob(f"{path.name}.partial-*"):
+        leftover.unlink()
+    MlflowClient(f"{_SQLITE}{partial}", registry_uri=f"{_SQLITE}{partial}").search_experiments(max_results=1)
+    with contextlib.closing(sqlite3.connect(partial)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    partial.replace(path)
 
 
 def ensure_experiment(client: MlflowClient, settings: Settings, name: str) -> str:

@@ -13,10 +13,14 @@ from touchline.tracking.journal import Event
 class SinkUnavailable(Exception):
     """The far side cannot be reached now; ``str()`` is a sentence with a remedy for people."""
 
-    def __init__(self, reason: str, *, permanent: bool = False) -> None:
-        """``permanent``: trying again in this process is pointless (no key, say)."""
+    def __init__(self, reason: str, *, permanent: bool = False, fresh_process: bool = False) -> None:
+        """``permanent``: only a person can change it (no key, say).
+
+        ``fresh_process``: this process cannot try again, but another one can.
+        """
         super().__init__(reason)
         self.permanent = permanent
+        self.fresh_process = fresh_process
 
 
 class RunRefused(Exception):

@@ -48,6 +48,7 @@ class WandbSink:
         """wandb itself is imported at the first ``open``, once the server is known to answer."""
         self._settings = settings
         self._sessions: dict[str, WandbSession] = {}
+        self._handles: dict[str, wandb.Run] = {}
         cache = settings.home / "couriers" / "wandb-cache"
         os.environ.setdefault("WANDB_CACHE_DIR", str(cache))
         os.environ.setdefault("WANDB_DATA_DIR", str(cache))
@@ -64,12 +65,16 @@ class WandbSink:
         """Open the run, or take up the session that an outage interrupted. Raises SinkUnavailable."""
         session = self._sessions.get(run.id)
         if session is None or session.is_closed:
-            session = self._init(run, delivered, sent)
+            # The SDK refuses a second run of the same id, so one that was opened is kept until it can be used.
+            if run.id not in self._handles:
+                self._handles[run.id] = self._init(run)
+            session = WandbSession(self._handles[run.id], self._settings, run, delivered, sent)
             self._sessions[run.id] = session
+            del self._handles[run.id]
         session.resume_from = delivered if session.known else 0
         return session
 
-    def _init(self, run: RunInfo, delivered: int, sent: int) -> WandbSession:
+    def _init(self, run: RunInfo) -> wandb.Run:
         import wandb
 
         await_leftover_core(self._settings)
@@ -99,10 +104,12 @@ class WandbSink:
                 ),
             )
         except Exception as error:
-            raise SinkUnavailable(f"W&B did not open the run ({' '.join(str(error).split())[:300]}).") from error
+            # After one failure the SDK calls the id "in use" for as long as the process lives.
+            reason = f"W&B did not open the run ({' '.join(str(error).split())[:300]})."
+            raise SinkUnavailable(reason, fresh_process=True) from error
         remember_core(self._settings)
         handle.define_metric("*", step_metric="global_step")
-        return WandbSession(handle, self._settings, run, delivered, sent)
+        return handle
 
 
 class WandbSession:
