@@ -36,7 +36,14 @@ def test_the_job_records_what_it_found(settings: Settings) -> None:
     settings.ensure_home()
     outcome = execute(find_job("setup"), SetupConfig(), settings, {})
     checks = json.loads((settings.run_directory(outcome.run_id) / "machine.json").read_text())
-    assert {check["name"] for check in checks} >= {"python", "disk", "accelerator", "renderer", "W&B", "MLflow"}
+    assert {check["name"] for check in checks} >= {
+        "python",
+        "disk",
+        "accelerator",
+        "renderer",
+        "wandb server",
+        "mlflow store",
+    }
     assert "mujoco" in outcome.result.summary
 
 

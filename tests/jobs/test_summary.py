@@ -56,6 +56,17 @@ def test_it_says_where_standing_still_is_better() -> None:
     ]
 
 
+def test_a_difference_that_the_table_cannot_show_is_none() -> None:
+    assert not list(honest_sentences({"kick_to_target": {"candidate": -0.278, "stand still": -0.278 + 4e-9}}))
+
+
+def test_the_newest_video_can_be_opened(settings: Settings) -> None:
+    video = settings.run_directory("gone") / "media" / "videos" / "ab12" / "rollout-5.mp4"
+    video.parent.mkdir(parents=True)
+    video.touch()
+    assert f"xdg-open {video}" in summary(settings, ("pretrain", {}))
+
+
 def test_without_a_champion_there_is_no_lineage_to_look_at(settings: Settings) -> None:
     text = summary(settings, ("gate3", JUDGED | {"champion": None, "verdict": "Not better than the champion."}))
     assert "none yet" in text

@@ -73,16 +73,16 @@ def renderer() -> Check:
 def wandb(settings: Settings, seconds: float) -> Check:
     """Ask the configured W&B server with the key of the environment."""
     if "wandb" not in settings.sinks:
-        return Check("W&B", "ok", "not among the sinks")
+        return Check("wandb server", "ok", "not among the sinks")
     if find_spec("wandb") is None:
-        return Check("W&B", "degraded", "wandb is not installed; the journals keep everything")
+        return Check("wandb server", "degraded", "wandb is not installed; the journals keep everything")
     from touchline.tracking.probe import probe_wandb, wandb_base_url
 
     answer = probe_wandb(settings, timeout=seconds)
     if answer.usable:
-        return Check("W&B", "ok", f"{wandb_base_url(settings)} answers")
+        return Check("wandb server", "ok", f"{wandb_base_url(settings)} answers")
     return Check(
-        "W&B", "degraded", f"{answer.reason.rstrip('.')}; the journals keep everything",
+        "wandb server", "degraded", f"{answer.reason.rstrip('.')}; the journals keep everything",
         "Once it can be reached, send what waits with: touchline sync",
     )  # fmt: skip
 
@@ -91,7 +91,7 @@ def mlflow(settings: Settings) -> Check:
     """Open the MLflow store; an SQLite file is read through."""
     if find_spec("mlflow") is None:
         return Check(
-            "MLflow", "missing", "mlflow is not installed", "Install it with: pip install 'touchline[mlflow]'"
+            "mlflow store", "missing", "mlflow is not installed", "Install it with: pip install 'touchline[mlflow]'"
         )
     from touchline.tracking.launch import without_credentials
     from touchline.tracking.mlflow_store import check_store
@@ -100,15 +100,15 @@ def mlflow(settings: Settings) -> Check:
     try:
         check_store(settings)
     except SinkUnavailable as error:
-        return Check("MLflow", "missing", str(error))
+        return Check("mlflow store", "missing", str(error))
     store = settings.home / "mlflow.db"
     if settings.mlflow_tracking_uri is None and store.exists():
         with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as connection:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             remedy = f"Put a backup in its place, or begin a new one with: mv {store} {store}.damaged"
-            return Check("MLflow", "missing", f"{store} is damaged ({verdict})", remedy)
-    return Check("MLflow", "ok", without_credentials(settings.tracking_uri))
+            return Check("mlflow store", "missing", f"{store} is damaged ({verdict})", remedy)
+    return Check("mlflow store", "ok", without_credentials(settings.tracking_uri))
 
 
 def remedy_for(complaint: str) -> str:

@@ -180,9 +180,7 @@ class TerminalBar:
         from rich.table import Table
 
         pace, where = self._pace, position(self._pace, self._unit)
-        bar = ProgressBar(
-            total=pace.total, completed=pace.step, width=28, pulse=pace.total is None or not pace.step
-        )
+        bar = ProgressBar(total=pace.total, completed=pace.step, width=28, pulse=pace.total is None or not pace.step)
         row = Table.grid(padding=(0, 1))
         wide = self._console.width >= 44 + len(self._job) + len(where)
         row.add_row(f"  [bold cyan]{self._job}[/]", bar, where if wide else "")

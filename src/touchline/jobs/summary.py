@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+VISIBLE = 0.0005
+"""Smallest difference of scores that the table's three digits show."""
 PLAYERS = ("candidate", "champion", "stand still", "untrained")
 
 
@@ -100,7 +102,7 @@ def honest_sentences(scores: Mapping[str, Mapping[str, float | None]]) -> Iterat
     """Say where the candidate is no better than standing still."""
     for task, row in scores.items():
         mine, still = row.get("candidate"), row.get("stand still")
-        if mine is not None and still is not None and mine < still:
+        if mine is not None and still is not None and still - mine >= VISIBLE:
             yield f"On {task} standing still is better than the candidate, by {still - mine:.3g}."
 
 
@@ -147,9 +149,9 @@ def look_further(
     if summaries.get("gate3", {}).get("champion"):
         yield f"{touchline} lineage ddpg_finetuned@Champion{home}", "which runs and models the champion comes from"
     for outcome in outcomes:
-        videos = sorted(settings.run_directory(outcome.run_id).glob("media/videos/*"))
-        if videos:
-            yield f"xdg-open {videos[-1]}", f"the last video of {outcome.job}"
+        videos = settings.run_directory(outcome.run_id).glob("media/videos/**/*.mp4")
+        if newest := max(videos, key=lambda video: video.stat().st_mtime, default=None):
+            yield f"xdg-open {newest}", f"the last video of {outcome.job}"
     if not all(track.complete for track in states):
         yield f"{touchline} sync{home}", "send what the sinks have not received"
 
