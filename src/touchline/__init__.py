@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from touchline.catalog import load_model
     from touchline.config import Settings
     from touchline.errors import TouchlineError, UsageError
     from touchline.tracking.cadence import Cadence, WallClockCadence
@@ -25,6 +26,7 @@ __all__ = [
     "UsageError",
     "WallClockCadence",
     "encode_video",
+    "load_model",
     "start_run",
     "sync",
 ]
@@ -37,6 +39,7 @@ _HOME_OF = {
     "UsageError": "touchline.errors",
     "WallClockCadence": "touchline.tracking.cadence",
     "encode_video": "touchline.tracking.video",
+    "load_model": "touchline.catalog",
     "start_run": "touchline.tracking.run",
     "sync": "touchline.tracking.sync",
 }
