@@ -131,6 +131,7 @@ def test_a_signal_stops_at_the_next_boundary_and_marks_the_run(
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
+    assert "Stopping at the next boundary" in errors
     assert "Stopped between two steps" in errors
     assert "Go on with: toys again" in errors
     assert "Traceback" not in errors

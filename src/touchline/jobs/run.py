@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,7 @@ from touchline.jobs.pipeline import job_config, run_pipeline
 from touchline.jobs.progress import terminal
 from touchline.jobs.summary import print_summary
 
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 1.0
 
 
 def run_named(name: str, config: Any, settings: Settings, recipe: str, command: str) -> None:
@@ -47,7 +48,7 @@ def stoppable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _second_interrupt_ends() -> Iterator[None]:
-    """End the process two seconds after a second SIGINT, whatever it does.
+    """End the process a second after a second SIGINT, whatever it does.
 
     Python's handlers wait until a compiler or a simulator in C gives the main thread back, which can take half a
     minute; a thread that the kernel's side of the handler wakes does not. The couriers mark the run as killed.
@@ -62,6 +63,8 @@ def _second_interrupt_ends() -> Iterator[None]:
             if not (number := reader.recv(1)):
                 return
             interrupts += number[0] == signal.SIGINT
+            if interrupts < 2:
+                print("Stopping at the next boundary; Ctrl-C ends it at once.", file=sys.stderr, flush=True)
         if not left.wait(GRACE_SECONDS):
             os._exit(128 + signal.SIGINT)
 
