@@ -28,9 +28,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UsageError(f"There is no configuration file {path}. Check the path.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"The configuration file {path} is not valid TOML: {error}. Correct that line."
-        ) from error
+        raise UsageError(f"The configuration file {path} is not valid TOML: {error}. Correct that line.") from error
     except OSError as error:
         raise UsageError(
             f"The configuration file {path} cannot be read ({error.strerror}). Check its permissions."
