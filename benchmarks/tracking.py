@@ -82,7 +82,7 @@ def delivery(home: Path, steps: int = 2_000, rounds: int = 3) -> dict[str, float
 
     settings = Settings(home=home, sinks=("mlflow",))
     client = connect(settings)
-    experiment = ensure_experiment(client, settings)
+    experiment = ensure_experiment(client, settings, settings.project)
     ours, peer = [], []
     for _ in range(rounds):
         began = time.perf_counter()

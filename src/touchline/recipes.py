@@ -10,6 +10,7 @@ from touchline.jobs.convert import ConvertConfig
 from touchline.jobs.finetune import FinetuneConfig
 from touchline.jobs.gate3 import Gate3Config
 from touchline.jobs.pretrain import PretrainConfig
+from touchline.jobs.recording import RecordingConfig
 from touchline.jobs.setup import SetupConfig
 from touchline.jobs.submit import SubmitConfig
 
@@ -37,8 +38,8 @@ class PipelineConfig:
 def laptop() -> PipelineConfig:
     """Two processors and no accelerator: the whole pipeline in less than ten minutes."""
     return PipelineConfig(
-        pretrain=PretrainConfig(checkpoint_every=100_000, video_seconds=45.0),
-        finetune=FinetuneConfig(checkpoint_every=6_000, video_seconds=45.0),
+        pretrain=PretrainConfig(recording=RecordingConfig(checkpoint_every=100_000, video_seconds=45.0)),
+        finetune=FinetuneConfig(recording=RecordingConfig(checkpoint_every=6_000, video_seconds=45.0)),
     )
 
 

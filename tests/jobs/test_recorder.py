@@ -9,7 +9,8 @@ import pytest
 from touchline.checkpoint import CheckpointStore, StopSignal
 from touchline.config import Settings
 from touchline.jobs.base import Interrupted, stopping_with
-from touchline.jobs.recorder import Hooks, RecordingConfig, TrainingRecorder
+from touchline.jobs.recorder import Hooks, TrainingRecorder
+from touchline.jobs.recording import RecordingConfig
 from touchline.jobs.worlds import film
 from touchline.learning.policy import zero_policy
 from touchline.learning.progress import EpisodeStatistics, Progress

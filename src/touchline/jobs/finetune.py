@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from touchline.jobs.base import JobResult
+from touchline.jobs.recording import RecordingConfig
 from touchline.learning.ddpg_config import DdpgConfig
 from touchline.soccer.perturbation import Perturbation
 
@@ -31,12 +32,8 @@ class FinetuneConfig:
     """Episodes a task of such an evaluation."""
     processes: int = 2
     """Processes that evaluate."""
-    log_every: int = 1_000
-    """Policy transitions between metrics."""
-    checkpoint_every: int = 200_000
-    """Policy transitions between checkpoints."""
-    video_seconds: float = 300.0
-    """Wall-clock seconds between videos."""
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
+    """When it logs, saves and films."""
 
 
 SELECTION_SEED = 2_000_003
@@ -54,7 +51,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
 
     from touchline.jobs.models import load_converted, log_policy, register
     from touchline.jobs.official import Judge, film_official
-    from touchline.jobs.recorder import Hooks, RecordingConfig, TrainingRecorder
+    from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.learning import ddpg_train
     from touchline.learning.convert import policy_of
     from touchline.learning.ddpg import DDPG_FF
@@ -83,7 +80,6 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
         autoreset_mode=AutoresetMode.SAME_STEP,
     )
     hooks = Hooks(checkpoint=arrays_of, trajectory=lambda learner: film_official(actor_of(learner), seconds=6.0))
-    recording = RecordingConfig(config.log_every, 0.5, config.checkpoint_every, 2, config.video_seconds)
     selection_due = Cadence(config.selection_every)
     scenarios = range(SELECTION_SEED, SELECTION_SEED + config.selection_episodes)
     with Judge(config.processes, config.perturbation) as judge:
@@ -105,7 +101,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
         first_score = best_score = score(start.policy, 0)
         try:
             with TrainingRecorder(
-                run, recording, hooks, total_steps=config.total_steps, decimation=controller.decimation
+                run, config.recording, hooks, total_steps=config.total_steps, decimation=controller.decimation
             ) as recorder:
                 for progress in ddpg_train.train(
                     envs, start.policy, config.ddpg, total_steps=config.total_steps, seed=config.seed

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from touchline.jobs.base import JobResult
+from touchline.jobs.recording import RecordingConfig
 from touchline.learning.sac_config import SacConfig
 from touchline.soccer.rewards import RewardWeights
 
@@ -33,12 +34,8 @@ class PretrainConfig:
     """Weights of the dense reward's terms."""
     sac: SacConfig = field(default_factory=SacConfig)
     """Hyper-parameters of SAC."""
-    log_every: int = 1_000
-    """Policy transitions between metrics."""
-    checkpoint_every: int = 200_000
-    """Policy transitions between checkpoints."""
-    video_seconds: float = 300.0
-    """Wall-clock seconds between videos."""
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
+    """When it logs, saves and films."""
     evaluation_every: int = 50_000
     """Policy transitions between evaluations; the policy that did best in one of them is registered."""
     evaluation_episodes: int = 60
@@ -57,7 +54,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     guard_jax(run.settings)
     from touchline.jobs.models import log_policy, register
-    from touchline.jobs.recorder import Hooks, RecordingConfig, TrainingRecorder
+    from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.worlds import film, make_world
     from touchline.learning import sac as algorithm
     from touchline.learning import sac_train
@@ -102,10 +99,9 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         checkpoint=lambda state: (algorithm.to_arrays(state), metadata),
         trajectory=lambda state: film(policy_of(state), world, seconds=6.0, seed=REPORT_SEED),
     )
-    recording = RecordingConfig(config.log_every, 0.5, config.checkpoint_every, 2, config.video_seconds)
     try:
         with TrainingRecorder(
-            run, recording, hooks, total_steps=config.total_steps, decimation=controller.decimation
+            run, config.recording, hooks, total_steps=config.total_steps, decimation=controller.decimation
         ) as recorder:
             for progress in sac_train.train(envs, config.sac, total_steps=config.total_steps, seed=config.seed):
                 recorder(progress)

@@ -15,27 +15,12 @@ from numpy.typing import NDArray
 from touchline.checkpoint import CheckpointStore
 from touchline.jobs.base import raise_if_stopped
 from touchline.jobs.progress import progress
+from touchline.jobs.recording import RecordingConfig
 from touchline.learning.progress import Progress
 from touchline.soccer.render import VideoRecorder
 from touchline.tracking.cadence import Cadence, WallClockCadence
 from touchline.tracking.run import Run
 from touchline.watch import GpuWatch
-
-
-@dataclass(frozen=True)
-class RecordingConfig:
-    """When a training job logs, saves and films."""
-
-    log_every: int = 1_000
-    """Policy transitions between metrics."""
-    log_minimum_seconds: float = 0.5
-    """Metrics are not logged more often than this: at 100k steps/s a thousand steps are 10 ms."""
-    checkpoint_every: int = 200_000
-    """Policy transitions between checkpoints."""
-    keep_checkpoints: int = 2
-    """Newest checkpoints that are kept."""
-    video_seconds: float = 300.0
-    """Wall-clock seconds between videos."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def train(
         observation, reward, terminated, truncated, info = envs.step(action)
         following = start.normalise(observation)
         final = start.normalise(final_observation(observation, info, terminated | truncated))
-        replay.add(Transitions(seen, action, np.float32(reward), final, np.float32(terminated)))
+        replay.add(Transitions(seen, action, reward.astype(np.float32), final, terminated.astype(np.float32)))
         seen = following
         step += envs.num_envs
         episodes.add(reward, terminated, truncated)

@@ -70,7 +70,7 @@ def train(
         final = final_observation(following, info, terminated | truncated)
         memory = add(
             memory,
-            Batch(observation, action, np.float32(reward), final, np.float32(terminated)),
+            Batch(observation, action, reward.astype(np.float32), final, terminated.astype(np.float32)),
         )
         observation = following
         step += envs.num_envs

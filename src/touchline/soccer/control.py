@@ -65,7 +65,8 @@ class Controller:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Controller:
         """Inverse of ``to_dict``."""
-        return cls(**{k: tuple(v) if isinstance(v, list | tuple) else v for k, v in data.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**values)
 
 
 def stand_still() -> Controller:

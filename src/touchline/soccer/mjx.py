@@ -81,15 +81,12 @@ class MjxWorld:
         episode = state.episode._replace(step=state.episode.step + 1, previous_action=action)
         truncated = (episode.step >= self.config.episode_steps) & ~terminated
         terms = rewards.reward_terms(
+            qvel,
+            sensors,
+            index,
             fallen=terminated.astype(jnp.float32),
-            up=sensors[:, index.sensors["upvector"]],
-            base_velocity=sensors[:, index.sensors["global_linvel"]],
-            joint_velocity=qvel[:, index.joint_velocity],
             action=action,
             previous_action=previous,
-            ball_distance=jnp.linalg.norm(
-                sensors[:, index.sensors["ball_position"]] - sensors[:, index.sensors["position"]], axis=-1
-            ),
             xp=jnp,
         )
         reward = jnp.where(broken, 0.0, rewards.total(terms, self.config.weights))

@@ -92,15 +92,12 @@ class NativeSoccer(gymnasium.vector.VectorEnv[Any, Any, Any]):
         truncated = (step >= self.config.episode_steps) & ~terminated
         self._episode = episode._replace(step=step, previous_action=actions)
         terms = rewards.reward_terms(
+            qvel,
+            sensors,
+            index,
             fallen=terminated.astype(np.float64),
-            up=sensors[:, index.sensors["upvector"]],
-            base_velocity=sensors[:, index.sensors["global_linvel"]],
-            joint_velocity=qvel[:, index.joint_velocity],
             action=actions,
             previous_action=episode.previous_action,
-            ball_distance=np.linalg.norm(
-                sensors[:, index.sensors["ball_position"]] - sensors[:, index.sensors["position"]], axis=-1
-            ),
         )
         reward = np.where(broken, 0.0, rewards.total(terms, self.config.weights))
         observation = observe(qpos, qvel, sensors, self._episode, self._state[:, 0], index)

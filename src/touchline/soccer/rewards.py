@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from touchline.soccer.scene import SceneIndex
 
 
 @dataclass(frozen=True)
@@ -31,34 +34,38 @@ class RewardWeights:
 
 
 def reward_terms(
+    qvel: Any,
+    sensors: Any,
+    index: SceneIndex,
     *,
     fallen: Any,
-    up: Any,
-    base_velocity: Any,
-    joint_velocity: Any,
     action: Any,
     previous_action: Any,
-    ball_distance: Any,
     xp: ModuleType = np,
 ) -> dict[str, Any]:
     """Return each term, shape (n,).
 
     Args:
+        qvel: velocities after the policy step, shape (n, nv).
+        sensors: sensor readings of its last physics step, shape (n, nsensordata).
+        index: where the scene keeps its parts.
         fallen: whether the robot fell in this step, shape (n,).
-        up: the trunk's z axis in the world frame, shape (n, 3).
-        base_velocity: the trunk's world velocity, m/s, shape (n, 3).
-        joint_velocity: rad/s, shape (n, 12).
         action: in [-1, 1], shape (n, 12); ``previous_action`` likewise.
-        ball_distance: metres, shape (n,).
+        xp: ``numpy`` or ``jax.numpy``.
     """
+
+    def read(name: str) -> Any:
+        return sensors[:, index.sensors[name]]
+
+    to_ball = read("ball_position") - read("position")
     return {
         "alive": 1.0 - fallen,
-        "upright": xp.clip(up[:, 2], 0.0, 1.0),
-        "still": xp.exp(-4.0 * (base_velocity[:, :2] ** 2).sum(-1)),
-        "calm": (joint_velocity**2).mean(-1),
+        "upright": xp.clip(read("upvector")[:, 2], 0.0, 1.0),
+        "still": xp.exp(-4.0 * (read("global_linvel")[:, :2] ** 2).sum(-1)),
+        "calm": (qvel[:, index.joint_velocity] ** 2).mean(-1),
         "effort": (action**2).mean(-1),
         "smooth": ((action - previous_action) ** 2).mean(-1),
-        "approach": 1.0 - xp.tanh(ball_distance),
+        "approach": 1.0 - xp.tanh(xp.sqrt((to_ball**2).sum(-1))),
     }
 
 
