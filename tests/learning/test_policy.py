@@ -16,10 +16,7 @@ from touchline.learning.policy import Policy, zero_policy
 def random_policy(seed=0, sizes=(89, 32, 16, 12)):
     rng = np.random.default_rng(seed)
     return Policy(
-        weights=tuple(
-            rng.normal(size=(b, a)).astype(np.float32) / np.float32(a**0.5)
-            for a, b in pairwise(sizes)
-        ),
+        weights=tuple(rng.normal(size=(b, a)).astype(np.float32) / np.float32(a**0.5) for a, b in pairwise(sizes)),
         biases=tuple(rng.normal(size=b).astype(np.float32) * np.float32(0.1) for b in sizes[1:]),
         mean=rng.normal(size=sizes[0]).astype(np.float32),
         std=rng.uniform(0.1, 3, size=sizes[0]).astype(np.float32),

@@ -16,7 +16,7 @@ class PolicyModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined
         """Read the canonical policy from the model's artifacts."""
         self.policy = Policy.load(Path(context.artifacts["policy"]))
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # hints would be a schema
         """Act; ``model_input`` may be an array or a DataFrame of observations."""
         return self.policy(np.asarray(model_input, dtype=np.float32))
 
