@@ -54,7 +54,7 @@ def test_metrics_are_logged_whenever_a_thousand_steps_were_crossed(run):
         train(recorder, 40_960)
     run.finish(timeout=10)
     logged = [(step, values) for step, values in events(run, "metrics") if "train/critic_loss" in values]
-    assert len({step for step, _ in logged}) == 20
+    assert [step for step, _ in logged] == list(range(2_048, 40_961, 2_048))
     _, values = logged[-1]
     assert values["global_step"] == 40_960
     assert values["physics_step"] == 409_600
@@ -94,8 +94,17 @@ def test_every_training_leaves_a_video(run):
     assert not list((run.directory / "videos-in-work").glob("*.mp4"))
 
 
-def test_a_request_to_stop_ends_the_training_at_the_next_boundary(run):
+def test_a_request_to_stop_ends_the_training_at_the_next_boundary_and_saves_it(run):
     with StopSignal() as stop, stopping_with(stop):
         stop.request("preempted")
         with pytest.raises(Interrupted, match="2,048"), recorder_of(run) as recorder:
             train(recorder, 40_960)
+    newest = CheckpointStore(run.directory / "checkpoints").latest()
+    assert newest is not None and newest.step == 2_048
+
+
+def test_an_error_saves_nothing_more(run):
+    with pytest.raises(ZeroDivisionError), recorder_of(run) as recorder:
+        train(recorder, 2_048)
+        raise ZeroDivisionError
+    assert CheckpointStore(run.directory / "checkpoints").latest() is None

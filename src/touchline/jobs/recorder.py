@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchline.checkpoint import CheckpointStore
-from touchline.jobs.base import raise_if_stopped
+from touchline.jobs.base import Interrupted, raise_if_stopped
 from touchline.jobs.progress import progress
 from touchline.jobs.recording import RecordingConfig
 from touchline.learning.progress import Progress
@@ -49,30 +49,32 @@ class TrainingRecorder:
         self._open = contextlib.ExitStack()
         self._bar: Any = None
         self._filmed = False
-        self._started = self._last_time = time.monotonic()
-        self._last_step = 0
+        self._logged_at = time.monotonic()
+        self._logged_step = self._saved_step = 0
         self.last: Progress[Any] | None = None
 
     def __enter__(self) -> TrainingRecorder:
         self._open.enter_context(self._watch)
         self._bar = self._open.enter_context(self._display)
-        self._started = self._last_time = time.monotonic()
+        self._logged_at = time.monotonic()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._open:
-            self._end(completed=kind is None)
-
-    def _end(self, *, completed: bool) -> None:
-        if completed and self.last is not None:
-            self._log(self.last)
-            self._save(self.last)
-            if not self._filmed:
+            if self.last is not None and (error is None or isinstance(error, Interrupted)):
+                self._conclude(self.last)
+            if error is None and self.last is not None and not self._filmed:
                 self._film(self.last)
-        self._deliver_videos(self._video.close(timeout=60.0 if completed else 0.0))
-        self.run.set_tags({f"absent.{name}": reason for name, reason in self._watch.absent.items()})
+            self._deliver_videos(self._video.close(timeout=60.0 if error is None else 0.0))
+            self.run.set_tags({f"absent.{name}": reason for name, reason in self._watch.absent.items()})
+
+    def _conclude(self, last: Progress[Any]) -> None:
+        if self._logged_step != last.step:
+            self._log(last)
+        if self._saved_step != last.step:
+            self._save(last)
 
     def __call__(self, progress: Progress[Any]) -> None:
         """Serve what is due after one vector step; raises Interrupted when the job was asked to stop."""
@@ -87,8 +89,8 @@ class TrainingRecorder:
 
     def _log(self, progress: Progress[Any]) -> None:
         now = time.monotonic()
-        speed = (progress.step - self._last_step) / max(now - self._last_time, 1e-9)
-        self._last_time, self._last_step = now, progress.step
+        speed = (progress.step - self._logged_step) / max(now - self._logged_at, 1e-9)
+        self._logged_at, self._logged_step = now, progress.step
         episodes = progress.episodes.summary()
         metrics: dict[str, Any] = {
             "global_step": progress.step,
@@ -110,6 +112,7 @@ class TrainingRecorder:
         arrays, metadata = self.hooks.checkpoint(progress.state)
         path = self._store.save(progress.step, arrays, {**metadata, "step": progress.step, "run": self.run.id})
         self.run.log_artifact(path, f"checkpoints/{path.name}")
+        self._saved_step = progress.step
 
     def _film(self, progress: Progress[Any]) -> None:
         self._filmed = True
