@@ -1,21 +1,22 @@
 # make demo    from nothing to a judged policy: sets up .venv, then runs the whole pipeline
+#              (RECIPE=smoke for its smallest form; TOUCHLINE_HOME=/elsewhere for another home)
 # make test    sets up .venv, then runs every test
 # make lint    ruff and mypy
-# make smoke   the pipeline in its smallest form, in a home that is thrown away
 # make upgrade resolves newer versions within pyproject's ranges and pins them in constraints.txt
 
 # The first interpreter that is new enough; another one: make demo PYTHON=/path/to/python3
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
 	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $(p))))
 VENV := .venv
+RECIPE ?= laptop
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint smoke upgrade clean
+.PHONY: demo test lint upgrade clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
-	@$(BIN)/touchline run pipeline --recipe laptop
+	@$(BIN)/touchline run pipeline --recipe $(RECIPE)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -m "" --durations=10
@@ -24,10 +25,6 @@ lint: $(STAMP)
 	@$(BIN)/ruff check src tests benchmarks
 	@$(BIN)/ruff format --check src tests benchmarks
 	@$(BIN)/mypy
-
-smoke: $(STAMP)
-	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
-	$(BIN)/touchline run pipeline --recipe smoke --home "$$home/.touchline"
 
 $(STAMP): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ]; then \
