@@ -57,7 +57,9 @@ def test_it_says_where_standing_still_is_better() -> None:
 
 
 def test_a_difference_that_the_table_cannot_show_is_none() -> None:
-    assert not list(honest_sentences({"kick_to_target": {"candidate": -0.278, "stand still": -0.278 + 4e-9}}))
+    assert list(honest_sentences({"kick_to_target": {"candidate": -0.278, "stand still": -0.278 + 4e-9}})) == [
+        "On kick_to_target the candidate scores what standing still scores, and no more."
+    ]
 
 
 def test_the_newest_video_can_be_opened(settings: Settings) -> None:

@@ -15,6 +15,8 @@ FULL_PAIRS = 200
 MINIMUM_SURVIVAL = 100.0
 MINIMUM_RETURN = -100.0
 MAXIMUM_SPREAD = 2.0
+NEGLIGIBLE = 1e-3
+"""A difference of scores that nobody needs to be told of."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def gate3(
         paired = differences(candidate.scores, stand_still.scores)
         checks.append(_better(f"better than {stand_still.name}", paired, stand_still, confidence, seed))
         behind = {task: -float(difference.mean()) for task, difference in paired.items()}
-        worse = tuple(task for task, gap in behind.items() if gap > 0)
+        worse = tuple(task for task, gap in behind.items() if gap > NEGLIGIBLE)
     checks += _of_the_specification(candidate)
     pairs = {task: difference.size for task, difference in against.items()}
     copies = decisive.interval is not None and decisive.interval.method == "point"

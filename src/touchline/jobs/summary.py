@@ -100,10 +100,17 @@ def _score(value: float | None, best: float | None) -> str:
 
 def honest_sentences(scores: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
     """Say where the candidate is no better than standing still."""
+    same = []
     for task, row in scores.items():
         mine, still = row.get("candidate"), row.get("stand still")
-        if mine is not None and still is not None and still - mine >= VISIBLE:
+        if mine is None or still is None:
+            continue
+        if still - mine >= VISIBLE:
             yield f"On {task} standing still is better than the candidate, by {still - mine:.3g}."
+        elif abs(still - mine) < VISIBLE:
+            same.append(task)
+    if same:
+        yield f"On {', '.join(same)} the candidate scores what standing still scores, and no more."
 
 
 def tracks(outcomes: Sequence[JobOutcome], settings: Settings) -> tuple[Track, ...]:
