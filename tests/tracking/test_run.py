@@ -98,6 +98,14 @@ def test_a_process_that_forgets_to_finish_ends_its_run_truly(home: Path, tmp_pat
     assert (end.payload["status"], end.payload["reason"]) == ("failed", "ValueError: boom")
 
 
+def test_finishing_without_waiting_loses_nothing(alone: Settings) -> None:
+    for _ in range(20):
+        run = touchline.start_run("quick", settings=alone)
+        run.log({"loss": 1.0}, 1)
+        run.finish(timeout=0.0)
+        assert [event.kind for event in events(run, "metrics", "end")] == ["metrics", "end"]
+
+
 def test_what_is_logged_as_a_file_may_be_deleted_at_once(alone: Settings, tmp_path: Path) -> None:
     file = tmp_path / "report.txt"
     file.write_text("hello")

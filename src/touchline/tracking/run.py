@@ -30,6 +30,8 @@ logger = logging.getLogger("touchline")
 Status = Literal["finished", "failed", "killed", "preempted"]
 STATUSES = ("finished", "failed", "killed", "preempted")
 LEVELS = ("info", "warn", "error")
+JOURNAL_SECONDS = 2.0
+"""The last events get so long to reach the journal even when nobody wants to wait for the sinks."""
 _POLL_SECONDS = 0.05
 _RESTART_SECONDS = 2.0
 
@@ -188,6 +190,8 @@ class Run:
     def finish(self, status: Status = "finished", timeout: float = 30.0, reason: str = "") -> Delivery:
         """End the run and wait at most ``timeout`` seconds for the couriers; they go on with what is left.
 
+        With 0 it returns once the journal has everything, which takes milliseconds.
+
         Returns what each sink has. Raises TouchlineError when events could not be written to the journal.
         """
         if status not in STATUSES:
@@ -279,7 +283,7 @@ class Run:
         self._ended = True
         atexit.unregister(self._end_with_process)
         self._writer.put("end", {"status": status, "reason": reason})
-        if not self._writer.close(min(timeout, 10.0)) or self._writer.dropped:
+        if not self._writer.close(min(max(timeout, JOURNAL_SECONDS), 10.0)) or self._writer.dropped:
             lost = self._writer.uncommitted()
             cause = self._writer.error or "The journal did not take them in time."
             raise TouchlineError(f"{lost} events of run {self.id} are not in its journal. {cause}")
