@@ -1,6 +1,7 @@
 """Does anything hang? Starts the smoke pipeline, or a short MJX training, many times in a row under a time-out.
 
-jaxlib 0.10 can deadlock on machines with few processors; MJX's batched Cholesky is where it does. Usage:
+jaxlib 0.10 can deadlock on machines with few processors; MJX's batched Cholesky is where it does. An interrupted benchmark goes
+on where it stopped; delete its result to begin anew. Usage:
 python benchmarks/starts.py [--what pipeline|mjx] [--times 10]
 """
 
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-TIMEOUT_SECONDS = 300.0
+TIMEOUT_SECONDS = 600.0
 COMMANDS = {
     "pipeline": ["run", "pipeline", "--recipe", "smoke"],
     "mjx": [
@@ -55,13 +56,13 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=10)
     options = parser.parse_args()
     cache = Path(tempfile.mkdtemp(prefix="touchline-jax-cache-"))
-    outcomes: list[dict[str, object]] = []
-    for number in range(1, options.times + 1):
+    path = RESULTS / f"starts-{options.what}.json"
+    outcomes: list[dict[str, object]] = json.loads(path.read_text())["starts"] if path.exists() else []
+    for number in range(len(outcomes) + 1, options.times + 1):
         seconds, said = start(COMMANDS[options.what], cache)
         outcomes.append({"seconds": round(seconds, 1), "outcome": said})
         print(f"{options.what} {number}/{options.times}: {said} after {seconds:.0f} s", flush=True)
         RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"starts-{options.what}.json"
         path.write_text(json.dumps({"processors": os.cpu_count(), "starts": outcomes}, indent=2) + "\n")
     finished = sum(one["outcome"] == "finished" for one in outcomes)
     print(f"{finished} of {options.times} starts of {options.what} finished")
