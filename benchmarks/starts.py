@@ -1,7 +1,7 @@
 """Does anything hang? Starts the smoke pipeline, or a short MJX training, many times in a row under a time-out.
 
-jaxlib 0.10 can deadlock on machines with few processors; MJX's batched Cholesky is where it does. An interrupted benchmark goes
-on where it stopped; delete its result to begin anew. Usage:
+jaxlib 0.10 can deadlock on machines with few processors; MJX's batched Cholesky is where it does. An interrupted
+benchmark goes on where it stopped; delete its result to begin anew. Usage:
 python benchmarks/starts.py [--what pipeline|mjx] [--times 10]
 """
 
