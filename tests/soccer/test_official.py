@@ -14,7 +14,7 @@ from touchline.errors import TouchlineError, UsageError
 from touchline.soccer.control import JOINTS, Controller, soft_ankles, stand_still
 from touchline.soccer.observation import FIELDS, LAYOUT, projected_gravity
 from touchline.soccer.official import OfficialEnv, make_official
-from touchline.soccer.perturbation import Perturbation
+from touchline.soccer.perturbation import NONE, Perturbation
 from touchline.soccer.score import official_score
 from touchline.soccer.tasks import TASKS
 
@@ -232,3 +232,19 @@ def test_standing_still_lasts_the_episode_and_scores_what_the_facts_say(task: st
         assert not terminated
         scores.append(info["score"])
     assert np.mean(scores) == pytest.approx(expected, abs=0.02)
+
+
+def test_one_environment_serves_every_controller_and_perturbation() -> None:
+    def play(env: OfficialEnv, **options: Any) -> list[NDArray[np.float32]]:
+        seen = [env.reset(seed=5, options=options)[0]]
+        return seen + [env.step(np.full(12, 0.3))[0] for _ in range(40)]
+
+    kept = OfficialEnv("kick_to_target", stand_still())
+    play(kept)
+    fresh = OfficialEnv("kick_to_target", soft_ankles(), perturbation=Perturbation())
+    changed = play(kept, controller=soft_ankles(), perturbation=Perturbation())
+    assert all(np.array_equal(a, b) for a, b in zip(changed, play(fresh), strict=True))
+    again = play(kept, controller=stand_still(), perturbation=NONE)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(again, play(OfficialEnv("kick_to_target", stand_still())), strict=True)
+    )

@@ -82,10 +82,10 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     hooks = Hooks(checkpoint=arrays_of, trajectory=lambda learner: film_official(actor_of(learner), seconds=6.0))
     selection_due = Cadence(config.selection_every)
     scenarios = range(SELECTION_SEED, SELECTION_SEED + config.selection_episodes)
-    with Judge(config.processes, config.perturbation) as judge:
+    with Judge(config.processes) as judge:
 
         def score(policy: Policy, step: int) -> float:
-            judged = judge.evaluate(policy, controller, scenarios)
+            judged = judge.evaluate(policy, scenarios, config.perturbation)
             run.log(
                 {
                     "eval/score": judged.mean_score,

@@ -45,7 +45,7 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
     from touchline.jobs.official import Judge, Judged
     from touchline.jobs.progress import progress
     from touchline.learning.policy import Policy, zero_policy
-    from touchline.soccer.control import Controller, stand_still
+    from touchline.soccer.control import stand_still
     from touchline.soccer.tasks import TASKS
 
     catalog = Catalog.of(run.settings)
@@ -72,14 +72,12 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
     total = len(players) * len(TASKS) * (len(seeds) + len(official_seeds))
     with (
         progress(run.job, total, "episodes", headline="score") as bar,
-        Judge(config.processes, config.perturbation) as perturbed,
-        Judge(config.processes, NONE) as unperturbed,
+        Judge(config.processes) as judge,
     ):
         played = 0
         for name, policy in players.items():
             raise_if_stopped(f"before judging {name}")
-            controller = Controller.from_dict(policy.metadata["controller"])
-            judged = perturbed.evaluate(policy, controller, seeds)
+            judged = judge.evaluate(policy, seeds, config.perturbation)
             evaluations[name] = gates.Evaluation(
                 names.get(name, name),
                 judged.scores,
@@ -87,7 +85,7 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
                 judged.physics_steps,
                 dict.fromkeys(TASKS, tuple(seeds)),
             )
-            official[name] = unperturbed.evaluate(policy, controller, official_seeds)
+            official[name] = judge.evaluate(policy, official_seeds, NONE)
             played += len(TASKS) * (len(seeds) + len(official_seeds))
             run.log(
                 {

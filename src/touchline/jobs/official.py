@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from touchline.learning.evaluate import Evaluator
 from touchline.learning.policy import Policy
-from touchline.soccer.control import Controller
+from touchline.soccer.control import Controller, stand_still
 from touchline.soccer.perturbation import Perturbation
 from touchline.soccer.tasks import TASKS
 
@@ -48,19 +48,23 @@ class Judged:
 class Judge:
     """Evaluates policies on the three official tasks over kept processes; a context manager."""
 
-    def __init__(self, processes: int, perturbation: Perturbation) -> None:
+    def __init__(self, processes: int) -> None:
         self._evaluator = Evaluator(processes)
-        self._perturbation = perturbation
 
-    def evaluate(self, policy: Policy, controller: Controller, seeds: Iterable[int]) -> Judged:
-        """Run one episode a task and seed; the same seed is the same scenario for every policy."""
+    def evaluate(self, policy: Policy, seeds: Iterable[int], perturbation: Perturbation) -> Judged:
+        """Run one episode a task and seed; the same seed is the same scenario for every policy.
+
+        The controller is the one that travels with the policy.
+        """
         from touchline.soccer.official import OfficialEnv
 
+        controller = Controller.from_dict(policy.metadata["controller"])
+        options = {"controller": controller, "perturbation": perturbation}
         seeds = list(seeds)
         judged = Judged({}, {}, {})
         for task in TASKS:
-            make = functools.partial(OfficialEnv, task, controller, perturbation=self._perturbation)
-            episodes = self._evaluator.evaluate(make, policy, seeds)
+            make = functools.partial(OfficialEnv, task, stand_still())
+            episodes = self._evaluator.evaluate(make, policy, seeds, options=options)
             judged.scores[task] = np.array([episode.info["score"] for episode in episodes])
             judged.returns[task] = np.array([episode.return_ for episode in episodes])
             judged.physics_steps[task] = np.array([episode.info["physics_steps"] for episode in episodes])

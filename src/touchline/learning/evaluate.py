@@ -63,19 +63,21 @@ class Evaluator:
         policy: Policy,
         seeds: Iterable[int],
         *,
+        options: Mapping[str, Any] | None = None,
         on_episode: Callable[[Episode], None] | None = None,
     ) -> list[Episode]:
         """Run one episode a seed; returns them in the order of ``seeds``, whichever finished first.
 
+        ``options`` (picklable) go to every ``env.reset``: what varies there costs no new environment.
         ``on_episode`` is told of each episode, in the same order. With one process everything runs in this
         one. Raises TouchlineError when something cannot be pickled, an episode fails or a worker dies.
         """
         seeds, episodes = list(seeds), []
         if self._processes == 1:
             env = make_env()
-            results: Iterable[Episode] = (_run(env, policy, seed) for seed in seeds)
+            results: Iterable[Episode] = (_run(env, policy, seed, options) for seed in seeds)
         else:
-            env, results = None, self._spread(_packed(make_env), _packed(policy), seeds)
+            env, results = None, self._spread(_packed(make_env), _packed(policy), _packed(options), seeds)
         try:
             for episode in results:
                 episodes.append(episode)
@@ -100,13 +102,13 @@ class Evaluator:
     ) -> None:
         self.close()
 
-    def _spread(self, make_env: bytes, policy: bytes, seeds: list[int]) -> Iterable[Episode]:
+    def _spread(self, make_env: bytes, policy: bytes, options: bytes, seeds: list[int]) -> Iterable[Episode]:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=_prepare_worker)
         futures: list[Future[Episode]] = []
         try:
-            futures = [self._pool.submit(_work, make_env, policy, seed) for seed in seeds]
+            futures = [self._pool.submit(_work, make_env, policy, options, seed) for seed in seeds]
             for future in futures:
                 yield future.result()
         except BrokenProcessPool as error:
@@ -138,9 +140,9 @@ def _packed(thing: Any) -> bytes:
         ) from error
 
 
-def _run(env: Any, policy: Policy, seed: int) -> Episode:
+def _run(env: Any, policy: Policy, seed: int, options: Mapping[str, Any] | None) -> Episode:
     try:
-        observation, info = env.reset(seed=seed)
+        observation, info = env.reset(seed=seed, options=options)
         total, length, terminated, truncated = 0.0, 0, False, False
         while not (terminated or truncated):
             observation, reward, terminated, truncated, info = env.step(policy(observation))
@@ -185,5 +187,5 @@ def _policy_of(policy: bytes) -> Policy:
     return loaded
 
 
-def _work(make_env: bytes, policy: bytes, seed: int) -> Episode:
-    return _run(_env_of(make_env), _policy_of(policy), seed)
+def _work(make_env: bytes, policy: bytes, options: bytes, seed: int) -> Episode:
+    return _run(_env_of(make_env), _policy_of(policy), seed, pickle.loads(options))

@@ -73,8 +73,16 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Reset as the official environment does, then perturb; the same seed gives the same episode."""
+        """Reset as the official environment does, then perturb; the same seed gives the same episode.
+
+        ``options`` may hold another ``controller`` and another ``perturbation`` from here on: an environment
+        takes 190 MB and up to a second to make, so one serves every policy.
+        """
         super().reset(seed=seed)
+        self.perturbation = (options or {}).get("perturbation", self.perturbation)
+        if (controller := (options or {}).get("controller", self.controller)) != self.controller:
+            self.controller = controller
+            self._legs = _Legs(self.model, self.data, controller)
         self.official.reset(seed=seed)
         scenario = int(self.np_random.integers(2**31)) if seed is None else seed
         self.perturbation.apply(self.model, self.data, scenario)
