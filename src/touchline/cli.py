@@ -242,7 +242,10 @@ def guarded(call: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("touchline: Interrupted.", file=sys.stderr)
         return KILLED
-    except BrokenPipeError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            print(f"touchline: {error}. Free the disk or mend the path, then repeat the command.", file=sys.stderr)
+            return 1
         # Whoever read our output has gone; Python would complain again while it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

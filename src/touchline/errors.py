@@ -27,3 +27,15 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
     guess = nearest(name, names)
     hint = f" Did you mean {guess!r}?" if guess else ""
     return UsageError(f"There is no {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+
+
+def at_least(minimum: float, owner: object, *names: str) -> None:
+    """Refuse fields of ``owner`` below ``minimum``; for ``__post_init__`` of configurations.
+
+    Raises:
+        UsageError: names the option, its value and what is allowed.
+    """
+    for name in names:
+        value = getattr(owner, name)
+        if not value >= minimum:
+            raise UsageError(f"{type(owner).__name__}.{name} is {value}. Give at least {minimum:g}.")

@@ -95,3 +95,10 @@ def test_what_a_track_lacks_comes_with_its_command(tmp_path: Path) -> None:
     text = summary(settings, ("pretrain", {}), run_id=run.id)
     assert "wandb has yet to receive" in text
     assert "touchline sync" in text
+
+
+def test_submit_alone_and_a_gate_without_games_have_a_summary_too(settings: Settings) -> None:
+    text = summary(settings, ("submit", {"scores": {"kick_to_target": -0.3}, "model": "ddpg_finetuned version 1"}))
+    assert "submit" in text
+    text = summary(settings, ("gate3", {"verdict": "It is the champion already.", "champion": "version 1"}))
+    assert "It is the champion already." in text

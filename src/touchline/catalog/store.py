@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError
-from touchline.tracking.mlflow_store import connect
+from touchline.tracking.mlflow_store import connect, unavailable
 from touchline.tracking.sinks.base import SinkUnavailable
 
 if TYPE_CHECKING:
@@ -65,11 +65,7 @@ def telling(settings: Settings, what: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise TouchlineError(
-            f"The catalog at {settings.tracking_uri} could not {what}: {reason} "
-            "Check that the store is up and that you may write to it, then repeat the command."
-        ) from error
+        raise TouchlineError(f"The catalog could not {what}. {unavailable(settings, error)}") from error
 
 
 @contextlib.contextmanager

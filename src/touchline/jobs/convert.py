@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from touchline.errors import TouchlineError
+from touchline.errors import TouchlineError, at_least
 from touchline.jobs.base import JobResult
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ class ConvertConfig:
     """Seed of the recorded episodes and of the noise observations."""
     observations: int = 1_020
     """Observations recorded in the official environments for the parity check, a third on each task."""
+
+    def __post_init__(self) -> None:
+        at_least(1_000, self, "observations")
 
 
 def convert(config: ConvertConfig, run: Run) -> JobResult:

@@ -86,9 +86,15 @@ def _whole(result: JobResult, seconds: float) -> dict[str, Any]:
 def _failed(job: Job, run: Run, error: Exception) -> JobFailed:
     """Record the traceback, mark the run and build the sentence."""
     what = str(error) if isinstance(error, TouchlineError) else f"{type(error).__name__}: {error}"
-    path = _attach(run, "traceback.txt", "".join(traceback.format_exception(error)))
-    run.finish("failed", reason=what)
-    return JobFailed(f"The job {job.name} failed. {what.rstrip('.')}. The traceback is in {path}.")
+    told = f"The job {job.name} failed. {what.rstrip('.')}."
+    try:
+        path = _attach(run, "traceback.txt", "".join(traceback.format_exception(error)))
+        told += f" The traceback is in {path}."
+        run.finish("failed", reason=what)
+    except (OSError, TouchlineError) as second:
+        # A full disk takes neither the traceback nor the end; the couriers tell the far sides that it died.
+        told += f" Its end could not be recorded either: {str(second).rstrip('.')}."
+    return JobFailed(told)
 
 
 def _attach(run: Run, name: str, text: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from touchline.errors import at_least
 from touchline.jobs.base import JobResult
 from touchline.jobs.recording import RecordingConfig
 from touchline.learning.ddpg_config import DdpgConfig
@@ -34,6 +35,9 @@ class FinetuneConfig:
     """Processes that evaluate."""
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     """When it logs, saves and films."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "total_steps", "selection_every", "selection_episodes", "processes")
 
 
 SELECTION_SEED = 2_000_003

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from touchline.errors import at_least
 from touchline.jobs.base import JobResult, raise_if_stopped
 from touchline.soccer.perturbation import NONE, Perturbation
 
@@ -27,12 +28,16 @@ class Gate3Config:
     processes: int = 2
     """Processes that evaluate."""
 
+    def __post_init__(self) -> None:
+        at_least(2, self, "scenarios")
+        at_least(1, self, "official_episodes", "processes")
+
 
 def gate3(config: Gate3Config, run: Run) -> JobResult:
     """Judge ``ddpg_finetuned@Candidate-Finetuned`` and set ``@Champion`` when the gate is passed.
 
     Every player meets the same scenarios: the candidate, the champion if there is one, "stand still" (action 0
-    under stiff ankles) and the untrained policy that the candidate descends from.
+    under stiff ankles) and the untrained policy that the present ``mjx_sac@Candidate-Pretrain`` began as.
     """
     import hashlib
     import json
@@ -115,6 +120,9 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
         run.wait_delivered("mlflow", DELIVERY_SECONDS)
         champion = catalog.promote(version, champion, told).champion
     scores = {task: {name: float(judged.scores[task].mean()) for name, judged in official.items()} for task in TASKS}
+    if verdict.passed:
+        for row in scores.values():
+            row["champion"] = row["candidate"]
     return JobResult(
         {
             "scores": scores,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from touchline.errors import at_least
 from touchline.jobs.base import JobResult
 from touchline.jobs.recording import RecordingConfig
 from touchline.learning.sac_config import SacConfig
@@ -26,7 +27,7 @@ class PretrainConfig:
     """Environments stepped together."""
     backend: Literal["native", "mjx"] = "native"
     """native: MuJoCo in C over threads, for CPUs; mjx: MuJoCo in JAX, for accelerators."""
-    controller: str = "soft_ankles"
+    controller: Literal["soft_ankles", "stand_still"] = "soft_ankles"
     """Pose and gains under the policy: soft_ankles (must balance) or stand_still (stands by itself)."""
     episode_steps: int = 500
     """Time limit of an episode in policy steps of 20 ms."""
@@ -40,6 +41,10 @@ class PretrainConfig:
     """Policy transitions between evaluations; the policy that did best in one of them is registered."""
     evaluation_episodes: int = 60
     """Episodes of each evaluation in the training scene, on seeds that training never sees."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "total_steps", "num_envs", "episode_steps", "evaluation_every")
+        at_least(2, self, "evaluation_episodes")
 
 
 SELECTION_SEED = 1_000_003

@@ -147,8 +147,10 @@ class LineBar:
         self._write("  ".join(filter(None, (position(self._pace, self._unit), figures(self._metrics)))))
 
     def _write(self, text: str) -> None:
-        self._stream.write(f"{self._job}: {text}\n")
-        self._stream.flush()
+        # Whoever read the lines may have gone (``| head``); the training has not.
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.write(f"{self._job}: {text}\n")
+            self._stream.flush()
 
 
 class TerminalBar:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from touchline.errors import at_least
+
 
 @dataclass(frozen=True)
 class RecordingConfig:
@@ -11,7 +13,7 @@ class RecordingConfig:
 
     log_every: int = 1_000
     """Policy transitions between metrics."""
-    log_minimum_seconds: float = 0.5
+    log_minimum_seconds: float = 0.1
     """Metrics are not logged more often than this: at 100k steps/s a thousand steps are 10 ms."""
     checkpoint_every: int = 200_000
     """Policy transitions between checkpoints."""
@@ -19,3 +21,8 @@ class RecordingConfig:
     """Newest checkpoints that are kept."""
     video_seconds: float = 300.0
     """Wall-clock seconds between videos."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "log_every", "checkpoint_every", "keep_checkpoints")
+        at_least(0.0, self, "log_minimum_seconds")
+        at_least(0.1, self, "video_seconds")

@@ -43,13 +43,17 @@ def print_summary(outcomes: Sequence[JobOutcome], settings: Settings, console: C
     console.print()
     console.rule("[bold]Summary", align="left")
     console.print(_durations(outcomes))
-    judged = next((outcome.result.summary for outcome in outcomes if "scores" in outcome.result.summary), None)
+    judged = next((outcome.result.summary for outcome in outcomes if "verdict" in outcome.result.summary), None)
     if judged is not None:
         console.print()
-        console.print(_scores(judged["scores"]))
-        for sentence in honest_sentences(judged["scores"]):
-            console.print(f"  {sentence}", markup=False)
-        console.print()
+        if "scores" in judged:
+            console.print(_scores(judged["scores"]))
+            console.print(
+                "  On official resets; the gate below plays other scenarios, perturbed as its evidence declares."
+            )
+            for sentence in honest_sentences(judged["scores"]):
+                console.print(f"  {sentence}", markup=False)
+            console.print()
         champion = judged.get("champion")
         console.print(f"  Champion: [bold]{champion or 'none yet'}[/]")
         console.print(f"  {judged['verdict']}", markup=False)

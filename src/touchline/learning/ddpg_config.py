@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from touchline.errors import at_least
+
 
 @dataclass(frozen=True)
 class DdpgConfig:
@@ -35,3 +37,7 @@ class DdpgConfig:
     """Weight of the squared distance to the starting actor's actions, against a value scaled to 1."""
     reward_scale: float = 0.1
     """Multiplies rewards inside the loss only."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "batch_size", "updates_per_step", "replay_size", "warmup_steps")
+        at_least(0.0, self, "actor_lr", "critic_lr", "gamma", "tau", "noise", "anchor", "critic_warmup_updates")

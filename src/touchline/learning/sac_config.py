@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from touchline.errors import at_least
+
 
 @dataclass(frozen=True)
 class SacConfig:
@@ -39,3 +41,7 @@ class SacConfig:
     """Entropy the temperature aims at, per action dimension; -1 per dimension made a plan collapse."""
     reward_scale: float = 0.1
     """Multiplies rewards inside the loss only."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "batch_size", "updates_per_step", "replay_size", "warmup_steps")
+        at_least(0.0, self, "actor_lr", "critic_lr", "alpha_lr", "gamma", "tau")

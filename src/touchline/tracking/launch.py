@@ -110,7 +110,7 @@ def ensure_courier(
     except OSError as error:
         raise TouchlineError(
             f"The courier of {sink} could not be started ({error}). The journal keeps everything; "
-            "send it later with: touchline sync --all"
+            "send it later with: touchline sync"
         ) from error
     _children.append(process)
     return process

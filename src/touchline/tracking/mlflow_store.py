@@ -47,7 +47,7 @@ def _check_database(path: Path) -> None:
     except sqlite3.Error as error:
         raise SinkUnavailable(
             f"The MLflow store {path} cannot be read ({error}). Nothing is lost: put a backup in its place, or move "
-            f"it away with: mv {path} {path}.damaged , and refill a new one with: touchline sync --all"
+            f"it away with: mv {path} {path}.damaged , and refill a new one with: touchline sync"
         ) from error
 
 
@@ -116,11 +116,7 @@ def unavailable(settings: Settings, error: Exception) -> SinkUnavailable:
     text = " ".join(str(error).split())[:300]
     where = without_credentials(settings.tracking_uri)
     if "not a database" in text or "malformed" in text:
-        return SinkUnavailable(
-            f"The MLflow store {where} is damaged ({text}). Move it away, then: touchline sync --all"
-        )
+        return SinkUnavailable(f"The MLflow store {where} is damaged ({text}). Move it away, then: touchline sync")
     if "full" in text or "No space" in text:
-        return SinkUnavailable(
-            f"The disk of the MLflow store {where} is full. Free some space, then: touchline sync --all"
-        )
+        return SinkUnavailable(f"The disk of the MLflow store {where} is full. Free some space, then: touchline sync")
     return SinkUnavailable(f"The MLflow store {where} fails ({text}).")
