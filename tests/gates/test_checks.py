@@ -118,3 +118,10 @@ def test_different_scenarios_are_not_paired():
     other = replace(UNTRAINED, seeds={task: tuple(range(1, 21)) for task in TASKS})
     with pytest.raises(UsageError, match="different scenarios of task 'goalie'"):
         gate3(evaluation(), None, other)
+
+
+def test_twins_are_told_to_be_twins():
+    candidate = evaluation(shift=1)
+    verdict = gate3(candidate, replace(candidate, name="version 1"), UNTRAINED)
+    assert not verdict.passed and verdict.provisional
+    assert "the two score the same in every scenario" in verdict.reason

@@ -186,7 +186,9 @@ def _reason(
     text = f"{word}: {'; '.join(check.sentence for check in shown)}."
     if first:
         text += " There was no champion yet, so the untrained policy was the one to beat."
-    if copies:
+    if copies and all(check.value == 0 for check in checks[:1]):
+        text += " The verdict is provisional: the two score the same in every scenario."
+    elif copies:
         text += " The verdict is provisional: the differences do not vary, as if one episode had been repeated."
     elif provisional:
         text += (
