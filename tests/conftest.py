@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from touchline.jax_guard import prepare
+
+# Before any test module imports jax, as every job does.
+prepare(os.environ, Path(tempfile.gettempdir()) / "touchline-tests-jax-cache")
 
 PREFIXES = ("MLFLOW_", "WANDB_", "TOUCHLINE_", "DATABRICKS_")
 
