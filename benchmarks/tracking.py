@@ -20,7 +20,8 @@ import torch
 
 from touchline.config import Settings
 from touchline.tracking.mlflow_store import connect, ensure_experiment
-from touchline.tracking.run import Run, start_run
+from touchline.tracking.run import Run
+from touchline.tracking.start import start_run
 
 RESULTS = Path(__file__).parent / "results" / "tracking.json"
 NAMES = [f"train/metric_{i}" for i in range(10)]

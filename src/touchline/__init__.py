@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from touchline.config import Settings
     from touchline.errors import TouchlineError, UsageError
     from touchline.tracking.cadence import Cadence, WallClockCadence
-    from touchline.tracking.run import Run, start_run
+    from touchline.tracking.run import Run
+    from touchline.tracking.start import start_run
     from touchline.tracking.sync import sync
     from touchline.tracking.video import encode_video
 
@@ -40,7 +41,7 @@ _HOME_OF = {
     "WallClockCadence": "touchline.tracking.cadence",
     "encode_video": "touchline.tracking.video",
     "load_model": "touchline.catalog",
-    "start_run": "touchline.tracking.run",
+    "start_run": "touchline.tracking.start",
     "sync": "touchline.tracking.sync",
 }
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from touchline.errors import TouchlineError, unknown
 from touchline.overlay import digest, overlay, plain, read_toml
@@ -49,7 +49,25 @@ class Settings:
     wandb_base_url: str | None = None
     """W&B server; None is W&B's own default."""
     wandb_mode: str | None = None
-    """W&B mode; None is online when a key and a connection exist, else offline."""
+    """W&B mode: online (also None), offline (a native run for ``wandb sync``) or disabled."""
+    durability: Literal["batch", "commit"] = "batch"
+    """When a log call is on disk: "batch" within 50 ms, "commit" before it returns."""
+    overflow: Literal["wait", "thin"] = "wait"
+    """When the journal cannot keep up: "wait" briefly for room, or "thin" out the metrics at once."""
+    queue_bytes: int = 64 * 1024 * 1024
+    """Memory that events may take while they wait for the journal, in bytes."""
+    capture: tuple[str, ...] = ("source", "packages", "console")
+    """What is recorded beside the metrics: git commit and difference, installed packages, stdout and stderr."""
+    console_bytes: int = 5_000_000
+    """Bytes of stdout and stderr that a run records."""
+    video_bytes: int = 1_000_000_000
+    """Bytes of video that a run records."""
+    thin_seconds: tuple[str, ...] = ()
+    """Points of a metric that a sink gets at most one in so many seconds, such as ``wandb=1.0``."""
+    courier_seconds: float = 3_600.0
+    """A courier ends so many seconds after the last training it serves, delivered or not; then: touchline sync."""
+    all_ranks: bool = False
+    """True: every process of a distributed training records a run of its own, not only rank 0."""
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:

@@ -14,7 +14,7 @@ from touchline.jobs.models import load_converted, log_policy, register
 from touchline.jobs.submit import SubmitConfig, submit
 from touchline.learning.policy import zero_policy
 from touchline.soccer.control import soft_ankles, stand_still
-from touchline.tracking.run import start_run
+from touchline.tracking.start import start_run
 
 CONFIG = Gate3Config(scenarios=2, official_episodes=1)
 FALLING = zero_policy(89, 12, {"controller": soft_ankles().to_dict()})

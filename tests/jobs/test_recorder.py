@@ -15,7 +15,7 @@ from touchline.jobs.worlds import film
 from touchline.learning.policy import zero_policy
 from touchline.learning.progress import EpisodeStatistics, Progress
 from touchline.soccer.world import WorldConfig
-from touchline.tracking.run import start_run
+from touchline.tracking.start import start_run
 
 
 @pytest.fixture

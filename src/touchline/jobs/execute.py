@@ -54,7 +54,7 @@ def execute(job: Job, config: Any, settings: Settings, tags: Mapping[str, str]) 
     """
     guard_jax(settings)
     function = job.load()
-    from touchline.tracking.run import start_run
+    from touchline.tracking.start import start_run
 
     began = time.monotonic()
     run = start_run(job=job.name, config=config, tags={JOB: job.name, **tags}, settings=settings)

@@ -19,6 +19,7 @@ from touchline.tracking.launch import CourierLock, destination, ensure_courier, 
 from touchline.tracking.route import Route, signature_of
 from touchline.tracking.sinks import load_sink
 from touchline.tracking.sinks.base import Sink, SinkUnavailable
+from touchline.tracking.thinning import thin_seconds
 
 logger = logging.getLogger("touchline.courier")
 
@@ -41,6 +42,7 @@ class Courier:
         self._drain = drain
         self._wanted = None if runs is None else frozenset(runs)
         self._destination = destination(sink_name, settings)
+        self._thin_seconds = thin_seconds(settings.thin_seconds).get(sink_name, 0.0)
         self._lock = CourierLock(settings, sink_name)
         self._sink: Sink | None = None
         self._routes: dict[str, Route] = {}
@@ -146,7 +148,7 @@ class Courier:
             signature = signature_of(runs / name)
             if self._elsewhere.get(name, ()) == signature:
                 continue
-            route = Route.find(runs / name, self._name, self._destination, self._drain)
+            route = Route.find(runs / name, self._name, self._destination, self._drain, self._thin_seconds)
             if route is None:
                 self._elsewhere[name] = signature
             else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from touchline.tracking.journal import FILE_NAME, JournalReader
+from touchline.tracking.rewind import Attempt
 
 State = Literal["starting", "live", "waiting", "refused", "done"]
 _MAXIMUM_SET_ASIDE = 200
@@ -37,6 +38,12 @@ class Cursor:
     needs_person: bool = False
     """True while waiting for something that no retry changes: a missing key, say."""
     updated: float = 0.0
+    slowest_seconds: float = 0.0
+    """Duration of the slowest delivery of one batch."""
+    attempt: Attempt = field(default_factory=Attempt)
+    """What the far side has of each metric at ``delivered``, where it cannot take anything back."""
+    plan: tuple[tuple[int, int], ...] = ()
+    """(up to this sequence number, the newest rewind known then) of what was sent, so that it is sent alike again."""
 
     def with_set_aside(self, refused: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
         """The refused events so far and these, each once, bounded in number."""
@@ -103,6 +110,8 @@ def read_cursor(run_directory: Path, sink: str) -> Cursor:
     try:
         values: dict[str, Any] = json.loads(_cursor_path(run_directory, sink).read_text(encoding="utf-8"))
         values["set_aside"] = tuple((int(seq), str(reason)) for seq, reason in values.get("set_aside", ()))
+        values["plan"] = tuple((int(upto), int(rewind)) for upto, rewind in values.get("plan", ()))
+        values["attempt"] = Attempt(**values.get("attempt", {}))
         return Cursor(**values)
     except (OSError, ValueError, TypeError):
         return Cursor(sink)
@@ -120,12 +129,12 @@ def write_cursor(run_directory: Path, cursor: Cursor) -> None:
 def read_delivery(run_directory: Path, sinks: Iterable[str]) -> Delivery:
     """Compare every sink's cursor with the journal. Raises TouchlineError when there is no journal."""
     with JournalReader(run_directory / FILE_NAME) as journal:
-        last = journal.last_seq()
-    return Delivery(run_directory.name, (_state(read_cursor(run_directory, sink), last) for sink in sinks))
+        cursors = [read_cursor(run_directory, sink) for sink in sinks]
+        states = [_state(cursor, journal.count_after(cursor.delivered)) for cursor in cursors]
+    return Delivery(run_directory.name, states)
 
 
-def _state(cursor: Cursor, last: int) -> SinkState:
-    pending = max(0, last - cursor.delivered)
+def _state(cursor: Cursor, pending: int) -> SinkState:
     state: State = cursor.state
     if state == "done" and pending:
         state = "live"

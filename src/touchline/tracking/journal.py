@@ -1,25 +1,29 @@
 """The journal: one append-only SQLite file a run, the truth from which every far side is fed.
 
-Schema version 1 (``PRAGMA user_version``), documented in docs/tracking.md. One table ``events``:
-``seq`` orders the run without gaps from 1, ``kind`` names the payload's form, ``step`` is the training step or
-NULL, ``time`` is seconds since the epoch when the event happened, ``payload`` is strict JSON in which a
-non-finite number is the string "NaN", "Infinity" or "-Infinity" (``float`` reads all three back).
+Schema version 2 (``PRAGMA user_version``), documented in docs/tracking.md. One table ``events``:
+``seq`` orders the run from 1, with a gap only where a copy was restored on another machine, ``kind`` names the
+payload's form, ``step`` is the training step or NULL, ``time`` is seconds since the epoch when the event happened,
+``payload`` is strict JSON in which a non-finite number is the string "NaN", "Infinity" or "-Infinity" (``float``
+reads all three back).
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from touchline.errors import TouchlineError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+RESTORE_GAP = 2**32
+"""Sequence numbers left out by a restored copy: the lost machine may have used those after the copy."""
 FILE_NAME = "journal.db"
 _COLUMNS = 5
 _BLOCK = 128
@@ -89,7 +93,7 @@ class Journal:
             self._connection.execute("PRAGMA synchronous=NORMAL")
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             _check_version(path, version)
-            if version == 0:
+            if version < SCHEMA_VERSION:  # 2 only knows more kinds of events than 1
                 self._connection.execute(_SCHEMA)
                 self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             self._last = self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
@@ -124,6 +128,10 @@ class Journal:
         self._last += len(rows)
         return int(self._last)
 
+    def skip(self, count: int) -> None:
+        """Leave out ``count`` sequence numbers."""
+        self._last += count
+
     def close(self) -> None:
         """Close the file; SQLite folds the write-ahead log into it when no reader is left."""
         self._connection.close()
@@ -144,8 +152,13 @@ class JournalReader:
         """Open the journal read-only. Raises TouchlineError when it is missing or damaged."""
         self.path = path
         try:
+            # A courier gives a slow run a thread of its own; only one at a time reads.
             self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0, isolation_level=None
+                f"{path.absolute().as_uri()}?mode=ro",
+                uri=True,
+                timeout=10.0,
+                isolation_level=None,
+                check_same_thread=False,
             )
             _check_version(path, self._connection.execute("PRAGMA user_version").fetchone()[0])
         except sqlite3.Error as error:
@@ -167,8 +180,45 @@ class JournalReader:
 
     def last_seq(self) -> int:
         """Sequence number of the newest event, 0 in an empty journal."""
+        return self._number("SELECT coalesce(max(seq), 0) FROM events")
+
+    def count_after(self, seq: int) -> int:
+        """Number of events with a sequence number above ``seq``."""
+        return self._number("SELECT count(*) FROM events WHERE seq > ?", seq)
+
+    def last_step(self) -> int | None:
+        """The highest step of any metrics, None without one."""
+        step = self._number("SELECT coalesce(max(step), -1) FROM events WHERE kind = 'metrics'")
+        return None if step < 0 else step
+
+    def all(self, batch: int = 5_000) -> Iterator[Event]:
+        """Yield every event in order, by short queries, so that no transaction stays open."""
+        seq = -1
+        while events := self.after(seq, batch):
+            yield from events
+            seq = events[-1].seq
+
+    def backup(self, target: Path) -> None:
+        """Write a consistent copy to ``target``, whole or not at all, while the writer goes on.
+
+        Raises TouchlineError when it cannot be written.
+        """
+        partial = target.with_name(f".{target.name}.partial")
         try:
-            return int(self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
+            partial.unlink(missing_ok=True)
+            with contextlib.closing(sqlite3.connect(partial)) as copy:
+                self._connection.backup(copy)
+                copy.execute("PRAGMA journal_mode=DELETE")  # one file, wherever it is carried
+            partial.replace(target)
+        except (OSError, sqlite3.Error) as error:
+            partial.unlink(missing_ok=True)
+            raise TouchlineError(
+                f"The journal {self.path} could not be copied to {target} ({error}). Check that disk's space."
+            ) from error
+
+    def _number(self, query: str, *parameters: int) -> int:
+        try:
+            return int(self._connection.execute(query, parameters).fetchone()[0])
         except sqlite3.Error as error:
             raise _unreadable(self.path, error) from error
 

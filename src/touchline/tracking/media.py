@@ -6,8 +6,12 @@ import os
 import secrets
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from touchline.errors import TouchlineError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def keep(run_directory: Path, source: Path, kind: str, name: str) -> str:
@@ -31,4 +35,35 @@ def keep(run_directory: Path, source: Path, kind: str, name: str) -> str:
             f"{source} could not be copied to the run's directory {target.parent} ({cause}). "
             "Check that it exists and that the disk has space."
         ) from error
+    return str(relative)
+
+
+def keep_image(run_directory: Path, image: np.ndarray | Path | str, stem: str) -> str:
+    """Keep an image file, or write an array (H, W), (H, W, 3) or (H, W, 4) of uint8 as PNG; see ``keep``.
+
+    Raises TouchlineError on another array, when Pillow is missing, and when the disk refuses.
+    """
+    if isinstance(image, Path | str):
+        return keep(run_directory, Path(image), "images", stem + Path(image).suffix)
+    import numpy as np
+
+    pixels = np.asarray(image)
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in pixels.shape:
+        raise TouchlineError(
+            f"An image is an array (H, W), (H, W, 3) or (H, W, 4) of uint8, and this is {pixels.shape} of "
+            f"{pixels.dtype}. Convert it, for example with (255 * image).astype(numpy.uint8)."
+        )
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise TouchlineError("Writing images needs Pillow; install it with: pip install pillow") from error
+    relative = Path("media") / "images" / secrets.token_hex(4) / f"{stem}.png"
+    target = run_directory / relative
+    try:
+        target.parent.mkdir(parents=True)
+        Image.fromarray(pixels.squeeze()).save(target)
+    except OSError as error:
+        shutil.rmtree(target.parent, ignore_errors=True)
+        raise TouchlineError(f"The image {target} could not be written ({error}). Check the disk's space.") from error
     return str(relative)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from touchline.errors import TouchlineError
 from touchline.tracking.delivery import Cursor, read_cursor, write_cursor
 from touchline.tracking.journal import FILE_NAME, Event, JournalReader
 from touchline.tracking.process import ProcessIdentity
+from touchline.tracking.rewind import Attempt, Timeline
 from touchline.tracking.sinks.base import RunInfo, RunRefused, Session, Sink, SinkUnavailable
+from touchline.tracking.thinning import Thinning
 
 logger = logging.getLogger("touchline.courier")
 
@@ -26,7 +29,8 @@ KILLED_REASON = "The training process ended without saying how; killed, cause un
 class Route:
     """Reads a journal from the cursor, hands batches to a session and moves the cursor once they arrived."""
 
-    def __init__(self, info: RunInfo, trainer: ProcessIdentity, cursor: Cursor) -> None:
+    def __init__(self, info: RunInfo, trainer: ProcessIdentity, cursor: Cursor, thinning: Thinning) -> None:
+        self.id = info.id
         self._info = info
         self._trainer = trainer
         self._cursor = cursor
@@ -34,13 +38,16 @@ class Route:
         self._open_reader: JournalReader | None = None
         self._session: Session | None = None
         self._position = cursor.delivered
+        self._attempt = cursor.attempt
+        self._batches: deque[tuple[int, Attempt]] = deque()
+        self._thinning = thinning
         self._end: Event | None = None
         self._seen: tuple[int, ...] = ()
         self._looked: tuple[int, ...] = ()
         self._ended = False
 
     @classmethod
-    def find(cls, directory: Path, sink: str, destination: str, drain: bool) -> Route | None:
+    def find(cls, directory: Path, sink: str, destination: str, drain: bool, thin_seconds: float) -> Route | None:
         """Build the route of a run directory; None when it is no run, not yet one, or goes elsewhere."""
         try:
             with JournalReader(directory / FILE_NAME) as reader:
@@ -53,7 +60,7 @@ class Route:
             return None
         cursor = dataclasses.replace(cursor, destination=destination)
         info = RunInfo.from_start(start, directory)
-        return cls(info, ProcessIdentity.from_mapping(start.payload["process"]), cursor)
+        return cls(info, ProcessIdentity.from_mapping(start.payload["process"]), cursor, Thinning(thin_seconds))
 
     def trainer_lives(self) -> bool:
         """True while more events may come: the run has not ended and its process is alive."""
@@ -92,14 +99,56 @@ class Route:
         events = self._unsent(BATCH)
         if events:
             alive = self._note_ends(events) or alive
-            refused = self._send(session, events)
-            self._position = events[-1].seq
-            sent = max(self._position, self._cursor.sent)
-            self._save(sent=sent, set_aside=self._cursor.with_set_aside(refused))
-        self._save(delivered=min(session.acknowledged(), self._position), state="live", reason="")
+            self._deliver(sink, session, events)
+        self._confirm(session)
         if len(events) < BATCH and (self._end is not None or not alive):
             self._close(session)
         return self._cursor != before
+
+    def _deliver(self, sink: Sink, session: Session, events: Sequence[Event]) -> None:
+        """Send a batch as the far side wants it; what is about to be sent is durable before."""
+        last = events[-1].seq
+        wanted = list(events)
+        if sink.append_only:
+            self._attempt, wanted = self._choose(events)
+        began = time.monotonic()
+        refused = self._send(session, self._thinning.apply(wanted))
+        slowest = max(self._cursor.slowest_seconds, round(time.monotonic() - began, 3))
+        self._position = last
+        self._batches.append((last, self._attempt))
+        self._save(set_aside=self._cursor.with_set_aside(refused), slowest_seconds=slowest)
+
+    def _choose(self, events: Sequence[Event]) -> tuple[Attempt, list[Event]]:
+        """Tell what an append-only far side still wants of ``events``, the same for what was sent once before.
+
+        A row that a rewind superseded is left out only if that rewind was known when the row was first due: what
+        was handed over before stays there, and is handed over again after a crash.
+        """
+        timeline = Timeline.of(self._reader().of_kind(["rewind"]))
+        last, plan = events[-1].seq, self._cursor.plan
+        if not plan or plan[-1][0] < last:
+            if plan and plan[-1][1] == timeline.newest:
+                plan = plan[:-1]
+            plan = (*plan, (last, timeline.newest))
+            self._save(sent=max(last, self._cursor.sent), plan=plan)
+        attempt, wanted = self._attempt, []
+        rest = list(events)
+        for upto, newest in plan:
+            part = [event for event in rest if event.seq <= upto]
+            if part:
+                attempt, chosen = attempt.take(part, timeline.until(newest))
+                wanted += chosen
+                rest = rest[len(part) :]
+        return attempt, wanted
+
+    def _confirm(self, session: Session) -> None:
+        """Move the cursor to the newest batch that the far side has whole."""
+        arrived = session.acknowledged()
+        delivered, attempt = self._cursor.delivered, self._cursor.attempt
+        while self._batches and self._batches[0][0] <= arrived:
+            delivered, attempt = self._batches.popleft()
+        plan = tuple((upto, newest) for upto, newest in self._cursor.plan if upto > delivered)
+        self._save(delivered=delivered, attempt=attempt, plan=plan, state="live", reason="")
 
     def mark_waiting(self, cause: SinkUnavailable, tried: bool) -> None:
         """Record why nothing moves; the session is opened anew when the sink answers again.
@@ -107,7 +156,7 @@ class Route:
         ``tried``: an attempt failed just now, which someone may be waiting to hear of.
         """
         self._session = None
-        self._position = self._cursor.delivered
+        self._return()
         if self._cursor.state not in ("refused", "done") or self._unsent(1):
             updated = time.time() if tried else self._cursor.updated
             self._save(state="waiting", reason=str(cause), needs_person=cause.permanent, updated=updated)
@@ -117,7 +166,7 @@ class Route:
         if self._session is not None:
             try:
                 self._session.release()
-                self._save(delivered=min(self._session.acknowledged(), self._position))
+                self._confirm(self._session)
             except Exception as error:
                 logger.warning("letting go of %s: %s", self._info.id, error)
         self._session = None
@@ -139,12 +188,35 @@ class Route:
         self._save(state="starting", reason="", needs_person=False)
         session = sink.open(self._info, self._cursor.delivered, self._cursor.sent)
         self._session = session
-        self._position = min(session.resume_from, self._cursor.delivered)
+        if not sink.append_only:
+            self._save(delivered=0, sent=0, attempt=Attempt(), plan=())
+        elif session.resume_from < self._cursor.delivered:  # the far side lost what it had
+            self._save(delivered=session.resume_from, attempt=Attempt(), plan=())
+        self._return()
+        if sink.append_only and session.resume_from > self._position:
+            self._pass_over(session)
         self._end = end if end and start.seq < end.seq <= self._position else None
-        self._save(
-            remote_id=session.remote_id, url=session.url, delivered=self._position, state="live", reason="", closed=""
-        )
+        self._save(remote_id=session.remote_id, url=session.url, state="live", reason="", closed="")
         return session
+
+    def _return(self) -> None:
+        """Go back to the last confirmed event."""
+        self._position = self._cursor.delivered
+        self._attempt = self._cursor.attempt
+        self._batches.clear()
+
+    def _pass_over(self, session: Session) -> None:
+        """Take note of what the far side has although the cursor does not know it: this machine did not send it."""
+        attempt = self._attempt
+        while self._position < session.resume_from:
+            events = [event for event in self._unsent(BATCH) if event.seq <= session.resume_from]
+            if not events:
+                break
+            timeline = Timeline.of(self._reader().of_kind(["rewind"]))
+            attempt, _ = attempt.take(events, timeline)
+            self._position = events[-1].seq
+        self._attempt = attempt.knowing(session.high_water())
+        self._save(delivered=self._position, sent=max(self._position, self._cursor.sent), attempt=self._attempt)
 
     def _send(self, session: Session, events: Sequence[Event]) -> list[tuple[int, str]]:
         """Send a batch; when it is refused as a whole, one by one, so that a poison event blocks nothing."""
@@ -173,9 +245,9 @@ class Route:
         reason = str(self._end.payload.get("reason", "")) if self._end else KILLED_REASON
         self._session = None
         session.close(status, reason, alert=self._end is None)
-        self._save(delivered=min(session.acknowledged(), self._position))
-        missing = self._position - self._cursor.delivered
-        if missing:
+        self._confirm(session)
+        if self._batches:
+            missing = self._reader().count_after(self._cursor.delivered)
             raise SinkUnavailable(
                 f"The far side did not confirm the last {missing} events; they are sent again later."
             )

@@ -12,7 +12,7 @@ from touchline.tracking.delivery import Delivery, SinkState, read_delivery
 from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.launch import CourierLock, ensure_courier
 from touchline.tracking.process import ProcessIdentity
-from touchline.tracking.sinks import SINKS
+from touchline.tracking.sinks import known_sinks
 
 POLL_SECONDS = 0.1
 _ATTEMPTS = 3
@@ -68,9 +68,7 @@ def sync(
     for run_id in chosen:
         if run_id not in known:
             raise unknown("run", run_id, known)
-    for sink in targets:
-        if sink not in SINKS:
-            raise unknown("sink", sink, SINKS)
+    known_sinks(targets)
     patience = _Patience(time.monotonic() + timeout)
     attempts = dict.fromkeys(targets, 0)
     while True:

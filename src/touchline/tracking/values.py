@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numbers
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from touchline.tracking.journal import encode_number
+from touchline.tracking.queue import EVENT_BYTES, VALUE_BYTES
 
 _PLAIN = frozenset((float, int, bool))
 
@@ -37,7 +38,7 @@ def _copy(value: Any) -> Any:
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):
         return value.copy()
-    return value
+    return list(value) if isinstance(value, list) else value
 
 
 def is_ready(value: Any) -> bool:
@@ -74,3 +75,50 @@ def to_number(value: Any) -> float | int | str:
     if isinstance(plain, bool | numbers.Integral):
         return int(plain)
     return encode_number(float(plain))
+
+
+def size_of(values: Mapping[str, Any]) -> int:
+    """Bytes that a snapshot takes in memory, about: arrays by their size, everything else by its entry."""
+    size = EVENT_BYTES + VALUE_BYTES * len(values)
+    if not _PLAIN.issuperset(map(type, values.values())):
+        for value in values.values():
+            size += getattr(value, "nbytes", 0) or (
+                VALUE_BYTES * len(value) if isinstance(value, list | tuple) else 0
+            )
+    return size
+
+
+def points(steps: Any, values: Any) -> Iterable[tuple[int, float]]:
+    """The (step, value) pairs of a curve as Python numbers. Raises ValueError when a step is no whole number."""
+    import numpy as np
+
+    whole = _on_host(steps)
+    if not np.issubdtype(whole.dtype, np.integer):
+        if not np.all(whole == np.floor(whole)):
+            raise ValueError("its steps are not whole numbers")
+        whole = whole.astype(np.int64)
+    return zip(whole.tolist(), _on_host(values).astype(float).tolist(), strict=True)
+
+
+def histogram(values: Any, bins: int) -> dict[str, Any]:
+    """Count an array: bin ``edges`` (bins + 1), ``counts`` (bins), and how many were not finite."""
+    import numpy as np
+
+    array = _on_host(values).astype(float).ravel()
+    finite = array[np.isfinite(array)]
+    counts, edges = np.histogram(finite, bins=bins)
+    return {"edges": edges.tolist(), "counts": counts.tolist(), "non_finite": int(array.size - finite.size)}
+
+
+def _on_host(values: Any) -> Any:
+    """A NumPy array of what may be a sequence or an array of NumPy, torch or JAX."""
+    import numpy as np
+
+    deleted = getattr(values, "is_deleted", None)
+    if callable(deleted) and deleted():
+        raise ValueError("its JAX buffer was donated or deleted before it could be read; log a copy of it")
+    if hasattr(values, "cpu") and hasattr(values, "numpy"):
+        values = values.cpu()
+        # NumPy has no bfloat16.
+        values = values.double().numpy() if values.is_floating_point() else values.numpy()
+    return np.asarray(values)

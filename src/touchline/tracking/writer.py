@@ -1,52 +1,67 @@
-"""The writer thread: takes what the loop logs from a bounded queue and commits it in batches."""
+"""The writer: takes what the loop logs from a bounded queue and commits it to the journal in batches."""
 
 from __future__ import annotations
 
-import collections
 import logging
 import os
 import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from touchline.errors import TouchlineError
 from touchline.tracking.journal import Journal, encode, unwritable
-from touchline.tracking.values import is_ready, snapshot, to_number
+from touchline.tracking.queue import EVENT_BYTES, EventQueue, Item, Overflow
+from touchline.tracking.steps import StepIndex
+from touchline.tracking.summary import BestValues
+from touchline.tracking.values import histogram, is_ready, points, size_of, snapshot, to_number
 
 logger = logging.getLogger("touchline")
 
 COMMIT_SECONDS = 0.05
-CAPACITY = 65_536
-"""Events that may wait in memory; beyond it ``log`` waits, and after PATIENCE_SECONDS drops and says so."""
-PATIENCE_SECONDS = 5.0
+QUEUE_BYTES = 64 * 1024 * 1024
 _BATCH = 8_192
 _RETRY_SECONDS = 0.5
 
-_Item = tuple[str, int | None, float, Any]
+Durability = Literal["batch", "commit"]
+Row = tuple[str, int | None, float, str]
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 
 
 class JournalWriter:
     """Owns a journal and the thread that writes it; every method may be called from any thread."""
 
-    def __init__(self, journal: Journal, interval: float = COMMIT_SECONDS, capacity: int = CAPACITY) -> None:
-        """``interval`` in seconds between commits, ``capacity`` in events."""
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        interval: float = COMMIT_SECONDS,
+        capacity: int = QUEUE_BYTES,
+        overflow: Overflow = "wait",
+        durability: Durability = "batch",
+        steps: StepIndex | None = None,
+    ) -> None:
+        """``interval`` in seconds between commits, ``capacity`` of the queue in bytes."""
         self._journal = journal
         self._interval = interval
-        self._capacity = capacity
-        self._queue: collections.deque[_Item | threading.Event] = collections.deque()
-        self._held: list[_Item] = []
-        self._unwritten: list[tuple[str, int | None, float, str]] = []
+        self._inline = durability == "commit"
+        self._steps = steps or StepIndex()
+        self.best = BestValues()
+        self._held: list[Item] = []
+        self._unwritten: list[Row] = []
         self._barriers: list[threading.Event] = []
         self._told: set[str] = set()
         self._wake = threading.Event()
+        self._queue = EventQueue(capacity, overflow, self._wake.set)
+        # The writing thread's, or a log call's that commits inline.
+        self._writing = threading.Lock()
         self._stopping = False
         self._refusal: str | None = None
         self._error: TouchlineError | None = None
-        self.dropped = 0
+        self._retry_at = 0.0
+        self._chores: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._run, name="touchline-writer", daemon=True)
         self._thread.start()
         _writers.add(self)
@@ -61,29 +76,53 @@ class JournalWriter:
         """Why the journal cannot be written at the moment, or None."""
         return self._error
 
+    @property
+    def dropped(self) -> int:
+        """Events that found no room in memory while the journal could not be written."""
+        return self._queue.dropped
+
     def log(self, metrics: Mapping[str, Any], step: int | None) -> None:
-        """Queue a snapshot of ``metrics``; never touches the disk, a device or the network."""
-        if self._refusal is not None:
-            self._tell("refusal", self._refusal)
-            return
-        if len(self._queue) >= self._capacity and not self._wait_for_room():
-            return
-        self._queue.append(("metrics", step, time.time(), snapshot(metrics)))
+        """Queue a snapshot of ``metrics``; touches no device and no network, the disk only to commit inline."""
+        values = snapshot(metrics)
+        self._offer(Item("metrics", step, time.time(), values, size_of(values)))
+
+    def log_curve(self, name: str, steps: Any, values: Any) -> None:
+        """Queue the points of one metric; an array is snapshot as a value of ``log`` is."""
+        arrays = snapshot({"steps": steps, "values": values})
+        self._offer(Item("curve", None, time.time(), {"name": name, **arrays}, size_of(arrays)))
+
+    def log_histogram(self, name: str, values: Any, bins: int, step: int | None) -> None:
+        """Queue an array whose distribution is counted off the loop."""
+        array = snapshot({"values": values})
+        self._offer(Item("histogram", step, time.time(), {"name": name, "bins": bins, **array}, size_of(array)))
 
     def put(self, kind: str, payload: Mapping[str, Any], step: int | None = None) -> None:
-        """Queue any other event; it is committed without waiting for the next interval."""
+        """Queue any other event; it is committed without waiting for the next interval, whatever the queue holds."""
         if self._refusal is not None:
-            self._tell("refusal", self._refusal)
+            self.tell("refusal", self._refusal)
             return
-        self._queue.append((kind, step, time.time(), encode(payload)))
-        self._wake.set()
+        text = encode(payload)
+        self._queue.put(Item(kind, step, time.time(), text, EVENT_BYTES + len(text)))
+        if self._inline:
+            self._commit_now()
+        else:
+            self._wake.set()
+
+    def skip(self, count: int) -> None:
+        """Leave out sequence numbers before the next event."""
+        with self._writing:
+            self._journal.skip(count)
+
+    def every_round(self, chore: Callable[[], None]) -> None:
+        """Let the writing thread call ``chore`` after each commit; it must be quick and raise nothing."""
+        self._chores.append(chore)
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was queued before is committed; False when ``timeout`` seconds did not suffice."""
         if not self._thread.is_alive():
             return not self._queue
         barrier = threading.Event()
-        self._queue.append(barrier)
+        self._queue.put(barrier)
         self._wake.set()
         return barrier.wait(timeout)
 
@@ -101,34 +140,52 @@ class JournalWriter:
 
     def uncommitted(self) -> int:
         """Number of events that are only in memory, or lost because the journal could not take them."""
-        waiting = sum(1 for item in list(self._queue) if not isinstance(item, threading.Event))
-        return waiting + len(self._held) + len(self._unwritten) + self.dropped
+        return self._queue.events() + len(self._held) + len(self._unwritten) + self._queue.dropped
 
-    def _wait_for_room(self) -> bool:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        self._tell("full", f"{self._capacity} events wait for the journal {self._journal.path}; log() waits now.")
-        # A disk that refuses would stall the loop at every call, so nothing waits for it.
-        while self._error is None and time.monotonic() < deadline:
-            self._wake.set()
-            time.sleep(0.001)
-            if len(self._queue) < self._capacity:
-                return True
-        self.dropped += 1
-        self._tell("dropped", f"The journal {self._journal.path} takes nothing, so new metrics are dropped.")
-        return False
+    def tell(self, key: str, sentence: str) -> None:
+        """Warn, once for each ``key``."""
+        if key not in self._told:
+            self._told.add(key)
+            logger.warning(sentence)
+
+    def _offer(self, item: Item) -> None:
+        if self._refusal is not None:
+            self.tell("refusal", self._refusal)
+            return
+        queue = self._queue
+        if not queue.offer(item, self._cannot_write):
+            if queue.dropped:
+                self.tell("dropped", f"The journal {self._journal.path} takes nothing, so new metrics are dropped.")
+            else:
+                self.tell("thinned", f"The journal {self._journal.path} cannot keep up, so metrics are thinned out.")
+        elif queue.waited:
+            self.tell("full", f"The journal {self._journal.path} cannot keep up, so log() had to wait for it.")
+        if self._inline:
+            self._commit_now()
+
+    def _cannot_write(self) -> bool:
+        return self._error is not None
 
     def _run(self) -> None:
-        retry_at = 0.0
         while True:
             last_round = self._stopping
             self._wake.wait(self._interval)
             self._wake.clear()
-            if time.monotonic() >= retry_at or last_round:
-                while self._commit():
-                    pass
-                retry_at = time.monotonic() + _RETRY_SECONDS if self._error else 0.0
+            if time.monotonic() >= self._retry_at or last_round:
+                with self._writing:
+                    while self._commit():
+                        pass
+            for chore in self._chores:
+                chore()
             if last_round:
                 return
+
+    def _commit_now(self) -> None:
+        """Commit all that is queued in the calling thread; a disk that refused a moment ago is not asked again."""
+        with self._writing:
+            if time.monotonic() >= self._retry_at:
+                while self._commit():
+                    pass
 
     def _commit(self) -> bool:
         """Write one batch; True when more is waiting."""
@@ -139,57 +196,76 @@ class JournalWriter:
                 self._journal.append(self._unwritten)
             except sqlite3.Error as error:
                 self._error = unwritable(self._journal.path, error)
-                self._tell("disk", f"{self._error} Training goes on; the events wait in memory.")
+                self._retry_at = time.monotonic() + _RETRY_SECONDS
+                self.tell("disk", f"{self._error} Training goes on; the events wait in memory.")
                 return False
             self._unwritten = []
             self._error = None
+            self._retry_at = 0.0
         if not self._held:
             for barrier in self._barriers:
                 barrier.set()
             self._barriers.clear()
-        return len(self._queue) >= _BATCH
+        return len(self._queue) >= _BATCH or (self._inline and len(self._queue) > 0)
 
-    def _take(self) -> list[tuple[str, int | None, float, str]]:
+    def _take(self) -> list[Row]:
         items, self._held = self._held, []
-        while self._queue and len(items) < _BATCH:
-            item = self._queue.popleft()
-            if isinstance(item, threading.Event):
-                self._barriers.append(item)
+        for entry in self._queue.take(_BATCH):
+            if isinstance(entry, Item):
+                items.append(entry)
             else:
-                items.append(item)
-        rows: list[tuple[str, int | None, float, str]] = []
+                self._barriers.append(entry)
+        rows: list[Row] = []
         for item in items:
-            kind, step, moment, payload = item
-            if isinstance(payload, str):
-                rows.append((kind, step, moment, payload))
-            elif not all(map(is_ready, payload.values())):
+            if isinstance(item.payload, str):
+                if item.kind == "goal":
+                    self.best.add_goals(item.payload)
+                rows.append((item.kind, item.step, item.time, item.payload))
+            elif not self._inline and not all(map(is_ready, item.payload.values())):
                 self._held.append(item)
+            elif item.kind == "metrics":
+                self._add_metrics(rows, item.step, item.time, item.payload)
             else:
-                self._convert(rows, step, moment, payload)
+                self._add_array(rows, item)
         return rows
 
-    def _convert(
-        self, rows: list[tuple[str, int | None, float, str]], step: int | None, moment: float, values: dict[str, Any]
-    ) -> None:
+    def _add_array(self, rows: list[Row], item: Item) -> None:
+        name = str(item.payload["name"])
+        try:
+            if item.kind == "curve":
+                for step, value in points(item.payload["steps"], item.payload["values"]):
+                    self._add_metrics(rows, step, item.time, {name: value})
+            else:
+                counted = histogram(item.payload["values"], item.payload["bins"])
+                rows.append(("histogram", item.step, item.time, encode({"name": name, **counted})))
+        except Exception as error:
+            self._set_aside(rows, name, item.step, item.time, str(error))
+
+    def _add_metrics(self, rows: list[Row], step: int | None, moment: float, values: Mapping[str, Any]) -> None:
         numbers: dict[str, float | int | str] = {}
         for name, value in values.items():
             try:
                 numbers[str(name)] = to_number(value)
             except Exception as error:
-                if f"metric {name}" not in self._told:
-                    self._tell(f"metric {name}", f"The metric {name!r} at step {step} is not kept: {error}.")
-                    rows.append(("problem", step, moment, encode({"metric": str(name), "reason": str(error)})))
+                self._set_aside(rows, str(name), step, moment, str(error))
+        if numbers and step is not None and (again := self._steps.add(numbers, step)):
+            rows.append(("duplicate", step, moment, encode({name: numbers.pop(name) for name in again})))
+            for name in again:
+                reason = f"it has a value at step {step} already, which stays; the later ones are set aside"
+                self._set_aside(rows, name, step, moment, reason)
         if numbers:
             rows.append(("metrics", step, moment, encode(numbers)))
+            if self.best.goals:
+                self.best.add(numbers, step)
 
-    def _tell(self, key: str, sentence: str) -> None:
-        if key not in self._told:
-            self._told.add(key)
-            logger.warning(sentence)
+    def _set_aside(self, rows: list[Row], name: str, step: int | None, moment: float, reason: str) -> None:
+        if f"metric {name}" not in self._told:
+            self.tell(f"metric {name}", f"The metric {name!r} at step {step} is not kept: {reason}.")
+            rows.append(("problem", step, moment, encode({"metric": name, "reason": reason})))
 
     def _forget_after_fork(self) -> None:
         self._refusal = "This process was forked from the one that owns the run, so what it logs is not kept."
-        self._queue = collections.deque()
+        self._queue = EventQueue(self._queue.capacity, "wait", self._wake.set)
 
 
 def _after_fork() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from touchline.errors import unknown
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from touchline.config import Settings
     from touchline.tracking.sinks.base import Sink
 
+ENTRY_POINTS = "touchline.sinks"
+"""Group of entry points under which an installed package offers a sink: ``name = "module:Class"``."""
 SINKS = {
     "mlflow": "touchline.tracking.sinks.mlflow:MlflowSink",
     "wandb": "touchline.tracking.sinks.wandb:WandbSink",
@@ -20,18 +24,30 @@ SINKS = {
 }
 
 
+def find_sinks() -> dict[str, str]:
+    """Every sink, ours and those of installed packages: name → ``module:Class``."""
+    others = {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    return {**others, **SINKS}
+
+
+def known_sinks(names: Iterable[str]) -> None:
+    """Raise UsageError when one of the names is no sink."""
+    for name in names:
+        if name not in SINKS and name not in (found := find_sinks()):
+            raise unknown("sink", name, found)
+
+
 def load_sink(name: str, settings: Settings) -> Sink:
-    """Build the sink called ``name``, which is also the name of the package and of the extra that it needs.
+    """Build the sink called ``name``; one of ours has the name of the package and of the extra that it needs.
 
     Raises UsageError when there is no such sink, SinkUnavailable when its package is not installed.
     """
-    if name not in SINKS:
-        raise unknown("sink", name, SINKS)
-    if importlib.util.find_spec(name) is None:
+    known_sinks([name])
+    if name in SINKS and importlib.util.find_spec(name) is None:
         raise SinkUnavailable(
             f"The package {name} is not installed here; install it with: pip install 'touchline[{name}]'.",
             permanent=True,
         )
-    module, _, attribute = SINKS[name].partition(":")
+    module, _, attribute = find_sinks()[name].partition(":")
     sink: Sink = getattr(importlib.import_module(module), attribute)(settings)
     return sink

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,7 +38,10 @@ class RunInfo:
     directory: Path
     started: float
     """Seconds since the epoch."""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+    """Runs that belong together, a pipeline's say."""
+    parent: str = ""
+    """Id of the run that this one is nested in."""
 
     @classmethod
     def from_start(cls, event: Event, directory: Path) -> RunInfo:
@@ -51,6 +54,8 @@ class RunInfo:
             project=payload["project"],
             directory=directory,
             started=event.time,
+            group=payload.get("group") or "",
+            parent=payload.get("parent") or "",
         )
 
 
@@ -78,6 +83,13 @@ class Session(Protocol):
         """Newest sequence number up to which the far side is known to have everything."""
         ...
 
+    def high_water(self) -> Mapping[str, int]:
+        """Newest step that the far side has of each metric, read back from it; the name "*" speaks for all.
+
+        Asked for only where this machine does not know what was delivered; an empty one where nothing was.
+        """
+        ...
+
     def close(self, status: str, reason: str, alert: bool) -> None:
         """Tell the final status (finished, failed, killed, preempted) and let go. Raises SinkUnavailable.
 
@@ -94,6 +106,8 @@ class Sink(Protocol):
     """A kind of far side; built in the courier process only."""
 
     name: str
+    append_only: bool
+    """True where a value that was shown stays; False where ``open`` begins anew, with the newest attempt alone."""
 
     def check(self) -> None:
         """Find out, within about 3 s, whether the far side answers. Raises SinkUnavailable."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ class MlflowSink:
     """Opens MLflow runs, found again through their tag ``touchline.run_id``."""
 
     name = "mlflow"
+    append_only = True
 
     def __init__(self, settings: Settings) -> None:
         """MLflow itself is imported at the first ``open``, once the store is known to answer."""
@@ -138,6 +139,10 @@ class MlflowSession:
     def acknowledged(self) -> int:
         """Newest delivered sequence number."""
         return self._done
+
+    def high_water(self) -> Mapping[str, int]:
+        """Nothing is read back yet."""
+        return {}
 
     def close(self, status: str, reason: str, alert: bool) -> None:
         """Set MLflow's own status and the tags ``touchline.status`` and ``touchline.reason``."""

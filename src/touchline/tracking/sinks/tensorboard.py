@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ class TensorboardSink:
     """Writes ``runs/<id>/tensorboard/``; ``tensorboard --logdir <home>/runs`` shows every run of a home."""
 
     name = "tensorboard"
+    append_only = False
 
     def __init__(self, settings: Settings) -> None:
         """Nothing is opened yet."""
@@ -74,6 +75,10 @@ class TensorboardSession:
     def acknowledged(self) -> int:
         """Newest written sequence number."""
         return self._done
+
+    def high_water(self) -> Mapping[str, int]:
+        """Nothing is read back yet."""
+        return {}
 
     def close(self, status: str, reason: str, alert: bool) -> None:
         """Close the file; TensorBoard knows no status."""

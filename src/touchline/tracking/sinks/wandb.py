@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ class WandbSink:
     """Opens W&B runs under the run's own id."""
 
     name = "wandb"
+    append_only = True
 
     def __init__(self, settings: Settings) -> None:
         """wandb itself is imported at the first ``open``, once the server is known to answer."""
@@ -168,6 +169,10 @@ class WandbSession:
             self._read_tail()
         self._done = max(self._done, self._newest if self._tail >= self._last_row else self._tail)
         return self._done
+
+    def high_water(self) -> Mapping[str, int]:
+        """Nothing is read back yet."""
+        return {}
 
     def close(self, status: str, reason: str, alert: bool) -> None:
         """Set ``touchline/status`` in the summary, end the run with its exit code, and read back."""

@@ -1,0 +1,232 @@
+"""What a run can record: each method here puts one kind of event into the journal and returns at once."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from touchline.config import Settings, plain
+from touchline.errors import UsageError
+from touchline.tracking.media import keep, keep_image
+from touchline.tracking.writer import JournalWriter
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LEVELS = ("info", "warn", "error")
+GOALS = ("maximize", "minimize")
+LONGEST_TABLE = 10_000
+"""Rows that a logged table may have; a file suits a longer one better."""
+
+
+class RunEvents:
+    """The recording half of a ``Run``; every method may be called from any thread."""
+
+    def __init__(self, run_id: str, directory: Path, settings: Settings, writer: JournalWriter) -> None:
+        self.id = run_id
+        self.directory = directory
+        self.settings = settings
+        self._writer = writer
+        self._step = 0
+
+    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Record numbers at ``step`` (None: the last one). Never waits for a device or a network.
+
+        A value may be a Python, NumPy, torch or JAX scalar; one that is none of them is left out and told once.
+        With ``durability="commit"`` the values are on disk when this returns, which reads them from their device.
+        """
+        if step is None:
+            step = self._step
+        elif type(step) is not int:
+            step = self._as_step(step)
+        self._step = step
+        self._writer.log(metrics, step)
+
+    def log_curve(self, name: str, steps: Any, values: Any) -> None:
+        """Record a whole piece of a curve at once, as a compiled chunk of training returns it.
+
+        ``steps`` and ``values`` are one-dimensional and of one length: sequences, or NumPy, torch or JAX arrays.
+        Each point gets a sequence number of its own. Raises UsageError when the lengths differ.
+        """
+        if (length := _length(steps)) != (other := _length(values)):
+            raise UsageError(f"The curve {name!r} has {length} steps and {other} values. Give one value a step.")
+        self._writer.log_curve(name, steps, values)
+
+    def log_params(self, params: Any) -> None:
+        """Record parameters (a mapping or a dataclass); nested ones become ``outer.inner``."""
+        self._writer.put("params", flat(plain(params)))
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Record tags, as text; a later value replaces an earlier one."""
+        self._writer.put("tags", {str(key): str(value) for key, value in tags.items()})
+
+    def set_summary(self, values: Mapping[str, Any]) -> None:
+        """Record results of the whole run, numbers or text; a later value replaces an earlier one."""
+        self._writer.put("summary", {str(key): plain(_item(value)) for key, value in values.items()})
+
+    def define_metric(self, name: str, goal: Literal["maximize", "minimize"]) -> None:
+        """Say which way a metric is better; the run's summary then holds its best value and the best one's step.
+
+        Raises UsageError on another goal.
+        """
+        if goal not in GOALS:
+            raise UsageError(f"A metric's goal is one of {', '.join(GOALS)}, and this is {goal!r}.")
+        self._writer.put("goal", {name: goal})
+
+    def log_artifact(self, path: Path | str, name: str | None = None) -> None:
+        """Keep a copy of a file or directory and deliver it under ``name`` (may hold slashes).
+
+        Raises TouchlineError when it cannot be copied.
+        """
+        path = Path(path)
+        name = name or path.name
+        kept = self._keep(path, "artifacts", name)
+        self._writer.put("artifact", {"name": name, "path": kept}, self._step)
+
+    def log_video(
+        self, path: Path | str, name: str = "video", step: int | None = None, caption: str | None = None
+    ) -> None:
+        """Keep a copy of a video file (mp4, webm, gif) and deliver it. Raises TouchlineError when it cannot."""
+        step, path = self._at(step), Path(path)
+        kept = self._keep(path, "videos", f"{slug(name)}-{step}{path.suffix}")
+        self._writer.put("video", {"name": name, "path": kept, "caption": caption or ""}, step)
+
+    def log_image(
+        self, image: np.ndarray | Path | str, name: str = "image", step: int | None = None, caption: str | None = None
+    ) -> None:
+        """Keep an image and deliver it: a file, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8.
+
+        Raises TouchlineError when it is none of these or cannot be written.
+        """
+        step = self._at(step)
+        kept = self._keep_image(image, f"{slug(name)}-{step}")
+        self._writer.put("image", {"name": name, "path": kept, "caption": caption or ""}, step)
+
+    def log_histogram(self, name: str, values: Any, step: int | None = None, bins: int = 64) -> None:
+        """Record how ``values`` (any shape; NumPy, torch, JAX or a sequence) are distributed over ``bins`` bins.
+
+        Non-finite values are counted apart. Counted off the loop, by the journal's thread.
+        """
+        self._writer.log_histogram(name, values, bins, self._at(step))
+
+    def log_table(
+        self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], step: int | None = None
+    ) -> None:
+        """Record a table of numbers and texts. Raises UsageError on a ragged one or above LONGEST_TABLE rows."""
+        if len(rows) > LONGEST_TABLE:
+            raise UsageError(
+                f"The table {name!r} has {len(rows):,} rows, and a table holds {LONGEST_TABLE:,}. "
+                "Log a longer one as a file, with log_artifact()."
+            )
+        for row in rows:
+            if len(row) != len(columns):
+                raise UsageError(f"The table {name!r} has {len(columns)} columns, and a row has {len(row)}: {row!r}.")
+        cells = [[plain(_item(cell)) for cell in row] for row in rows]
+        self._writer.put("table", {"name": name, "columns": list(columns), "rows": cells}, self._at(step))
+
+    def log_model(
+        self,
+        directory: Path | str,
+        *,
+        name: str = "model",
+        code: Path | str,
+        signature: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        requirements: Sequence[str] = (),
+    ) -> None:
+        """Keep a copy of a model and deliver it to MLflow as a pyfunc.
+
+        ``directory`` holds the weights and is the model's artifact ``policy``; ``code`` is the script that ends
+        in ``mlflow.models.set_model``; ``signature`` is like ``{"inputs": (-1, 89), "outputs": (-1, 12)}``;
+        ``metadata`` becomes tags of the model too. Raises TouchlineError when a file cannot be copied.
+        """
+        self._writer.put(
+            "model",
+            {
+                "name": name,
+                "path": self._keep(Path(directory), "models", name),
+                "code": self._keep(Path(code), "models", Path(code).name),
+                "signature": dict(signature or {}),
+                "metadata": dict(metadata or {}),
+                "requirements": list(requirements),
+            },
+            self._step,
+        )
+
+    def log_milestone(
+        self, directory: Path | str, *, name: str, version: int, aliases: Sequence[str], digest: str
+    ) -> None:
+        """Record that ``version`` of the registered model ``name`` now carries ``aliases``.
+
+        W&B gets the files of ``directory`` as a model artifact with the same digest and aliases. Raises
+        TouchlineError when the directory cannot be copied.
+        """
+        kept = self._keep(Path(directory), "milestones", slug(name))
+        payload = {"name": name, "version": version, "aliases": list(aliases), "digest": digest, "path": kept}
+        self._writer.put("milestone", payload, self._step)
+
+    def log_input(self, model: str, context: str = "model") -> None:
+        """Record that this run starts from ``model``, a ``models:/…`` URI or an MLflow model id."""
+        self._writer.put("input", {"model": str(model), "context": context})
+
+    def log_dataset(self, name: str, *, digest: str, source: str, context: str = "training") -> None:
+        """Record that this run reads a dataset: its name, a digest of its content and where it comes from."""
+        self._writer.put("dataset", {"name": name, "digest": digest, "source": source, "context": context})
+
+    def alert(self, title: str, text: str = "", level: Literal["info", "warn", "error"] = "warn") -> None:
+        """Tell people; delivered before anything that is logged later. Raises UsageError on another level."""
+        if level not in LEVELS:
+            raise UsageError(f"An alert's level is one of {', '.join(LEVELS)}, and this is {level!r}.")
+        self._writer.put("alert", {"title": title, "text": text, "level": level}, self._step)
+
+    def _keep(self, source: Path, kind: str, name: str) -> str:
+        return keep(self.directory, source, kind, name)
+
+    def _keep_image(self, image: Any, stem: str) -> str:
+        return keep_image(self.directory, image, stem)
+
+    def _at(self, step: int | None) -> int:
+        return self._step if step is None else self._as_step(step)
+
+    def _as_step(self, step: Any) -> int:
+        try:
+            return operator.index(step) if not isinstance(step, float) else int(step)
+        except (TypeError, ValueError, OverflowError):
+            self._writer.tell("step", f"The step {step!r} is not an integer; {self._step} is used instead.")
+            return self._step
+
+
+def slug(text: str) -> str:
+    """Turn a text into a file name: letters, digits, dots, '-' and '_'."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "run"
+
+
+def flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings to ``outer.inner`` keys. Raises UsageError on anything but a mapping."""
+    if not isinstance(values, Mapping):
+        raise UsageError(f"Parameters are a mapping or a dataclass, and this is {values!r}.")
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            result.update(flat(value, f"{prefix}{key}."))
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
+
+
+def _length(values: Any) -> int:
+    shape = getattr(values, "shape", None)
+    if shape is not None and len(shape) != 1:
+        raise UsageError(f"A curve has one dimension, and this has shape {tuple(shape)}. Log one curve a call.")
+    return int(shape[0]) if shape is not None else len(values)
+
+
+def _item(value: Any) -> Any:
+    """The Python number behind a scalar of NumPy, torch or JAX; everything else as it is."""
+    try:
+        return value.item() if hasattr(value, "item") else value
+    except (TypeError, ValueError, RuntimeError):
+        return value
