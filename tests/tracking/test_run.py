@@ -69,8 +69,8 @@ def test_a_configuration_becomes_flat_parameters(alone: Settings) -> None:
 
 def test_no_step_is_the_last_step(alone: Settings) -> None:
     run = touchline.start_run("train", settings=alone)
-    for step in (None, 7, None, 8.0):
-        run.log({"x": 1}, step)  # type: ignore[arg-type]
+    for place, step in enumerate((None, 7, None, 8.0)):
+        run.log({f"x{place}": 1}, step)  # type: ignore[arg-type]
     run.finish()
     assert [event.step for event in events(run, "metrics")] == [0, 7, 7, 8]
 

@@ -161,10 +161,93 @@ def test_a_forked_child_keeps_nothing_and_says_so(tmp_path: Path) -> None:
 
 
 def test_a_full_queue_waits_for_room_and_loses_nothing(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
-    writer = JournalWriter(journal, capacity=100)
+    writer = JournalWriter(journal, capacity=20_000)
     for step in range(3_000):
         writer.log({"x": step}, step)
     assert [event.step for event in kept(writer)] == list(range(3_000))
     assert writer.dropped == 0
-    assert caplog.text.count("log() waits now") == 1
+    assert caplog.text.count("log() had to wait") == 1
     writer.close(5.0)
+
+
+def test_a_thinning_queue_never_waits_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    writer = JournalWriter(Journal(tmp_path / "thin.db"), capacity=100_000, overflow="thin")
+    with writer._writing:  # a disk that takes its time
+        for step in range(20_000):
+            writer.log({"x": step}, step)
+    steps = [event.step for event in kept(writer)]
+    assert 300 < len(steps) < 1_000
+    assert steps == sorted(steps)
+    assert writer.thinned == 20_000 - len(steps)
+    assert caplog.text.count("thinned out") == 1
+    assert writer.close(5.0)
+
+
+def test_an_event_larger_than_the_queue_still_passes(tmp_path: Path) -> None:
+    writer = JournalWriter(Journal(tmp_path / "small.db"), capacity=1_000)
+    writer.log_histogram("h", np.arange(10_000), 4, 0)
+    assert kept(writer, "histogram")[0].payload["counts"] == [2_500] * 4
+    writer.close(5.0)
+
+
+def test_a_committed_event_is_on_disk_when_the_call_returns(tmp_path: Path) -> None:
+    import torch
+
+    writer = JournalWriter(Journal(tmp_path / "commit.db"), durability="commit")
+    with JournalReader(tmp_path / "commit.db") as reader:
+        for step in range(50):
+            writer.log({"x": step, "torch": torch.tensor(step)}, step)
+            assert reader.newest("metrics").metrics == {"x": step, "torch": step}  # type: ignore[union-attr]
+        writer.put("alert", {"title": "t"})
+        assert reader.newest("alert") is not None
+    writer.close(5.0)
+
+
+@pytest.mark.parametrize("library", ["list", "numpy", "torch", "jax"])
+def test_a_curve_is_kept_point_by_point(writer: JournalWriter, library: str) -> None:
+    steps, values = [10, 20, 30], [1.0, math.inf, 3.0]
+    if library == "numpy":
+        steps, values = np.array(steps), np.array(values, np.float32)
+    elif library == "torch":
+        import torch
+
+        steps, values = torch.tensor(steps), torch.tensor(values, dtype=torch.bfloat16)
+    elif library == "jax":
+        import jax.numpy as jnp
+
+        steps, values = jnp.array(steps), jnp.array(values)
+    writer.log_curve("loss", steps, values)
+    events = kept(writer)
+    assert [(event.step, event.metrics["loss"]) for event in events] == [(10, 1.0), (20, math.inf), (30, 3.0)]
+    assert [event.seq for event in events] == [1, 2, 3]
+
+
+def test_a_curve_with_broken_steps_costs_only_itself(writer: JournalWriter) -> None:
+    writer.log_curve("bad", [0.5, 1.5], [1.0, 2.0])
+    writer.log({"good": 1}, 1)
+    assert [event.metrics for event in kept(writer)] == [{"good": 1.0}]
+    assert "whole numbers" in kept(writer, "problem")[0].payload["reason"]
+
+
+def test_a_histogram_counts_every_finite_value_once(writer: JournalWriter) -> None:
+    writer.log_histogram("weights", np.array([[0.0, 1.0], [2.0, np.nan]]), 2, 5)
+    event = kept(writer, "histogram")[0]
+    assert event.step == 5
+    assert event.payload == {"name": "weights", "edges": [0.0, 1.0, 2.0], "counts": [1, 2], "non_finite": 1}
+
+
+def test_a_second_value_at_a_step_is_set_aside_and_told_once(
+    writer: JournalWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer.log({"x": 1.0, "y": 1.0}, 1)
+    writer.log({"x": 2.0, "z": 2.0}, 1)
+    writer.log({"x": 3.0}, 1)
+    writer.log({"x": 4.0}, 0)
+    assert [(event.step, event.metrics) for event in kept(writer)] == [
+        (1, {"x": 1.0, "y": 1.0}),
+        (1, {"z": 2.0}),
+        (0, {"x": 4.0}),
+    ]
+    assert [event.payload for event in kept(writer, "duplicate")] == [{"x": 2.0}, {"x": 3.0}]
+    assert len(kept(writer, "problem")) == 1
+    assert caplog.text.count("stays") == 1

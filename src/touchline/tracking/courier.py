@@ -13,21 +13,24 @@ import random
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from touchline.config import Settings
 from touchline.tracking.launch import CourierLock, destination, ensure_courier, settings_from_order
+from touchline.tracking.patience import Bench, Outage
 from touchline.tracking.route import Route, signature_of
 from touchline.tracking.sinks import load_sink
 from touchline.tracking.sinks.base import Sink, SinkUnavailable
 from touchline.tracking.thinning import thin_seconds
+from touchline.tracking.workers import STUCK_SECONDS, Workers
 
 logger = logging.getLogger("touchline.courier")
 
 POLL_SECONDS = 0.2
 IDLE_SECONDS = 3.0
 _DRAIN_SECONDS = 30.0
-_FIRST_RETRY_SECONDS = 1.0
-_LAST_RETRY_SECONDS = 30.0
+_FRESH_PROCESS_SECONDS = (1.0, 3.0)
+"""Between the end of a spoilt process and its successor, so that a lasting failure does not start many."""
 
 
 class Courier:
@@ -47,10 +50,11 @@ class Courier:
         self._sink: Sink | None = None
         self._routes: dict[str, Route] = {}
         self._elsewhere: dict[str, tuple[int, ...]] = {}
-        self._down: SinkUnavailable | None = None
+        self._bench = Bench()
+        self._workers = Workers()
+        self._outage: Outage | None = None
         self._tried_last = False
-        self._retry_at = 0.0
-        self._retry_seconds = _FIRST_RETRY_SECONDS
+        self._alone_since: float | None = None
 
     def serve(self) -> bool:
         """Deliver until nothing is left to do for a few seconds, or the sink cannot be reached.
@@ -64,7 +68,11 @@ class Courier:
         else:
             return False
         idle_since = time.monotonic()
-        while True:
+        while not self._is_overdue():
+            self._workers.alive()
+            if hung := self._workers.give_up():
+                self._mark_hung(hung)
+                break
             if self._turn():
                 idle_since = time.monotonic()
             elif self._may_leave(time.monotonic() - idle_since):
@@ -77,69 +85,113 @@ class Courier:
                 idle_since = time.monotonic()
             else:
                 time.sleep(POLL_SECONDS)
-        again = self._down is not None and self._down.fresh_process and self._is_awaited()
         self._lock.release()
-        return again
+        return self._wants_a_fresh_process() and self._is_awaited()
+
+    def _mark_hung(self, run_ids: Sequence[str]) -> None:
+        for run_id in run_ids:
+            cause = SinkUnavailable(f"{self._name} did not answer for {STUCK_SECONDS:.0f} s; it is asked again.")
+            self._routes[run_id].mark_waiting(cause, tried=True)
+
+    def _wants_a_fresh_process(self) -> bool:
+        spoilt = self._bench.needs_fresh_process or bool(self._workers.give_up())
+        return spoilt or (self._outage is not None and self._outage.cause.fresh_process)
 
     def _release_routes(self) -> None:
-        if self._down is None:
-            for route in self._routes.values():
-                route.release()
+        if self._outage is None:
+            for route in self._free_routes():
+                self._workers.call(route.id, route.release)
 
     def _is_awaited(self) -> bool:
         return any(route.trainer_lives() for route in self._routes.values())
 
+    def _free_routes(self) -> list[Route]:
+        return [route for route in self._routes.values() if not self._workers.is_busy(route.id)]
+
+    def _is_overdue(self) -> bool:
+        """True when the last trainer is gone for so long that what is left waits for ``touchline sync``."""
+        if self._drain or self._is_awaited():
+            self._alone_since = None
+            return False
+        self._alone_since = self._alone_since or time.monotonic()
+        return time.monotonic() - self._alone_since > self._settings.courier_seconds
+
     def _turn(self, look_only: bool = False) -> bool:
         """Give each run with something to do one batch; True when something moved (or, looking, could)."""
-        routes = [route for route in self._look() if route.has_work()]
+        self._look()
+        routes = [route for route in self._free_routes() if route.has_work()]
         if look_only:
-            return bool(routes) and self._down is None
-        if self._down is not None and time.monotonic() < self._retry_at:
+            return bool(routes) and self._outage is None and not self._bench.needs_fresh_process
+        if self._outage is not None and not self._outage.is_due():
             for route in routes:
-                route.mark_waiting(self._down, tried=False)
+                route.mark_waiting(self._outage.cause, tried=False)
             return False
+        routes = [route for route in routes if self._bench.may_play(route.id)]
+        moved = self._workers.collect(self._failed)
         if not routes:
-            return False
+            return moved
         try:
-            if self._sink is None or self._down is not None:
+            if self._sink is None or self._outage is not None:
                 self._sink = self._sink or load_sink(self._name, self._settings)
                 self._sink.check()
-                self._down, self._retry_seconds = None, _FIRST_RETRY_SECONDS
-            moved = [route.advance(self._sink) for route in routes]
+                self._outage = None
         except SinkUnavailable as error:
             self._went_down(error, routes)
             return False
-        except Exception as error:  # a sink's own surprise: told, tried again, and never the end of the others
-            logger.exception("the %s sink failed", self._name)
-            self._went_down(SinkUnavailable(f"{type(error).__name__}: {str(error)[:300]}."), routes)
-            return False
-        return any(moved)
+        for route in routes:
+            if self._outage is None:
+                moved = self._workers.call(route.id, partial(self._advance, route, self._sink), self._failed) or moved
+        return moved and self._outage is None
+
+    def _advance(self, route: Route, sink: Sink) -> bool:
+        moved = route.advance(sink)
+        self._bench.welcome_back(route.id)
+        return moved
+
+    def _failed(self, run_id: str, error: Exception) -> None:
+        """One run could not go on: is it the far side, which concerns all, or this run alone?"""
+        assert self._sink is not None
+        if not isinstance(error, SinkUnavailable):
+            logger.error("the %s sink failed for %s", self._name, run_id, exc_info=error)
+            error = SinkUnavailable(f"{type(error).__name__}: {str(error)[:300]}.")
+        route = self._routes[run_id]
+        try:
+            self._sink.check()
+        except SinkUnavailable as outage:
+            self._went_down(outage, [route])
+            return
+        logger.warning("%s: %s", run_id, error)
+        self._bench.send_off(run_id, error)
+        route.mark_waiting(error, tried=True)
 
     def _went_down(self, error: SinkUnavailable, routes: Sequence[Route]) -> None:
         logger.warning("%s", error)
-        self._down = error
-        self._retry_at = time.monotonic() + self._retry_seconds * random.uniform(0.75, 1.25)
-        self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
+        self._outage = Outage(error, self._outage)
         for route in routes:
             route.mark_waiting(error, tried=True)
 
     def _may_leave(self, idle_seconds: float) -> bool:
-        routes = list(self._routes.values())
-        if self._down is not None:
-            if self._down.permanent or self._down.fresh_process or self._drain:
+        if self._workers.is_anyone_busy():
+            return False
+        if self._bench.needs_fresh_process:
+            return True
+        if self._outage is not None:
+            cause = self._outage.cause
+            if cause.permanent or cause.fresh_process or self._drain:
                 return True
             if self._is_awaited():
                 self._tried_last = False
                 return False
             # Nobody logs any more: one attempt at once, however long the next was put off, then rest.
             leave, self._tried_last = self._tried_last, True
-            self._retry_at = 0.0
+            self._outage.retry_now()
             return leave
         if self._drain:
-            return idle_seconds >= _DRAIN_SECONDS or not any(route.has_work() for route in routes)
+            waiting = [route for route in self._free_routes() if route.has_work()]
+            return idle_seconds >= _DRAIN_SECONDS or all(self._bench.has(route.id) for route in waiting)
         return idle_seconds >= IDLE_SECONDS and not self._is_awaited()
 
-    def _look(self) -> list[Route]:
+    def _look(self) -> None:
         """Find the runs to serve; new ones join, those of other destinations stay out."""
         runs = self._settings.runs
         for name in sorted(path.name for path in runs.iterdir()) if runs.is_dir() else ():
@@ -153,7 +205,6 @@ class Courier:
                 self._elsewhere[name] = signature
             else:
                 self._routes[name] = route
-        return list(self._routes.values())
 
 
 def main() -> None:
@@ -165,6 +216,7 @@ def main() -> None:
     courier = Courier(settings, order["sink"], drain=order["drain"], runs=order["runs"])
     try:
         if courier.serve():
+            time.sleep(random.uniform(*_FRESH_PROCESS_SECONDS))
             ensure_courier(settings, order["sink"], runs=order["runs"])
     except Exception:
         logger.exception("the courier of %s ended", order["sink"])

@@ -36,6 +36,7 @@ class EventQueue:
         """``capacity`` in bytes; ``wake`` is called when the writer should hurry."""
         self.capacity = capacity
         self._overflow = overflow
+        self._comfort = capacity // 2 if overflow == "thin" else capacity
         self._wake = wake
         self._items: deque[Item | threading.Event] = deque()
         self._lock = threading.Lock()
@@ -58,9 +59,8 @@ class EventQueue:
 
     def offer(self, item: Item, hopeless: Callable[[], bool]) -> bool:
         """Append if there is room, or comes to be; ``hopeless`` tells that none will. False when it was left out."""
-        if self._size + item.size > self.capacity // (2 if self._overflow == "thin" else 1) and not self._room(
-            item.size, hopeless
-        ):
+        # One item alone always fits, however large it is.
+        if self._size and self._size + item.size > self._comfort and not self._room(item.size, hopeless):
             return False
         with self._lock:
             self._size += item.size

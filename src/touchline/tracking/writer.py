@@ -81,6 +81,11 @@ class JournalWriter:
         """Events that found no room in memory while the journal could not be written."""
         return self._queue.dropped
 
+    @property
+    def thinned(self) -> int:
+        """Metrics events left out because the journal could not keep up, with ``overflow="thin"``."""
+        return self._queue.thinned
+
     def log(self, metrics: Mapping[str, Any], step: int | None) -> None:
         """Queue a snapshot of ``metrics``; touches no device and no network, the disk only to commit inline."""
         values = snapshot(metrics)
@@ -260,7 +265,7 @@ class JournalWriter:
 
     def _set_aside(self, rows: list[Row], name: str, step: int | None, moment: float, reason: str) -> None:
         if f"metric {name}" not in self._told:
-            self.tell(f"metric {name}", f"The metric {name!r} at step {step} is not kept: {reason}.")
+            self.tell(f"metric {name}", f"The metric {name!r} at step {step} is set aside: {reason}.")
             rows.append(("problem", step, moment, encode({"metric": name, "reason": reason})))
 
     def _forget_after_fork(self) -> None:

@@ -1,0 +1,83 @@
+"""Threads that keep one slow or hung run from holding up the others of a courier."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+logger = logging.getLogger("touchline.courier")
+
+PATIENCE_SECONDS = 2.0
+"""One call is waited for so long; then the others go on beside it."""
+STUCK_SECONDS = 120.0
+"""After a call that takes longer the process is replaced: only that ends a hung thread."""
+FROZEN_SECONDS = 600.0
+"""A courier whose own loop does not turn for so long ends itself."""
+_THREADS = 64
+
+Failed = Callable[[str, Exception], None]
+
+
+class Workers:
+    """Calls one at a time as long as they are quick; a slow one goes on in its thread, and is collected later."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="touchline-route")
+        self._busy: dict[str, tuple[Future[bool | None], float]] = {}
+        self._turned = time.monotonic()
+        threading.Thread(target=self._watch, name="touchline-watchdog", daemon=True).start()
+
+    def alive(self) -> None:
+        """Say that the courier's loop turns."""
+        self._turned = time.monotonic()
+
+    def call(self, run_id: str, function: Callable[[], bool | None], failed: Failed | None = None) -> bool:
+        """Call and return the result; False while it goes on. ``failed`` gets the run's id and the exception."""
+        future = self._pool.submit(function)
+        wait([future], PATIENCE_SECONDS)
+        if not future.done():
+            self._busy[run_id] = (future, time.monotonic())
+            return False
+        return self._result(run_id, future, failed)
+
+    def collect(self, failed: Failed) -> bool:
+        """Take the results of slow calls that are done by now; True when one of them moved something."""
+        moved = False
+        for run_id, (future, _) in list(self._busy.items()):
+            if future.done():
+                del self._busy[run_id]
+                moved = self._result(run_id, future, failed) or moved
+        return moved
+
+    def give_up(self) -> list[str]:
+        """Ids of the runs whose call hangs; nothing but the end of the process helps them."""
+        now = time.monotonic()
+        return [run_id for run_id, (_, since) in self._busy.items() if now - since > STUCK_SECONDS]
+
+    def is_busy(self, run_id: str) -> bool:
+        """True while a call for the run goes on."""
+        return run_id in self._busy
+
+    def is_anyone_busy(self) -> bool:
+        """True while any call goes on."""
+        return bool(self._busy)
+
+    def _result(self, run_id: str, future: Future[bool | None], failed: Failed | None) -> bool:
+        error = future.exception()
+        if error is None:
+            return bool(future.result())
+        if not isinstance(error, Exception):
+            raise error
+        if failed is not None:
+            failed(run_id, error)
+        return False
+
+    def _watch(self) -> None:
+        while time.monotonic() - self._turned < FROZEN_SECONDS:
+            time.sleep(FROZEN_SECONDS / 20)
+        logger.error("the courier did not turn for %.0f s and ends", FROZEN_SECONDS)
+        os._exit(1)
