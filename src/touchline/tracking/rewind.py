@@ -96,9 +96,16 @@ class Attempt:
         return replace(self, marks=marks, floor=floor, ceiling=ceiling), wanted
 
     def knowing(self, high_water: Mapping[str, int]) -> Attempt:
-        """The same, with what the far side was found to have already."""
-        marks = {name: max(step, self.marks.get(name, step)) for name, step in high_water.items()}
-        return replace(self, marks={**self.marks, **marks})
+        """The same, with what the far side was found to have already.
+
+        Which attempt its values are of cannot be seen there, so after a rewind all of them count as an earlier one's.
+        """
+        ceiling = _higher(self.ceiling, high_water) if self.floor >= 0 else self.ceiling
+        return replace(self, marks=_higher(self.marks, high_water), ceiling=ceiling)
+
+
+def _higher(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: max(one.get(name, -1), other.get(name, -1)) for name in {**one, **other}}
 
 
 def names_of(event: Event) -> Sequence[str]:
