@@ -74,6 +74,7 @@ class RunEvents:
         """
         if goal not in GOALS:
             raise UsageError(f"A metric's goal is one of {', '.join(GOALS)}, and this is {goal!r}.")
+        self._writer.best.goals[name] = goal
         self._writer.put("goal", {name: goal})
 
     def log_artifact(self, path: Path | str, name: str | None = None) -> None:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 
 class BestValues:
-    """Follows the metrics that have a goal; fed by the journal's thread."""
+    """Follows the metrics that have a goal; fed by whoever writes the journal."""
 
     def __init__(self) -> None:
         self.goals: dict[str, str] = {}
         """Metric → maximize or minimize."""
         self._best: dict[str, tuple[float, int | None]] = {}
 
-    def add_goals(self, payload: str) -> None:
-        """Take the payload of a ``goal`` event."""
-        self.goals.update(json.loads(payload))
-
     def add(self, numbers: Mapping[str, float | int | str], step: int | None) -> None:
         """Take one event's values; NaN is never best."""
-        for name, goal in self.goals.items():
+        for name, goal in list(self.goals.items()):
             if name in numbers:
                 value = float(numbers[name])
                 best = self._best.get(name)

@@ -223,8 +223,6 @@ class JournalWriter:
         rows: list[Row] = []
         for item in items:
             if isinstance(item.payload, str):
-                if item.kind == "goal":
-                    self.best.add_goals(item.payload)
                 rows.append((item.kind, item.step, item.time, item.payload))
             elif not self._inline and not all(map(is_ready, item.payload.values())):
                 self._held.append(item)
