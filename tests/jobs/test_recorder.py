@@ -84,6 +84,19 @@ def test_checkpoints_are_saved_when_crossed_and_at_the_end(run):
     assert len(store.steps()) == 2
 
 
+def test_a_checkpoint_carries_the_history_to_another_machine(run, tmp_path):
+    with recorder_of(run) as recorder:
+        train(recorder, 40_960)
+    run.finish(timeout=10)
+    checkpoint = CheckpointStore(run.directory / "checkpoints").latest()
+    assert checkpoint is not None
+    with start_run("pretrain", settings=Settings(home=tmp_path / "other", sinks=()), resume=checkpoint.path) as again:
+        assert again.id == run.id
+        assert [step for step, _ in events(again, "rewind")] == [40_960]
+        curves = [step for step, values in events(again, "metrics") if "train/critic_loss" in values]
+    assert curves == [step for step, values in events(run, "metrics") if "train/critic_loss" in values]
+
+
 def test_every_training_leaves_a_video(run):
     with recorder_of(run) as recorder:
         train(recorder, 4_096)

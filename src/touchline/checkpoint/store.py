@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,18 @@ class CheckpointStore:
         self.keep_last = keep_last
         self._proven: set[Path] = set()
 
-    def save(self, step: int, arrays: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> Path:
+    def save(
+        self,
+        step: int,
+        arrays: Mapping[str, Any],
+        metadata: Mapping[str, Any] | None = None,
+        add: Callable[[Path], object] | None = None,
+    ) -> Path:
         """Write a checkpoint and return its directory; it is there whole, on the disk, or not at all.
 
-        ``arrays``: name → array of any shape, of numbers or booleans; ``metadata``: what JSON can hold. A
-        checkpoint of the same step is replaced. Raises TouchlineError when it cannot be written; the ones before
+        ``arrays``: name → array of any shape, of numbers or booleans; ``metadata``: what JSON can hold; ``add``
+        writes further files into the directory that it gets, ``run.save_journal`` for example. A checkpoint of the
+        same step is replaced. Raises TouchlineError when it cannot be written; the ones before
         stay as they are.
         """
         if step < 0:
@@ -79,6 +86,8 @@ class CheckpointStore:
             try:
                 _write_arrays(partial / ARRAYS, arrays)
                 (partial / METADATA).write_text(text, encoding="utf-8")
+                if add is not None:
+                    add(partial)
                 write_manifest(partial)
                 final = partial.rename(self._free_place(step))
             finally:

@@ -15,7 +15,7 @@ from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.jax_guard import guard_jax
 from touchline.jobs.base import Interrupted, Job, JobResult
-from touchline.jobs.history import JOB, RESULT, encode_result
+from touchline.jobs.history import JOB, PIPELINE, RESULT, encode_result
 
 if TYPE_CHECKING:
     from touchline.tracking.run import Run
@@ -57,7 +57,9 @@ def execute(job: Job, config: Any, settings: Settings, tags: Mapping[str, str]) 
     from touchline.tracking.start import start_run
 
     began = time.monotonic()
-    run = start_run(job=job.name, config=config, tags={JOB: job.name, **tags}, settings=settings)
+    run = start_run(
+        job=job.name, config=config, tags={JOB: job.name, **tags}, settings=settings, group=tags.get(PIPELINE)
+    )
     try:
         result = function(config, run)
     except Interrupted as stopped:

@@ -46,7 +46,7 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
 
     from touchline import gates
     from touchline.catalog import Catalog
-    from touchline.jobs.models import DELIVERY_SECONDS, load_policy, load_untrained, milestone
+    from touchline.jobs.models import DELIVERY_SECONDS, load_policy, load_untrained, milestone, tell_milestone
     from touchline.jobs.official import Judge, Judged
     from touchline.jobs.progress import progress
     from touchline.learning.policy import Policy, zero_policy
@@ -119,6 +119,7 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
         # evidence first, alias last: what is crowned can always be checked
         run.wait_delivered("mlflow", DELIVERY_SECONDS)
         champion = catalog.promote(version, champion, told).champion
+        tell_milestone(run, players["candidate"], champion)
     scores = {task: {name: float(judged.scores[task].mean()) for name, judged in official.items()} for task in TASKS}
     if verdict.passed:
         for row in scores.values():

@@ -35,8 +35,8 @@ def log_policy(run: Run, policy: Policy, name: str = "model") -> str:
     return digest
 
 
-def register(run: Run, digest: str, tags: dict[str, str]) -> ModelVersion:
-    """Register the run's model as the milestone its job may set.
+def register(run: Run, policy: Policy, digest: str, tags: dict[str, str]) -> ModelVersion:
+    """Register the run's model, which is ``policy``, as the milestone its job may set; both tracks are told.
 
     Raises:
         TouchlineError: MLflow does not have the model in time; the journal has, so nothing is lost.
@@ -48,7 +48,21 @@ def register(run: Run, digest: str, tags: dict[str, str]) -> ModelVersion:
             f"{DELIVERY_SECONDS:.0f} s ({state.reason or state.state}), so it cannot become a milestone. "
             f"Mend the connection, then: touchline sync {run.id} and start the pipeline again."
         )
-    return Catalog.of(run.settings).register(run.job, run.mlflow_run_id, digest=digest, tags=tags)
+    version = Catalog.of(run.settings).register(run.job, run.mlflow_run_id, digest=digest, tags=tags)
+    tell_milestone(run, policy, version)
+    return version
+
+
+def tell_milestone(run: Run, policy: Policy, version: ModelVersion) -> None:
+    """Tell the sinks which version carries which aliases now; W&B gets its files too, under the same digest."""
+    with tempfile.TemporaryDirectory(prefix="milestone-", dir=run.directory) as directory:
+        run.log_milestone(
+            policy.save(Path(directory) / "policy"),
+            name=version.name,
+            version=version.version,
+            aliases=version.aliases,
+            digest=version.digest or "",
+        )
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,9 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     log_policy(run, untrained, "untrained")
     digest = log_policy(run, trained)
-    version = register(run, digest, {"eval.return": f"{mean:.1f}", "eval.untrained_return": f"{mean_before:.1f}"})
+    version = register(
+        run, trained, digest, {"eval.return": f"{mean:.1f}", "eval.untrained_return": f"{mean_before:.1f}"}
+    )
     apart = "the 95 % intervals do not overlap" if low > high_before else "the 95 % intervals overlap"
     return JobResult(
         {"evaluation": figures, "model": str(version)},

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchline.checkpoint import CheckpointStore
+from touchline.errors import TouchlineError
 from touchline.jobs.base import Interrupted, raise_if_stopped
 from touchline.jobs.progress import progress
 from touchline.jobs.recording import RecordingConfig
@@ -21,6 +24,8 @@ from touchline.soccer.render import VideoRecorder
 from touchline.tracking.cadence import Cadence, WallClockCadence
 from touchline.tracking.run import Run
 from touchline.watch import GpuWatch
+
+logger = logging.getLogger("touchline")
 
 
 @dataclass(frozen=True)
@@ -110,9 +115,21 @@ class TrainingRecorder:
 
     def _save(self, progress: Progress[Any]) -> None:
         arrays, metadata = self.hooks.checkpoint(progress.state)
-        path = self._store.save(progress.step, arrays, {**metadata, "step": progress.step, "run": self.run.id})
+        path = self._store.save(
+            progress.step,
+            arrays,
+            {**metadata, "step": progress.step, "run": self.run.id},
+            add=lambda directory: self._add_journal(directory, progress.step),
+        )
         self.run.log_artifact(path, f"checkpoints/{path.name}")
         self._saved_step = progress.step
+
+    def _add_journal(self, directory: Path, step: int) -> None:
+        """Let the checkpoint carry the run's history; without it the weights are still worth saving."""
+        try:
+            self.run.save_journal(directory, step)
+        except TouchlineError as error:
+            logger.warning("%s The checkpoint of step %s goes without the journal.", error, f"{step:,}")
 
     def _film(self, progress: Progress[Any]) -> None:
         self._filmed = True
