@@ -11,6 +11,8 @@ from touchline.tracking.delivery import read_cursor
 LOOK_SECONDS = 5.0
 SLOW_SECONDS = 2.0
 """A delivery that takes longer is worth a word."""
+_told: set[str] = set()
+"""What this process was told: the runs of a pipeline share their outages."""
 
 
 class DeliveryNotices:
@@ -30,8 +32,10 @@ class DeliveryNotices:
         self._next = time.monotonic() + LOOK_SECONDS
         for sink in self._sinks:
             cursor = read_cursor(self._directory, sink)
-            if cursor.state in ("waiting", "refused") and cursor.reason:
-                self._tell(f"waiting {sink}", f"{cursor.reason} Training goes on; the journal keeps everything.")
+            if cursor.state in ("waiting", "refused") and cursor.reason and cursor.reason not in _told:
+                _told.add(cursor.reason)
+                sentence = f"{cursor.reason.rstrip('.')}. Training goes on; the journal keeps everything."
+                self._tell(f"waiting {sink}", sentence)
             if cursor.slowest_seconds > SLOW_SECONDS:
                 self._tell(
                     f"slow {sink}",
