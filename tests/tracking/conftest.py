@@ -115,7 +115,20 @@ def trainer(home: Path, body: str, tmp_path: Path, **settings: object) -> subpro
         f"settings = touchline.Settings(home=Path({str(home)!r}){fields})\n"
         "run = touchline.start_run('train', settings=settings, run_id='r1')\n" + textwrap.dedent(body)
     )
+    return _start(script)
+
+
+def start_script(text: str, tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start a Python script as a process of its own."""
+    script = tmp_path / "train.py"
+    script.write_text(text)
+    return _start(script, *arguments)
+
+
+def _start(script: Path, *arguments: str) -> subprocess.Popen[str]:
     _trainers.append(
-        subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True)
+        subprocess.Popen(
+            [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
     )
     return _trainers[-1]

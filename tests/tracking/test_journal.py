@@ -76,3 +76,17 @@ def test_a_damaged_file_is_named_with_its_remedy(tmp_path: Path) -> None:
     (tmp_path / "journal.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(TouchlineError, match="damaged"):
         Journal(tmp_path / "journal.db")
+
+
+def test_rare_events_are_found_without_reading_the_metrics(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.append([("start", None, 0.0, "{}"), *[("metrics", step, 0.0, '{"x": 1}') for step in range(1_000)]])
+    with JournalReader(journal.path) as reader:
+        statements: list[str] = []
+        reader._connection.set_trace_callback(statements.append)
+        assert reader.newest("end") is None
+        assert [event.seq for event in reader.of_kind(["start", "rewind"])] == [1]
+        reader._connection.set_trace_callback(None)
+        for statement in statements:
+            plan = reader._connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+            assert "USING INDEX rare" in str(plan), plan
