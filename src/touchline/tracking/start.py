@@ -15,6 +15,8 @@ from typing import Any
 
 from touchline.config import Settings, plain
 from touchline.errors import TouchlineError, UsageError
+from touchline.tracking.capture import check_parts
+from touchline.tracking.capture.masking import mask_arguments
 from touchline.tracking.events import slug
 from touchline.tracking.filesystem import refuse_network_filesystem
 from touchline.tracking.journal import FILE_NAME, RESTORE_GAP, Journal, JournalReader, unwritable
@@ -70,6 +72,7 @@ def start_run(
     settings = replace(settings, durability=durability or settings.durability, overflow=overflow or settings.overflow)
     known_sinks(settings.sinks)
     thin_seconds(settings.thin_seconds)
+    check_parts(settings.capture)
     rank = rank_of(os.environ)
     if rank and not settings.all_ranks:
         return SilentRun(job, settings, rank)
@@ -105,6 +108,7 @@ def start_run(
         run.log_params(plain(config))
     if tags:
         run.set_tags(tags)
+    run._start_capture()
     run._start_couriers()
     return run
 
@@ -204,7 +208,7 @@ def _begin(run: Run, name: str, past: _Past | None, group: str, parent: str) -> 
         "process": ProcessIdentity.current().to_mapping(),
         "sinks": {sink: destination(sink, settings) for sink in settings.sinks},
         "resumed": past is not None,
-        "command": sys.argv,
+        "command": mask_arguments(sys.argv),
         "host": socket.gethostname(),
     }
     writer.put("start", payload)
