@@ -72,6 +72,9 @@ class Run(RunEvents):
         """
         if status not in STATUSES:
             raise UsageError(f"A run ends as one of {', '.join(STATUSES)}, and this is {status!r}.")
+        if os.getpid() != self._owner:
+            self._writer.put("end", {})  # which a forked child's writer refuses, with a word
+            return self.delivery()
         deadline, ended = time.monotonic() + timeout, time.time()
         self._end(status, reason, timeout)
         while not (delivery := self.delivery()).settled(ended) and time.monotonic() < deadline:
