@@ -149,9 +149,10 @@ class Run(RunEvents):
             return
         self._ended = True
         atexit.unregister(self._end_with_process)
-        if self._capture is not None:
-            self._capture.stop(timeout, self._failure)
         bound = min(max(timeout, JOURNAL_SECONDS), 10.0)
+        if self._capture is not None:
+            self._writer.flush(JOURNAL_SECONDS / 2)  # what is told of the last values is output too
+            self._capture.stop(timeout, self._failure)
         if self._writer.best.goals and self._writer.flush(bound):
             self.set_summary(self._writer.best.summary())
         self._writer.put("end", {"status": status, "reason": reason})
