@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_print_logging_and_raw_bytes_are_kept_in_order(home: Path) -> None:
 
 
 def test_a_handler_that_took_the_stream_before_the_run_is_heard(
-    heard: Settings, capsys: pytest.CaptureFixture
+    heard: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handler = logging.StreamHandler(sys.stderr)
     with touchline.start_run("train", settings=heard) as run:
@@ -70,7 +71,9 @@ def test_a_handler_that_took_the_stream_before_the_run_is_heard(
     assert capsys.readouterr().err == "heard\n"
 
 
-def test_the_streams_are_the_same_objects_and_are_restored(heard: Settings, capsys: pytest.CaptureFixture) -> None:
+def test_the_streams_are_the_same_objects_and_are_restored(
+    heard: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     before, buffer = sys.stdout, sys.stdout.buffer
     own = dict(vars(before))
     with touchline.start_run("train", settings=heard):
@@ -81,7 +84,9 @@ def test_the_streams_are_the_same_objects_and_are_restored(heard: Settings, caps
     assert "write" not in vars(buffer)
 
 
-def test_nested_runs_hear_what_is_printed_while_they_live(heard: Settings, capsys: pytest.CaptureFixture) -> None:
+def test_nested_runs_hear_what_is_printed_while_they_live(
+    heard: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     with touchline.start_run("outer", settings=heard) as outer:
         print("a")
         with touchline.start_run("inner", settings=heard) as inner:
@@ -94,7 +99,7 @@ def test_nested_runs_hear_what_is_printed_while_they_live(heard: Settings, capsy
 
 
 def test_a_stream_that_others_replace_and_put_back_is_still_heard(
-    heard: Settings, capsys: pytest.CaptureFixture
+    heard: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Copy(io.StringIO):
         def write(self, text: str) -> int:
@@ -122,6 +127,23 @@ def test_a_run_begun_while_output_is_redirected_hears_what_comes_after(home: Pat
     assert texts["stdout"] == done.stdout == "after\n"
 
 
+def test_a_wrapper_that_puts_back_what_it_found_ends_nothing(
+    heard: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = sys.stdout.write
+    sys.stdout.write = lambda text: found(text)  # type: ignore[method-assign]
+    run = touchline.start_run("train", settings=heard)
+    print("wrapped")
+    sys.stdout.write = found  # type: ignore[method-assign]
+    heard_again = threading.Event()
+    run._writer.every_round(lambda: getattr(sys.stdout.write, "tap", None) and heard_again.set())
+    assert heard_again.wait(10.0)
+    print("put back")
+    run.finish()
+    assert console(run) == "wrapped\nput back\n"
+    del sys.stdout.write
+
+
 def test_the_warning_of_a_run_is_heard_and_does_not_repeat_itself(home: Path) -> None:
     texts, _ = printed(home, "run.log({'bad': 'text'}, 1)\nrun.log({'bad': 'text'}, 2)\n")
     assert texts["stderr"].count("The metric 'bad'") == 1
@@ -138,7 +160,7 @@ def test_the_traceback_of_a_process_without_finish_is_kept(home: Path) -> None:
     assert texts["stderr"].count("ValueError: boom") == 1
 
 
-def test_output_is_kept_while_the_run_goes_on(heard: Settings, capsys: pytest.CaptureFixture) -> None:
+def test_output_is_kept_while_the_run_goes_on(heard: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     from .conftest import until
 
     run = touchline.start_run("train", settings=heard)

@@ -307,7 +307,8 @@ def unwritable(path: Path, error: Exception) -> TouchlineError:
         )
     if "not a database" in text or "malformed" in text:
         return TouchlineError(
-            f"The journal {path} is damaged ({text}). Start a new run, or restore a copy: start_run(resume=checkpoint directory)."
+            f"The journal {path} is damaged ({text}). Start a new run, or go on from a checkpoint with "
+            "start_run(resume=directory)."
         )
     return TouchlineError(
         f"The journal {path} cannot be written ({text}). Make its directory writable, "

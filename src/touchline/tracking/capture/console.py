@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import threading
 import time
 from collections import deque
@@ -10,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from touchline.tracking.capture.lines import Lines
-from touchline.tracking.capture.streams import leave, listen
+from touchline.tracking.capture.notebook import shell
+from touchline.tracking.capture.streams import leave, listen, renew
 
 LOOK_SECONDS = 1.0
 
@@ -34,8 +36,10 @@ class ConsoleCapture:
         self._over = False
         # Both the journal's thread and the one that ends the run deliver.
         self._delivering = threading.Lock()
-        self._hear_method = self._hear
+        self._hear_method, self._renew_method = self._hear, self._renew
         listen(self._hear_method)
+        if (notebook := shell()) is not None:
+            notebook.events.register("pre_run_cell", self._renew_method)
 
     def look(self) -> None:
         """Put what is new, at most once a second; called by the journal's thread."""
@@ -45,11 +49,17 @@ class ConsoleCapture:
     def stop(self) -> None:
         """Leave the streams and put the rest."""
         leave(self._hear_method)
+        if (notebook := shell()) is not None:
+            with contextlib.suppress(ValueError):
+                notebook.events.unregister("pre_run_cell", self._renew_method)
         self._deliver(final=True)
 
     def tell(self, text: str) -> None:
         """Add to stderr what the process is about to print after the run's end: a traceback."""
         self._hear("stderr", text)
+
+    def _renew(self, *cell: object) -> None:
+        renew()
 
     def _hear(self, stream: str, text: str | bytes) -> None:
         if self._over:
@@ -70,6 +80,8 @@ class ConsoleCapture:
         self._next = now + LOOK_SECONDS
         if self._over:
             return
+        if not final:
+            renew()
         heard, self._waiting = len(self._heard), 0
         for _ in range(heard):
             stream, text = self._heard.popleft()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from touchline.tracking.capture.masking import mask_source
+from touchline.tracking.capture.notebook import executed_cells, shell
 
 logger = logging.getLogger("touchline")
 
@@ -39,7 +40,7 @@ class SourceCapture:
             "capture": self._capture,
             "script": _script(),
             "working_directory": str(Path.cwd()),
-            "notebook": _shell() is not None,
+            "notebook": shell() is not None,
             "path": [entry or str(Path.cwd()) for entry in sys.path],
         }
         self._thread.start()
@@ -52,7 +53,7 @@ class SourceCapture:
             logger.info("The run ended before its source could be recorded; it was too short for that.")
             with contextlib.suppress(OSError, AttributeError):
                 self._process.kill()  # type: ignore[union-attr]
-        if "source" in self._capture and (cells := _executed_cells()):
+        if "source" in self._capture and (cells := executed_cells()):
             relative = self._folder()
             with contextlib.suppress(OSError):
                 (self._directory / relative).mkdir(parents=True)
@@ -93,19 +94,7 @@ class SourceCapture:
 
 def _script() -> str:
     """Absolute path of the script that runs, empty in a notebook, an interactive session or for ``-c``."""
-    if _shell() is not None:
+    if shell() is not None:
         return ""
     path = getattr(sys.modules.get("__main__"), "__file__", None) or ""
     return str(Path(path).absolute()) if path and Path(path).is_file() else ""
-
-
-def _shell() -> Any:
-    """IPython's shell when the process is one, a Jupyter or Databricks notebook's included."""
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
-
-
-def _executed_cells() -> str:
-    shell = _shell()
-    cells = getattr(shell, "user_ns", {}).get("In", []) if shell is not None else []
-    return "\n\n".join(f"# In [{number}]\n{cell}" for number, cell in enumerate(cells) if cell)

@@ -34,30 +34,39 @@ class Tap:
         self.name = name
         self.stream = stream
         self.listeners: tuple[Listener, ...] = ()
-        self._wrapped: list[tuple[Any, str, Any, Any]] = []
-        self._wrap(stream, "write", self._text(stream.write))
-        buffer = getattr(stream, "buffer", None)
-        if buffer is not None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Wrap again where another one has put back what it found: IPython does so after each cell."""
+        self._wrap(self.stream, "write", self._text)
+        if (buffer := self._buffer()) is not None:
             # A text stream hands its bytes on in write and in flush; what comes otherwise was written as bytes.
             with contextlib.suppress(AttributeError, TypeError):
-                self._wrap(stream, "flush", self._quiet(stream.flush))
-                self._wrap(buffer, "write", self._bytes(buffer.write))
+                self._wrap(self.stream, "flush", self._quiet)
+                self._wrap(buffer, "write", self._bytes)
 
     def restore(self) -> None:
         """Unwrap what nobody has wrapped again; another one's wrapper goes on over a silent tap."""
         self.listeners = ()
-        for owner, attribute, wrapper, before in reversed(self._wrapped):
+        for owner, attribute in ((self.stream, "write"), (self.stream, "flush"), (self._buffer(), "write")):
             with contextlib.suppress(AttributeError, TypeError, ValueError):
-                if vars(owner).get(attribute) is wrapper:
-                    if before is _MISSING:
-                        delattr(owner, attribute)
-                    else:
-                        setattr(owner, attribute, before)
+                present = vars(owner).get(attribute)
+                if getattr(present, "tap", None) is not self:
+                    continue
+                if present.before is _MISSING:
+                    delattr(owner, attribute)
+                else:
+                    setattr(owner, attribute, present.before)
 
-    def _wrap(self, owner: Any, attribute: str, wrapper: Any) -> None:
+    def _buffer(self) -> Any:
+        return getattr(self.stream, "buffer", None)
+
+    def _wrap(self, owner: Any, attribute: str, make: Callable[[Any], Any]) -> None:
         before = vars(owner).get(attribute, _MISSING)
-        setattr(owner, attribute, wrapper)
-        self._wrapped.append((owner, attribute, wrapper, before))
+        if getattr(before, "tap", None) is not self:
+            wrapper = make(getattr(owner, attribute))
+            wrapper.tap, wrapper.before = self, before
+            setattr(owner, attribute, wrapper)
 
     def _text(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def write(text: Any) -> Any:
@@ -112,6 +121,14 @@ def listen(listener: Listener) -> None:
                 _taps[id(stream)] = tap
             if listener not in tap.listeners:
                 tap.listeners = (*tap.listeners, listener)
+
+
+def renew() -> None:
+    """Wrap again what another one has unwrapped."""
+    with _lock:
+        for tap in _taps.values():
+            with contextlib.suppress(AttributeError, TypeError, ValueError):
+                tap.renew()
 
 
 def leave(listener: Listener) -> None:
