@@ -88,11 +88,7 @@ class Journal:
         """Open or create the journal. Raises TouchlineError when the file cannot be written or is no journal."""
         self.path = path
         try:
-            self._connection = sqlite3.connect(
-                path, timeout=10.0, isolation_level=None, check_same_thread=False, cached_statements=64
-            )
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connect("WAL")
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             _check_version(path, version)
             if version < SCHEMA_VERSION:  # 2 only knows more kinds of events than 1
@@ -100,8 +96,16 @@ class Journal:
                 self._connection.execute(_INDEX)
                 self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             self._last = self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise unwritable(path, error) from error
+
+    def _connect(self, mode: str) -> None:
+        self._connection = sqlite3.connect(
+            self.path, timeout=10.0, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        self._connection.execute(f"PRAGMA journal_mode={mode}")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._inode = inode_of(self.path)
 
     @property
     def last_seq(self) -> int:
@@ -130,6 +134,28 @@ class Journal:
             raise
         self._last += len(rows)
         return int(self._last)
+
+    def put_back_if_removed(self) -> bool:
+        """Write the journal anew when its file was removed; the open connection still has all of it.
+
+        True when that was done. Raises sqlite3.Error or OSError when the disk refuses or another file is there.
+        """
+        found = inode_of(self.path)
+        if found == self._inode:
+            return False
+        if found is not None:
+            raise sqlite3.OperationalError("another file has taken its place")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(f".{self.path.name}.partial")
+        partial.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(partial)) as copy:
+            self._connection.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")
+        partial.replace(self.path)
+        self._connection.close()
+        # A courier that still reads the removed file deletes the write-ahead log of this name when it lets go.
+        self._connect("DELETE")
+        return True
 
     def skip(self, count: int) -> None:
         """Leave out ``count`` sequence numbers."""
@@ -164,8 +190,19 @@ class JournalReader:
                 check_same_thread=False,
             )
             _check_version(path, self._connection.execute("PRAGMA user_version").fetchone()[0])
+            self._inode = inode_of(path)
         except sqlite3.Error as error:
             raise _unreadable(path, error) from error
+
+    def check(self) -> None:
+        """Read the whole file once. Raises TouchlineError when it is damaged."""
+        (verdict,) = self._rows("PRAGMA quick_check(1)")[0]
+        if verdict != "ok":
+            raise _unreadable(self.path, sqlite3.DatabaseError(str(verdict)))
+
+    def is_replaced(self) -> bool:
+        """True when another file has come in the place of the one that is read."""
+        return inode_of(self.path) not in (None, self._inode)
 
     def after(self, seq: int, limit: int = 1000) -> list[Event]:
         """Return up to ``limit`` events with a sequence number above ``seq``, in order."""
@@ -191,8 +228,8 @@ class JournalReader:
 
     def last_step(self) -> int | None:
         """The highest step of any metrics, None without one."""
-        step = self._number("SELECT coalesce(max(step), -1) FROM events WHERE kind = 'metrics'")
-        return None if step < 0 else step
+        found = self._rows("SELECT max(step) FROM events WHERE kind = 'metrics'")
+        return None if not found or found[0][0] is None else int(found[0][0])
 
     def all(self, batch: int = 5_000) -> Iterator[Event]:
         """Yield every event in order, by short queries, so that no transaction stays open."""
@@ -220,18 +257,20 @@ class JournalReader:
             ) from error
 
     def _number(self, query: str, *parameters: int) -> int:
-        try:
-            return int(self._connection.execute(query, parameters).fetchone()[0])
-        except sqlite3.Error as error:
-            raise _unreadable(self.path, error) from error
+        found = self._rows(query, parameters)
+        return int(found[0][0]) if found else 0
 
     def _select(self, clause: str, parameters: tuple[Any, ...]) -> list[Event]:
-        query = f"SELECT seq, kind, step, time, payload FROM events {clause}"
-        try:
-            rows = self._connection.execute(query, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise _unreadable(self.path, error) from error
+        rows = self._rows(f"SELECT seq, kind, step, time, payload FROM events {clause}", parameters)
         return [Event(seq, kind, step, time, json.loads(payload)) for seq, kind, step, time, payload in rows]
+
+    def _rows(self, query: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        try:
+            return self._connection.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            if "no such table" in str(error):  # its process was killed before it made one
+                return []
+            raise _unreadable(self.path, error) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -247,6 +286,15 @@ class JournalReader:
 def _rare(kinds: Iterable[str]) -> str:
     """The condition by which SQLite recognises that the partial index serves."""
     return "" if "metrics" in kinds else " AND kind != 'metrics'"
+
+
+def inode_of(path: Path) -> tuple[int, int] | None:
+    """Identity of a file on its disk, None where there is none."""
+    try:
+        stat = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def _check_version(path: Path, version: int) -> None:
@@ -266,7 +314,10 @@ def unwritable(path: Path, error: Exception) -> TouchlineError:
             "or choose another home with TOUCHLINE_HOME=/path/with/space."
         )
     if "not a database" in text or "malformed" in text:
-        return TouchlineError(f"The journal {path} is damaged ({text}). Start a new run, or restore a copy.")
+        return TouchlineError(
+            f"The journal {path} is damaged ({text}). Start a new run, or go on from a checkpoint with "
+            "start_run(resume=directory)."
+        )
     return TouchlineError(
         f"The journal {path} cannot be written ({text}). Make its directory writable, "
         "or choose another home with TOUCHLINE_HOME=/path."
@@ -275,6 +326,6 @@ def unwritable(path: Path, error: Exception) -> TouchlineError:
 
 def _unreadable(path: Path, error: Exception) -> TouchlineError:
     return TouchlineError(
-        f"The journal {path} cannot be read ({error}). Check that the file exists and is a journal, "
-        "or restore a copy of it."
+        f"The journal {path} cannot be read ({error}). If it is damaged, go on from a checkpoint with "
+        f"start_run(resume=directory), or begin anew with: mv {path} {path}.damaged"
     )

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from touchline.config import Settings, plain
 from touchline.errors import TouchlineError
 
 WANDB_DEFAULT_URL = "https://api.wandb.ai"
+# A fork while a lock is only probed would leave it held by the child for as long as that lives.
+_probing = threading.Lock()
+os.register_at_fork(before=_probing.acquire, after_in_parent=_probing.release, after_in_child=_probing.release)
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -64,7 +68,7 @@ class CourierLock:
 
     def is_held(self) -> bool:
         """True while some courier holds it."""
-        with self.path.open("ab") as file:
+        with _probing, self.path.open("ab") as file:
             try:
                 # Shared, so that two who merely ask do not see each other.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

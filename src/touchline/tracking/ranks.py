@@ -2,25 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from touchline.config import Settings
 from touchline.tracking.delivery import Delivery
+from touchline.tracking.events import slug
 from touchline.tracking.run import Run, Status
 from touchline.tracking.summary import BestValues
 
-RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "JAX_PROCESS_ID")
+logger = logging.getLogger("touchline")
+
+LAUNCHERS = (
+    ("RANK", "WORLD_SIZE"),
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+    ("JAX_PROCESS_ID", "JAX_NUM_PROCESSES"),
+)
+"""Where a launcher (torchrun, Slurm, MPI, JAX) tells a process its rank, and of how many."""
+_LAUNCHES = ("TORCHELASTIC_RUN_ID", "PMIX_NAMESPACE", "SLURM_JOB_ID")
 
 
 def rank_of(environment: Mapping[str, str]) -> int | None:
-    """Rank of this process as its launcher (torchrun, Slurm, MPI, JAX) tells it; None when none does."""
-    for name in RANK_VARIABLES:
-        value = environment.get(name, "")
-        if value.isdigit():
-            return int(value)
+    """Rank of this process in a distributed training; None when it is none.
+
+    A rank counts only with a number of processes above 1 and above the rank beside it: an interactive Slurm shell
+    has a rank too, and RANK alone may be anybody's variable.
+    """
+    for name, size_name in LAUNCHERS:
+        rank, size = environment.get(name, ""), environment.get(size_name, "")
+        if rank.isdigit() and size.isdigit() and int(rank) < int(size) and int(size) > 1:
+            return int(rank)
     return None
+
+
+def launch_of(environment: Mapping[str, str]) -> str:
+    """A name that all processes of one launch share and no other launch has, empty where there is none."""
+    for name in _LAUNCHES:
+        if (value := environment.get(name, "")) not in ("", "none"):
+            step = environment.get("SLURM_STEP_ID", "") if name.startswith("SLURM") else ""
+            return slug("-".join(filter(None, ("launch", value, step))))
+    return ""
+
+
+def tell_silence(rank: int) -> None:
+    """Say why a process records nothing: its launcher may not have meant one training."""
+    logger.warning(
+        "This process is rank %d of a distributed training, so it records nothing; rank 0 does. "
+        "To record every rank as a run of its own: TOUCHLINE_ALL_RANKS=true",
+        rank,
+    )
 
 
 class SilentRun(Run):
@@ -28,7 +63,8 @@ class SilentRun(Run):
 
     def __init__(self, job: str, settings: Settings, rank: int) -> None:
         directory = settings.home / "ranks" / str(rank)
-        directory.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # only the caller's own files would go there
+            directory.mkdir(parents=True, exist_ok=True)
         super().__init__(f"rank{rank}", job, directory, settings, SilentWriter())  # type: ignore[arg-type]
 
     def save_journal(self, directory: Path | str, step: int | None = None) -> Path:

@@ -261,6 +261,8 @@ class Route:
         return self._cursor.delivered < self._cursor.sent
 
     def _reader(self) -> JournalReader:
+        if self._open_reader is not None and self._open_reader.is_replaced():
+            self._close_reader()
         if self._open_reader is None:
             self._open_reader = JournalReader(self._path)
         return self._open_reader

@@ -13,6 +13,7 @@ from typing import Literal
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
+from touchline.tracking.capture import Capture
 from touchline.tracking.delivery import Delivery, read_cursor, read_delivery
 from touchline.tracking.events import RunEvents
 from touchline.tracking.journal import FILE_NAME, JournalReader
@@ -39,6 +40,8 @@ class Run(RunEvents):
         self._ended = False
         self._owner = os.getpid()
         self._couriers_seen = 0.0
+        self._capture: Capture | None = None
+        self._failure: BaseException | None = None
         writer.every_round(DeliveryNotices(directory, settings.sinks, writer.tell).look)
         atexit.register(self._end_with_process)
 
@@ -69,6 +72,9 @@ class Run(RunEvents):
         """
         if status not in STATUSES:
             raise UsageError(f"A run ends as one of {', '.join(STATUSES)}, and this is {status!r}.")
+        if os.getpid() != self._owner:
+            self._writer.put("end", {})  # which a forked child's writer refuses, with a word
+            return self.delivery()
         deadline, ended = time.monotonic() + timeout, time.time()
         self._end(status, reason, timeout)
         while not (delivery := self.delivery()).settled(ended) and time.monotonic() < deadline:
@@ -112,12 +118,18 @@ class Run(RunEvents):
         if self._ended:
             return
         status, reason = _verdict(error)
+        self._failure = error
         try:
             self.finish(status, reason=reason)
         except TouchlineError as second:
             if error is None:
                 raise
             logger.warning("%s", second)
+
+    def _start_capture(self) -> None:
+        settings = self.settings
+        self._capture = Capture(self._writer.put, self.directory, settings.capture, settings.console_bytes)
+        self._writer.every_round(self._capture.look)
 
     def _start_couriers(self) -> None:
         self._couriers_seen = time.monotonic()
@@ -138,6 +150,9 @@ class Run(RunEvents):
         self._ended = True
         atexit.unregister(self._end_with_process)
         bound = min(max(timeout, JOURNAL_SECONDS), 10.0)
+        if self._capture is not None:
+            self._writer.flush(JOURNAL_SECONDS / 2)  # what is told of the last values is output too
+            self._capture.stop(timeout, self._failure)
         if self._writer.best.goals and self._writer.flush(bound):
             self.set_summary(self._writer.best.summary())
         self._writer.put("end", {"status": status, "reason": reason})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import secrets
 import shutil
@@ -15,18 +17,23 @@ from typing import Any
 
 from touchline.config import Settings, plain
 from touchline.errors import TouchlineError, UsageError
+from touchline.tracking.capture import check_parts
+from touchline.tracking.capture.masking import mask_arguments
 from touchline.tracking.events import slug
 from touchline.tracking.filesystem import refuse_network_filesystem
 from touchline.tracking.journal import FILE_NAME, RESTORE_GAP, Journal, JournalReader, unwritable
 from touchline.tracking.launch import destination
+from touchline.tracking.ownership import RunLock
 from touchline.tracking.process import ProcessIdentity
-from touchline.tracking.ranks import SilentRun, rank_of
+from touchline.tracking.ranks import SilentRun, launch_of, rank_of, tell_silence
 from touchline.tracking.rewind import Timeline
 from touchline.tracking.run import Run
 from touchline.tracking.sinks import known_sinks
 from touchline.tracking.steps import Logged, StepIndex
 from touchline.tracking.thinning import thin_seconds
 from touchline.tracking.writer import Durability, JournalWriter, Overflow
+
+logger = logging.getLogger("touchline")
 
 
 @dataclass(frozen=True)
@@ -70,34 +77,39 @@ def start_run(
     settings = replace(settings, durability=durability or settings.durability, overflow=overflow or settings.overflow)
     known_sinks(settings.sinks)
     thin_seconds(settings.thin_seconds)
+    check_parts(settings.capture)
     rank = rank_of(os.environ)
     if rank and not settings.all_ranks:
+        tell_silence(rank)
         return SilentRun(job, settings, rank)
-    if rank is not None and settings.all_ranks and run_id is not None:
-        run_id = f"{run_id}-rank{rank}"
+    suffix = "" if rank is None or not settings.all_ranks else f"-rank{rank}"
+    if suffix:
+        group = group or run_id or launch_of(os.environ) or job
+    if run_id is not None:
+        run_id += suffix
     if isinstance(resume, str | Path):
         run_id = _id_in(Path(resume), run_id)
-    elif run_id is None:
-        if resume is not None:
-            raise UsageError(f"To go back to step {resume}, start_run needs the run_id of the run that goes back.")
-        run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(job)}-{secrets.token_hex(2)}"
-    if run_id != slug(run_id):
+    elif run_id is None and resume is not None:
+        raise UsageError(f"To go back to step {resume}, start_run needs the run_id of the run that goes back.")
+    if run_id is not None and run_id != slug(run_id):
         raise UsageError(f"The run id {run_id!r} is no file name. Use letters, digits, dots, '-' and '_' only.")
-    directory = settings.run_directory(run_id).absolute()
-    file = directory / FILE_NAME
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(file, error) from error
+    directory = _directory(settings, run_id, f"{slug(job)}{suffix}")
+    run_id, file, lock = directory.name, directory / FILE_NAME, RunLock(directory)
     refuse_network_filesystem(directory)
-    past = _past(directory, resume)
-    journal = Journal(file)
+    _take(lock, file)
+    try:
+        past = _past(directory, resume)
+        journal = Journal(file)
+    except BaseException:
+        lock.release()
+        raise
     writer = JournalWriter(
         journal,
         capacity=settings.queue_bytes,
         overflow=settings.overflow,
         durability=settings.durability,
         steps=_index(file, past),
+        lock=lock,
     )
     run = Run(run_id, job, directory, settings, writer)
     _begin(run, name or run_id, past, group or "", parent.id if isinstance(parent, Run) else parent or "")
@@ -105,17 +117,55 @@ def start_run(
         run.log_params(plain(config))
     if tags:
         run.set_tags(tags)
+    run._start_capture()
     run._start_couriers()
     return run
+
+
+def _directory(settings: Settings, run_id: str | None, job: str) -> Path:
+    """Create the run's directory: that of ``run_id``, or a new one that no other process makes at the same moment."""
+    try:
+        if run_id is not None:
+            directory = settings.run_directory(run_id).absolute()
+            directory.mkdir(parents=True, exist_ok=True)
+            return directory
+        while True:
+            run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{job}-{secrets.token_hex(2)}"
+            directory = settings.run_directory(run_id).absolute()
+            try:
+                directory.mkdir(parents=True)
+                return directory
+            except FileExistsError:
+                continue
+    except OSError as error:
+        raise unwritable(settings.run_directory(run_id or job) / FILE_NAME, error) from error
+
+
+def _take(lock: RunLock, file: Path) -> None:
+    try:
+        if lock.acquire():
+            return
+    except OSError as error:
+        raise unwritable(file, error) from error
+    raise _is_written(file)
+
+
+def _is_written(file: Path) -> TouchlineError:
+    owner = None
+    with contextlib.suppress(TouchlineError), JournalReader(file) as journal:
+        if (start := journal.newest("start")) is not None:
+            owner = start.payload["process"]["pid"]
+    return TouchlineError(
+        f"The run {file.parent.name} is being written by {f'process {owner}' if owner else 'another process'}. "
+        "End that one first, or start this one without its run_id."
+    )
 
 
 def _past(directory: Path, resume: int | Path | str | None) -> _Past | None:
     """Find what an earlier process left, restoring a checkpoint's copy where there is nothing; None if new."""
     file = directory / FILE_NAME
-    restored = False
-    if not file.exists() and isinstance(resume, str | Path):
-        _restore(Path(resume) / FILE_NAME, file)
-        restored = True
+    if isinstance(resume, str | Path):
+        _restore_where_needed(Path(resume) / FILE_NAME, file)
     if not file.exists():
         if resume is not None:
             raise UsageError(
@@ -128,12 +178,12 @@ def _past(directory: Path, resume: int | Path | str | None) -> _Past | None:
         last_step = journal.last_step()
     if start is None:
         return None
+    restored = _restored_marker(file).exists()
     owner = ProcessIdentity.from_mapping(start.payload["process"])
-    if not restored and owner.is_alive() and (end is None or end.seq < start.seq):
-        raise TouchlineError(
-            f"The run {directory.name} is being written by process {owner.pid}. End that one first, "
-            "or start this one without its run_id."
-        )
+    # The lock is the judge, unless someone removed its file; a process that replaced itself by exec has the same id.
+    ended = end is not None and end.seq > start.seq
+    if not restored and not ended and owner.is_alive() and owner.pid != os.getpid():
+        raise _is_written(file)
     step = _step_in(Path(resume)) if isinstance(resume, str | Path) else resume
     return _Past(step, restored, last_step)
 
@@ -164,9 +214,32 @@ def _step_in(checkpoint: Path) -> int:
     return saved.step
 
 
-def _restore(copy: Path, file: Path) -> None:
+def _restored_marker(file: Path) -> Path:
+    return file.with_name("restored")
+
+
+def _restore_where_needed(copy: Path, file: Path) -> None:
+    """Restore a checkpoint's copy of the journal when there is none here, or only a damaged one.
+
+    A mark stays beside it until the run has started, so that a process killed in between changes nothing.
+    """
+    if file.exists():
+        try:
+            with JournalReader(file) as journal:
+                journal.check()
+            return
+        except TouchlineError as error:
+            aside = file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+            logger.warning("%s It is kept as %s, and the checkpoint's copy takes its place.", error, aside.name)
+            try:
+                file.replace(aside)
+                for suffix in ("-wal", "-shm"):
+                    file.with_name(file.name + suffix).unlink(missing_ok=True)
+            except OSError as problem:
+                raise unwritable(file, problem) from problem
     partial = file.with_name(f".{file.name}.partial")
     try:
+        _restored_marker(file).touch()
         shutil.copyfile(copy, partial)
         partial.replace(file)
     except OSError as error:
@@ -204,7 +277,7 @@ def _begin(run: Run, name: str, past: _Past | None, group: str, parent: str) -> 
         "process": ProcessIdentity.current().to_mapping(),
         "sinks": {sink: destination(sink, settings) for sink in settings.sinks},
         "resumed": past is not None,
-        "command": sys.argv,
+        "command": mask_arguments(sys.argv),
         "host": socket.gethostname(),
     }
     writer.put("start", payload)
@@ -215,3 +288,4 @@ def _begin(run: Run, name: str, past: _Past | None, group: str, parent: str) -> 
         run._step = past.last_step
     if not writer.flush(10.0):
         raise writer.error or unwritable(run.directory / FILE_NAME, OSError("no answer within 10 s"))
+    _restored_marker(run.directory / FILE_NAME).unlink(missing_ok=True)

@@ -39,7 +39,8 @@ class Thinning:
             return event
         kept = {}
         for name, value in event.payload.items():
-            if event.time - self._last.get(name, float("-inf")) >= self._seconds:
+            # A clock that was set back must not hide the points until it has caught up.
+            if abs(event.time - self._last.get(name, float("-inf"))) >= self._seconds:
                 self._last[name] = event.time
                 kept[name] = value
         return event if len(kept) == len(event.payload) else Event(event.seq, "metrics", event.step, event.time, kept)

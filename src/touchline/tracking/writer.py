@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from touchline.errors import TouchlineError
 from touchline.tracking.journal import Journal, encode, unwritable
+from touchline.tracking.ownership import RunLock
 from touchline.tracking.queue import EVENT_BYTES, EventQueue, Item, Overflow
 from touchline.tracking.steps import StepIndex
 from touchline.tracking.summary import BestValues
@@ -42,9 +43,11 @@ class JournalWriter:
         overflow: Overflow = "wait",
         durability: Durability = "batch",
         steps: StepIndex | None = None,
+        lock: RunLock | None = None,
     ) -> None:
-        """``interval`` in seconds between commits, ``capacity`` of the queue in bytes."""
+        """``interval`` in seconds between commits, ``capacity`` of the queue in bytes; its end releases ``lock``."""
         self._journal = journal
+        self._lock = lock
         self._interval = interval
         self._inline = durability == "commit"
         self._steps = steps or StepIndex()
@@ -141,6 +144,8 @@ class JournalWriter:
         self._thread.join(max(timeout, 1.0))
         if not self._thread.is_alive():
             self._journal.close()
+            if self._lock is not None:
+                self._lock.release()
         return complete
 
     def uncommitted(self) -> int:
@@ -181,7 +186,10 @@ class JournalWriter:
                     while self._commit():
                         pass
             for chore in self._chores:
-                chore()
+                try:
+                    chore()
+                except Exception as error:  # a thread that ended here would take the journal along
+                    self.tell(f"chore {chore!r}", f"A look at the run failed ({type(error).__name__}: {error}).")
             if last_round:
                 return
 
@@ -198,8 +206,14 @@ class JournalWriter:
             self._unwritten = self._take()
         if self._unwritten:
             try:
+                if self._journal.put_back_if_removed():
+                    self.tell(
+                        "removed",
+                        f"The directory of the journal {self._journal.path} was removed while its run goes on. The "
+                        "journal is put back whole; media that waited there for delivery are lost.",
+                    )
                 self._journal.append(self._unwritten)
-            except sqlite3.Error as error:
+            except (OSError, sqlite3.Error) as error:
                 self._error = unwritable(self._journal.path, error)
                 self._retry_at = time.monotonic() + _RETRY_SECONDS
                 self.tell("disk", f"{self._error} Training goes on; the events wait in memory.")
