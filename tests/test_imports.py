@@ -16,7 +16,7 @@ LAYERS = (
     {"errors", "overlay", "config", "jax_guard", "leash", "__init__"},
     {"checkpoint", "watch", "tracking"},
     {"learning", "soccer", "tuning", "gates", "catalog"},
-    {"jobs", "testing", "integrations", "deploy", "report"},
+    {"jobs", "testing", "integrations", "compat", "deploy", "report"},
     {"recipes", "ui", "cli"},
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names}
