@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
-from touchline.tracking.run import Run
+from touchline.tracking.run import Run, Status, _verdict
 
 
-def end(run: Run) -> None:
-    """End a run as what happens at the moment says: failed or killed by the exception being handled, else finished.
+def end(run: Run, error: BaseException | None) -> Status:
+    """End a run as ``error`` says (failed, killed by Ctrl-C), without one as finished; returns which.
 
     Waits as ``Run.finish`` does. Raises TouchlineError when the journal could not take everything.
     """
-    run.__exit__(*sys.exc_info())
+    status, reason = _verdict(error)
+    run.finish(status, reason=reason)
+    return status

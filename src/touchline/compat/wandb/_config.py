@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from touchline.compat.last import kept, read
 from touchline.errors import TouchlineError, UsageError
 
 
@@ -112,8 +113,7 @@ class Summary(_Items):
     """Results of the whole run: the last value of each metric, and what was set."""
 
     def __getitem__(self, name: str) -> Any:
-        value = self._items[name]
-        return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+        return read(self._items[name])
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
@@ -128,7 +128,7 @@ class Summary(_Items):
     def follow(self, numbers: Mapping[str, Any]) -> None:
         """Remember the last value of each metric, without its gradient."""
         for name, value in numbers.items():
-            self._items[name] = value.detach() if hasattr(value, "detach") else value
+            self._items[name] = kept(value)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -234,7 +235,7 @@ class Run:
         elif self._preempting:
             self.touchline.finish("preempted")
         elif exit_code is None:
-            end(self.touchline)
+            end(self.touchline, sys.exc_info()[1])
         else:
             self.touchline.finish("failed", reason=f"The script said wandb.finish(exit_code={exit_code}).")
 
