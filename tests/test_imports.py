@@ -96,6 +96,7 @@ def test_imports_point_down(file: Path) -> None:
         "from touchline.cli import main; main(['run', 'pretrain', '--help'])",
         "from touchline.cli import main; main(['recipes'])",
         "import touchline; touchline.start_run, touchline.Cadence",
+        "import touchline.compat.wandb, touchline.compat.mlflow",
     ],
 )
 def test_heavy_packages_stay_home(code: str) -> None:
