@@ -31,6 +31,7 @@ class RunEvents:
         self.settings = settings
         self._writer = writer
         self._step = 0
+        self._has_goals = False
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record numbers at ``step`` (None: the last one). Never waits for a device or a network.
@@ -74,6 +75,7 @@ class RunEvents:
         """
         if goal not in GOALS:
             raise UsageError(f"A metric's goal is one of {', '.join(GOALS)}, and this is {goal!r}.")
+        self._has_goals = True
         self._writer.put("goal", {name: goal})
 
     def log_artifact(self, path: Path | str, name: str | None = None) -> None:

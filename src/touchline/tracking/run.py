@@ -138,7 +138,7 @@ class Run(RunEvents):
         self._ended = True
         atexit.unregister(self._end_with_process)
         bound = min(max(timeout, JOURNAL_SECONDS), 10.0)
-        if self._writer.best.goals and self._writer.flush(bound):
+        if self._has_goals and self._writer.flush(bound):
             self.set_summary(self._writer.best.summary())
         self._writer.put("end", {"status": status, "reason": reason})
         if not self._writer.close(bound) or self._writer.dropped:
