@@ -16,7 +16,7 @@ LAYERS = (
     {"errors", "overlay", "config", "jax_guard", "leash", "__init__"},
     {"checkpoint", "watch", "tracking"},
     {"learning", "soccer", "tuning", "gates", "catalog"},
-    {"jobs", "testing", "integrations", "deploy", "report"},
+    {"jobs", "testing", "integrations", "compat", "deploy", "report"},
     {"recipes", "ui", "cli"},
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -96,6 +96,7 @@ def test_imports_point_down(file: Path) -> None:
         "from touchline.cli import main; main(['run', 'pretrain', '--help'])",
         "from touchline.cli import main; main(['recipes'])",
         "import touchline; touchline.start_run, touchline.Cadence",
+        "import touchline.compat.wandb, touchline.compat.mlflow",
     ],
 )
 def test_heavy_packages_stay_home(code: str) -> None:

@@ -231,7 +231,8 @@ class WandbSession:
         self._handle.config.update(dict(event.payload), allow_val_change=True)
 
     def _tags(self, event: Event) -> None:
-        new = [f"{name}={value}"[:_LONGEST_TAG] for name, value in event.payload.items()]
+        own = {name: value for name, value in event.payload.items() if not name.startswith("mlflow.")}
+        new = [(f"{name}={value}" if value else name)[:_LONGEST_TAG] for name, value in own.items()]
         self._handle.tags = tuple(dict.fromkeys([*(self._handle.tags or ()), *new]))
 
     def _input(self, event: Event) -> None:

@@ -1,0 +1,540 @@
+"""What a script that speaks to W&B puts into the journal."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import touchline.compat.wandb as wandb
+from touchline.errors import TouchlineError, UsageError
+
+from .conftest import events, only_run, points
+
+pytestmark = pytest.mark.usefixtures("journal_only")
+
+
+def start(**arguments: object) -> Path:
+    """Open a run and return its directory."""
+    return wandb.init(project="p", **arguments).touchline.directory  # type: ignore[arg-type]
+
+
+def test_a_row_without_a_step_counts_up() -> None:
+    directory = start()
+    for value in (1.0, 2.0, 3.0):
+        wandb.log({"loss": value})
+    wandb.finish()
+    assert points(directory) == {("loss", 0, 1.0), ("loss", 1, 2.0), ("loss", 2, 3.0)}
+
+
+def test_a_row_grows_until_it_is_committed_and_the_last_value_counts() -> None:
+    directory = start()
+    wandb.log({"a": 1, "b": 1}, commit=False)
+    wandb.log({"b": 2}, commit=False)
+    wandb.log({"c": 3})
+    wandb.log({"c": 4})
+    wandb.finish()
+    assert points(directory) == {("a", 0, 1), ("b", 0, 2), ("c", 0, 3), ("c", 1, 4)}
+
+
+def test_a_row_that_was_never_committed_is_kept_at_the_end() -> None:
+    directory = start()
+    wandb.log({"a": 1}, commit=False)
+    wandb.finish()
+    assert points(directory) == {("a", 0, 1)}
+
+
+def test_what_waits_for_its_row_does_not_change_with_the_array_it_came_from() -> None:
+    directory = start()
+    value = np.array(1.0)
+    wandb.log({"a": value}, commit=False)
+    value[...] = 5.0
+    wandb.log({"b": 2})
+    wandb.finish()
+    assert ("a", 0, 1.0) in points(directory)
+
+
+def test_a_lower_step_is_kept_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    directory = start()
+    wandb.log({"loss": 1.0}, step=10)
+    wandb.log({"late": 2.0}, step=4)
+    wandb.log({"loss": 3.0}, step=11)
+    wandb.finish()
+    assert points(directory) == {("loss", 10, 1.0), ("late", 4, 2.0), ("loss", 11, 3.0)}
+    assert "step 4 is below 10" in caplog.text
+
+
+def test_nested_names_are_joined_by_dots_as_the_service_shows_them() -> None:
+    directory = start()
+    wandb.log({"train": {"loss": 1.0, "q": {"mean": 2.0}}})
+    wandb.finish()
+    assert points(directory) == {("train.loss", 0, 1.0), ("train.q.mean", 0, 2.0)}
+
+
+def test_texts_become_results_and_nothing_is_left_of_none() -> None:
+    directory = start()
+    wandb.log({"phase": "warm-up", "missing": None, "loss": 1.0})
+    wandb.finish()
+    assert events(directory, "summary") == [("summary", None, {"phase": "warm-up"})]
+    assert events(directory, "problem") == []
+
+
+def test_the_step_metric_gives_the_step_and_no_value_is_lost_where_it_stands_still() -> None:
+    directory = start()
+    wandb.define_metric("train/*", step_metric="train/step")
+    wandb.define_metric("val/*", step_metric="epoch")
+    wandb.log({"train/loss": 1.0, "train/step": 100})
+    wandb.log({"train/loss": 2.0, "train/step": 200})
+    for value in (0.1, 0.2, 0.3):
+        wandb.log({"val/success": value, "epoch": 7})
+    wandb.finish()
+    found = points(directory)
+    assert {point for point in found if point[0] == "train/loss"} == {
+        ("train/loss", 100, 1.0),
+        ("train/loss", 200, 2.0),
+    }
+    assert sorted(step for name, step, _ in found if name == "val/success") == [7, 8, 9]
+    assert events(directory, "duplicate") == []
+
+
+def test_a_logged_global_step_is_the_step() -> None:
+    directory = start()
+    wandb.log({"global_step": 2048, "loss": 1.0})
+    wandb.log({"global_step": 4096, "loss": 2.0})
+    wandb.finish()
+    assert {("loss", 2048, 1.0), ("loss", 4096, 2.0)} <= points(directory)
+
+
+def test_a_summary_of_max_becomes_a_goal_with_a_best_value() -> None:
+    directory = start()
+    wandb.define_metric("val/*", summary="max")
+    for value in (0.2, 0.9, 0.4):
+        wandb.log({"val/success": value})
+    wandb.finish()
+    assert events(directory, "goal") == [("goal", None, {"val/success": "maximize"})]
+    best = events(directory, "summary")[-1][2]
+    assert (best["best/val/success"], best["best/val/success/step"]) == (0.9, 1)
+
+
+@dataclasses.dataclass
+class Configuration:
+    rate: float = 0.1
+
+
+@pytest.mark.parametrize(
+    "config", [{"rate": 0.1}, argparse.Namespace(rate=0.1), Configuration()], ids=["dict", "argparse", "dataclass"]
+)
+def test_a_configuration_becomes_parameters(config: object) -> None:
+    directory = start(config=config)
+    assert (wandb.config.rate, wandb.config["rate"], wandb.run.config.get("rate")) == (0.1, 0.1, 0.1)
+    wandb.config.batch = 64
+    wandb.config.update({"net": {"width": 256}})
+    wandb.finish()
+    assert [payload for _, _, payload in events(directory, "params")] == [
+        {"rate": 0.1},
+        {"batch": 64},
+        {"net.width": 256},
+    ]
+
+
+def test_a_parameter_changes_only_when_that_is_meant() -> None:
+    start(config={"rate": 0.1})
+    with pytest.raises(UsageError, match=r"'rate' is 0.1, and would become 0.2.*allow_val_change=True"):
+        wandb.config.rate = 0.2
+    wandb.config.update({"rate": 0.2}, allow_val_change=True)
+    assert wandb.config.rate == 0.2
+
+
+def test_the_summary_holds_the_last_values_and_what_was_set() -> None:
+    directory = start()
+    wandb.log({"loss": np.float32(0.5)})
+    assert wandb.summary["loss"] == 0.5
+    wandb.summary["best"] = 3
+    wandb.run.summary.update({"who": {"name": "t1"}})
+    assert wandb.summary.best == 3
+    wandb.finish()
+    assert [payload for _, _, payload in events(directory, "summary")] == [{"best": 3}, {"who.name": "t1"}]
+
+
+def test_images_of_every_common_form_are_kept() -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from PIL import Image
+
+    directory = start()
+    figure, axes = pyplot.subplots()
+    axes.plot([1, 2])
+    Image.new("RGB", (4, 3), (255, 0, 0)).save(directory / "x.png")
+    wandb.log(
+        {
+            "colour": wandb.Image(np.full((3, 4, 3), 200, np.uint8), caption="grass"),
+            "grey": wandb.Image(np.full((3, 4), 0.5)),
+            "pillow": wandb.Image(Image.new("RGBA", (4, 3))),
+            "file": wandb.Image(str(directory / "x.png")),
+            "figure": figure,
+            "many": [wandb.Image(np.zeros((2, 2), np.uint8)), wandb.Image(np.ones((2, 2), np.uint8))],
+        },
+        step=5,
+    )
+    wandb.finish()
+    kept = {payload["name"]: payload for _, step, payload in events(directory, "image") if step == 5}
+    assert set(kept) == {"colour", "grey", "pillow", "file", "figure", "many/0", "many/1"}
+    assert kept["colour"]["caption"] == "grass"
+    pixels = {name: np.asarray(Image.open(directory / payload["path"])) for name, payload in kept.items()}
+    assert pixels["colour"].shape == (3, 4, 3) and pixels["colour"].max() == 200
+    assert set(pixels["grey"].ravel()) == {128}
+    assert pixels["file"][0, 0].tolist() == [255, 0, 0]
+    assert pixels["figure"].shape[0] > 100
+
+
+def test_a_torch_image_has_its_channels_first() -> None:
+    torch = pytest.importorskip("torch")
+    from PIL import Image
+
+    directory = start()
+    wandb.log({"frame": wandb.Image(torch.zeros(3, 5, 7, requires_grad=True))})
+    wandb.finish()
+    (_, _, payload) = events(directory, "image")[0]
+    assert Image.open(directory / payload["path"]).size == (7, 5)
+
+
+def test_frames_become_a_video_with_their_axes_in_order() -> None:
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    directory = start()
+    frames = np.zeros((6, 3, 32, 48), np.uint8)
+    frames[:, 0] = 250
+    wandb.log({"eval": wandb.Video(frames, fps=10, format="gif", caption="kick")}, step=9)
+    wandb.finish()
+    ((_, step, payload),) = events(directory, "video")
+    assert (step, payload["name"], payload["caption"]) == (9, "eval", "kick")
+    reader = imageio_ffmpeg.read_frames(str(directory / payload["path"]))
+    size = next(reader)["size"]
+    picture = np.frombuffer(next(reader), np.uint8).reshape(size[1], size[0], 3)
+    reader.close()
+    assert size == (48, 32)
+    assert picture[..., 0].mean() > 200 and picture[..., 1:].mean() < 50
+
+
+def test_several_videos_are_tiled_into_one() -> None:
+    from touchline.compat.wandb._media import frames
+
+    videos = np.stack([np.full((2, 1, 4, 6), value, np.uint8) for value in (10, 20, 30)])
+    grid = frames(videos)
+    assert grid.shape == (2, 8, 12, 3)
+    assert (grid[0, 0, 0, 0], grid[0, 0, 6, 0], grid[0, 4, 0, 0], grid[0, 4, 6, 0]) == (10, 20, 30, 0)
+
+
+def test_frames_with_channels_last_are_taken_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    from touchline.compat.wandb._media import frames
+
+    assert frames(np.zeros((5, 16, 16, 3), np.uint8)).shape == (5, 16, 16, 3)
+    assert "W&B wants (frames, channels, height, width)" in caplog.text
+    with pytest.raises(UsageError, match=r"\(5, 16, 16\).*transpose"):
+        wandb.Video(np.zeros((5, 16, 16), np.uint8))
+
+
+def test_a_video_may_be_a_path_or_bytes(tmp_path: Path) -> None:
+    directory = start()
+    path = tmp_path / "walk.mp4"
+    path.write_bytes(b"mp4 bytes")
+    wandb.log({"path": wandb.Video(str(path)), "bytes": wandb.Video(io.BytesIO(b"webm bytes"), format="webm")})
+    wandb.finish()
+    kept = {payload["name"]: directory / payload["path"] for _, _, payload in events(directory, "video")}
+    assert (kept["path"].read_bytes(), kept["bytes"].read_bytes()) == (b"mp4 bytes", b"webm bytes")
+    assert kept["bytes"].suffix == ".webm"
+
+
+def test_distributions_keep_their_counts() -> None:
+    directory = start()
+    counted = np.histogram([1.0, 2.0, 2.0], bins=[0.0, 1.5, 3.0])
+    wandb.log(
+        {
+            "sequence": wandb.Histogram([0.0, 1.0, 1.0], num_bins=2),
+            "counted": wandb.Histogram(np_histogram=counted),
+            "array": np.arange(10.0),
+        }
+    )
+    wandb.finish()
+    kept = {payload["name"]: payload for _, _, payload in events(directory, "histogram")}
+    assert kept["sequence"]["counts"] == [1, 2]
+    assert (kept["counted"]["edges"], kept["counted"]["counts"]) == ([0.0, 1.5, 3.0], [1, 2])
+    assert sum(kept["array"]["counts"]) == 10
+
+
+def test_a_table_is_kept_with_its_pictures() -> None:
+    directory = start()
+    table = wandb.Table(columns=["task", "score", "frame"])
+    table.add_data("kick", np.float32(0.5), wandb.Image(np.zeros((2, 2), np.uint8)))
+    with pytest.raises(UsageError, match="3 columns, and this row has 1"):
+        table.add_data("alone")
+    wandb.log({"tasks": table, "frame": wandb.Table(data=[[1, 2], [3, 4]], columns=["a", "b"])})
+    wandb.finish()
+    kept = {payload["name"]: payload for _, _, payload in events(directory, "table")}
+    assert kept["tasks"]["rows"] == [["kick", 0.5, "tasks/frame-0"]]
+    assert kept["frame"]["rows"] == [[1, 2], [3, 4]]
+    assert [payload["name"] for _, _, payload in events(directory, "image")] == ["tasks/frame-0"]
+
+
+def test_a_data_frame_is_a_table() -> None:
+    pandas = pytest.importorskip("pandas")
+    directory = start()
+    wandb.log({"scores": wandb.Table(dataframe=pandas.DataFrame({"a": [1, 2], "b": ["x", "y"]}))})
+    wandb.finish()
+    ((_, _, payload),) = events(directory, "table")
+    assert (payload["columns"], payload["rows"]) == (["a", "b"], [[1, "x"], [2, "y"]])
+
+
+def test_an_artifact_keeps_its_files_as_they_were_added(tmp_path: Path) -> None:
+    directory = start()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "a.bin").write_text("a")
+    (tmp_path / "policy.pt").write_text("old")
+    artifact = wandb.Artifact("policy", type="model", metadata={"steps": 10})
+    artifact.add_file(str(tmp_path / "policy.pt"))
+    artifact.add_dir(str(tmp_path / "weights"), name="parts")
+    with artifact.new_file("note.txt") as file:
+        file.write("hello")
+    (tmp_path / "policy.pt").write_text("new")
+    assert wandb.log_artifact(artifact, aliases=["best"]).wait() is artifact
+    wandb.finish()
+    ((_, _, payload),) = events(directory, "artifact")
+    kept = directory / payload["path"]
+    assert payload["name"] == "policy"
+    assert (kept / "policy.pt").read_text() == "old"
+    assert (kept / "parts" / "a.bin").read_text() == "a"
+    assert (kept / "note.txt").read_text() == "hello"
+    assert '"steps": 10' in (kept / "metadata.json").read_text()
+
+
+def test_an_artifact_cannot_lead_out_of_itself(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("x")
+    with pytest.raises(UsageError, match=r"'\.\./x' leads out"):
+        wandb.Artifact("a", type="file").add_file(tmp_path / "x", name="../x")
+
+
+def test_saved_files_and_those_of_the_runs_directory_are_kept_as_they_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory = start()
+    Path("out").mkdir()
+    Path("out/a.txt").write_text("first")
+    assert wandb.save("out/*.txt") == ["out/a.txt"]
+    Path("out/a.txt").write_text("at the end")
+    (Path(wandb.run.dir) / "model.h5").write_text("weights")
+    wandb.finish()
+    kept = [
+        (payload["name"], (directory / payload["path"]).read_text())
+        for _, _, payload in events(directory, "artifact")
+    ]
+    assert kept == [("out/a.txt", "first"), ("out/a.txt", "at the end"), ("model.h5", "weights")]
+
+
+def test_a_page_is_kept_as_a_file() -> None:
+    directory = start()
+    wandb.log({"report": wandb.Html("<b>goal</b>")}, step=3)
+    wandb.finish()
+    ((_, _, payload),) = events(directory, "artifact")
+    assert (payload["name"], (directory / payload["path"]).read_text()) == ("html/report-3.html", "<b>goal</b>")
+
+
+def test_media_that_cannot_be_kept_costs_itself_only(caplog: pytest.LogCaptureFixture) -> None:
+    directory = start()
+    wandb.log({"loss": 1.0, "gone": wandb.Video("/nowhere/walk.mp4"), "sound": wandb.Audio(np.zeros(3))})
+    wandb.finish()
+    assert points(directory) == {("loss", 0, 1.0)}
+    assert "'gone' at step 0 is not kept" in caplog.text
+    assert "wandb.Audio is not recorded" in caplog.text
+
+
+def test_alerts_of_one_title_come_at_most_once_a_minute() -> None:
+    directory = start()
+    for _ in range(3):
+        wandb.alert(title="hot", text="too hot", level=wandb.AlertLevel.WARN)
+    wandb.run.alert("hot", "again", level="ERROR", wait_duration=0)
+    wandb.finish()
+    found = [(payload["title"], payload["level"]) for _, _, payload in events(directory, "alert")]
+    assert found == [("hot", "warn"), ("hot", "error")]
+
+
+def test_a_run_knows_what_it_was_opened_with() -> None:
+    directory = start(
+        entity="team", id="r1", name="first", group="g", job_type="eval", tags=["red", "night"], notes="why"
+    )
+    run = wandb.run
+    assert (run.id, run.name, run.project, run.entity, run.group, run.job_type) == (
+        "r1",
+        "first",
+        "p",
+        "team",
+        "g",
+        "eval",
+    )
+    assert (run.path, run.tags, run.url, run.notes) == ("team/p/r1", ("red", "night"), None, "why")
+    run.tags += ("late",)
+    run.name = "renamed"
+    wandb.finish()
+    assert wandb.run is None
+    start_event = events(directory, "start")[0][2]
+    assert (start_event["project"], start_event["group"], start_event["job"]) == ("p", "g", "eval")
+    tags = {name: value for _, _, payload in events(directory, "tags") for name, value in payload.items()}
+    assert tags == {
+        "red": "",
+        "night": "",
+        "late": "",
+        "mlflow.note.content": "why",
+        "mlflow.runName": "renamed",
+    }
+
+
+def test_variables_and_settings_stand_in_for_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_PROJECT", "from-variable")
+    monkeypatch.setenv("WANDB_RUN_GROUP", "night")
+    monkeypatch.setenv("WANDB_TAGS", "a, b")
+    run = wandb.init(settings=wandb.Settings(run_name="named"))
+    assert (run.project, run.group, run.tags, run.name) == ("from-variable", "night", ("a", "b"), "named")
+
+
+def test_settings_without_a_meaning_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        start(settings=wandb.Settings(start_method="thread", _disable_stats=False), reinit=True)
+    assert caplog.text.count("_disable_stats, start_method has no effect here") == 1
+
+
+def test_a_disabled_run_takes_everything_and_keeps_nothing(journal_only: Path) -> None:
+    run = wandb.init(project="p", mode="disabled", config={"rate": 1})
+    run.log({"loss": 1.0, "image": wandb.Image(np.zeros((2, 2), np.uint8))})
+    run.log_artifact(__file__)
+    run.summary["x"] = 1
+    assert (wandb.config.rate, run.step, run.disabled) == (1, 1, True)
+    (Path(run.dir) / "x").write_text("x")
+    run.finish()
+    assert not journal_only.exists()
+
+
+def test_a_second_init_returns_the_open_run_unless_it_asks_for_a_new_one() -> None:
+    first = wandb.init(project="p")
+    assert wandb.init(project="p", config={"more": 1}) is first
+    assert wandb.config.more == 1
+    second = wandb.init(project="p", reinit="create_new")
+    assert second is not first and wandb.run is first
+    second.finish()
+    third = wandb.init(project="p", reinit=True)
+    assert wandb.run is third
+    assert events(first.touchline.directory, "end") == [("end", None, {"status": "finished", "reason": ""})]
+
+
+def test_a_run_goes_on_where_it_stopped(journal_only: Path) -> None:
+    for _ in range(2):
+        with wandb.init(project="p", id="r1", resume="allow"):
+            for _ in range(3):
+                wandb.log({"loss": 1.0})
+    assert sorted(points(journal_only / "r1")) == [("loss", step, 1.0) for step in range(6)]
+    assert wandb.init(project="p", resume_from="r1?_step=2").step == 3
+    wandb.log({"loss": 9.0})
+    wandb.finish()
+    assert events(journal_only / "r1", "rewind")[0][1] == 2
+    with pytest.raises(UsageError, match="'r1' is there already"):
+        wandb.init(id="r1", resume="never")
+    with pytest.raises(UsageError, match="no run 'r2'"):
+        wandb.init(id="r2", resume="must")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(None, "finished"), (0, "finished"), (1, "failed")], ids=["none", "zero", "one"]
+)
+def test_an_exit_code_says_how_the_run_ended(code: int | None, status: str) -> None:
+    directory = start()
+    wandb.finish(exit_code=code)
+    assert events(directory, "end")[0][2]["status"] == status
+
+
+def test_an_exception_on_its_way_ends_the_run_truly() -> None:
+    directory = start()
+    with pytest.raises(ValueError, match="boom"):
+        try:
+            raise ValueError("boom")
+        finally:
+            wandb.finish()
+    assert events(directory, "end")[0][2] == {"status": "failed", "reason": "ValueError: boom"}
+
+
+def test_leaving_a_with_block_ends_the_run(journal_only: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), wandb.init(project="p") as run:
+        run.log({"a": 1}, commit=False)
+        raise KeyboardInterrupt
+    directory = only_run(journal_only)
+    assert events(directory, "end")[0][2]["status"] == "killed"
+    assert points(directory) == {("a", 0, 1)}
+
+
+def test_a_machine_that_is_taken_away_ends_the_run_as_preempted() -> None:
+    directory = start()
+    wandb.mark_preempting()
+    wandb.finish()
+    assert events(directory, "end")[0][2]["status"] == "preempted"
+
+
+def test_calls_before_init_say_what_is_missing() -> None:
+    assert wandb.run is None
+    for call in (lambda: wandb.log({"a": 1}), lambda: wandb.alert("x"), lambda: wandb.config.rate):
+        with pytest.raises(TouchlineError, match=r"needs a run. Call wandb.init\(\) first"):
+            call()
+
+
+def test_what_is_not_supported_names_its_remedy(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(TouchlineError, match="import wandb as real_wandb"):
+        wandb.Api()
+    with pytest.raises(TouchlineError, match=r"wandb\.sweep is not supported; tune with"):
+        wandb.sweep({}, project="p")
+    with pytest.raises(TouchlineError, match=r"wandb\.agent is not supported"):
+        wandb.agent("id", function=print)
+    start()
+    with pytest.raises(TouchlineError, match="load_model"):
+        wandb.run.use_artifact("model:latest")
+    for _ in range(2):
+        assert wandb.watch(object()) == []
+    assert caplog.text.count("wandb.watch records no gradients here") == 1
+    table = wandb.Table(columns=["x", "y"], data=[[1, 2]])
+    assert wandb.plot.line(table, "x", "y") is table
+    wandb.log({"matrix": wandb.plot.confusion_matrix(y_true=[1], preds=[1])})
+    assert "wandb.plot.confusion_matrix is not recorded" in caplog.text
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
+    with pytest.raises(AttributeError, match=r"'log_artefact'\. Did you mean 'log_artifact'\? Known: .*finish"):
+        _ = wandb.log_artefact
+    start()
+    with pytest.raises(AttributeError, match="Did you mean 'summary'"):
+        _ = wandb.run.sumary
+
+
+def test_only_mappings_of_names_are_logged() -> None:
+    start()
+    with pytest.raises(UsageError, match="takes a mapping"):
+        wandb.log(3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="a name in wandb.log is a text, and this is 5|A name"):
+        wandb.log({5: 1.0})  # type: ignore[dict-item]
+
+
+def test_the_summary_keeps_no_gradient_alive() -> None:
+    torch = pytest.importorskip("torch")
+    start()
+    loss = torch.ones(1, requires_grad=True).sum()
+    wandb.log({"loss": loss})
+    assert not dict.__getitem__(wandb.summary._items, "loss").requires_grad
+    assert wandb.summary["loss"] == 1.0
+
+
+def test_nothing_is_said_where_there_is_nothing_to_say(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        start(config={"a": 1}, tags=["x"])
+        wandb.log({"loss": 1.0, "image": wandb.Image(np.zeros((2, 2), np.uint8))}, step=1)
+        wandb.finish()
+    assert caplog.text == ""
