@@ -191,6 +191,10 @@ class JournalReader:
         step = self._number("SELECT coalesce(max(step), -1) FROM events WHERE kind = 'metrics'")
         return None if step < 0 else step
 
+    def before_last(self, count: int) -> int:
+        """The sequence number after which the newest ``count`` events follow, 0 when there are no more."""
+        return self._number("SELECT coalesce((SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?), 0)", count)
+
     def all(self, batch: int = 5_000) -> Iterator[Event]:
         """Yield every event in order, by short queries, so that no transaction stays open."""
         seq = -1
