@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 from touchline.tracking.curves import Curve
 from touchline.tracking.narrate import number
@@ -20,20 +21,31 @@ def chart(curve: Curve, width: int) -> list[str]:
     from plotille import Canvas
 
     low, high = min(y for _, y in line), max(y for _, y in line)
+    labels = [""] * _ROWS
     if low == high:
-        low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
-    labels = [number(high), *[""] * (_ROWS - 2), number(low)]
+        labels[_ROWS // 2] = number(low)
+    else:
+        labels[0], labels[-1] = number(high), number(low)
     margin = max(map(len, labels))
     first, last = line[0][0], line[-1][0]
     columns = max(width - margin - 2, 10)
-    canvas = Canvas(columns, _ROWS, xmin=first, ymin=low, xmax=last, ymax=high)
-    for (x0, y0), (x1, y1) in itertools.pairwise(line):
+    canvas = Canvas(columns, _ROWS, xmin=first, ymin=0.0, xmax=last, ymax=1.0)
+    heights = [(x, _share(y, low, high)) for x, y in line]
+    for (x0, y0), (x1, y1) in itertools.pairwise(heights):
         canvas.line(x0, y0, x1, y1)
     rows = canvas.plot(linesep="\n").split("\n")
     left, right = number(round(first)), number(round(last))
     axis = f"{left}{' ' * max(columns - len(left) - len(right), 1)}{right}"
     drawn = [f"{label:>{margin}} ┤{row}".rstrip("⠀ ") for label, row in zip(labels, rows, strict=True)]
     return [*drawn, f"{'':>{margin}} └{'─' * columns}", f"{'':>{margin}}  {axis}"]
+
+
+def _share(value: float, low: float, high: float) -> float:
+    """Where ``value`` is between ``low`` (0) and ``high`` (1), whose difference may be more than a float holds."""
+    if low == high:
+        return 0.5
+    span = high - low
+    return (value - low) / span if math.isfinite(span) else (value / 2 - low / 2) / (high / 2 - low / 2)
 
 
 def describe(curve: Curve) -> str:

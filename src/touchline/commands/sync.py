@@ -16,6 +16,7 @@ from touchline.errors import TouchlineError, UsageError
 if TYPE_CHECKING:
     from touchline.commands.progress import Progress
     from touchline.config import Settings
+    from touchline.tracking.sync import SyncReport
 
 SECONDS = 300.0
 _ROUND_SECONDS = 10.0
@@ -92,7 +93,16 @@ def _watch(
             pause = rest if deadline is None else min(rest, deadline - time.monotonic())
             time.sleep(max(pause, 0.0))
     except KeyboardInterrupt:
+        progress.update(_now(settings, named, sinks))
         progress.stopped()
+
+
+def _now(settings: Settings, named: Sequence[str] | None, sinks: Sequence[str]) -> SyncReport:
+    from touchline.tracking.delivery import read_delivery
+    from touchline.tracking.sync import SyncReport, run_ids
+
+    chosen = run_ids(settings) if named is None else named
+    return SyncReport(tuple(read_delivery(settings.run_directory(run_id), sinks) for run_id in chosen))
 
 
 def _report(settings: Settings, named: Sequence[str] | None, sinks: Sequence[str]) -> int:

@@ -24,7 +24,7 @@ class Curve:
     highest: float = -math.inf
     _width: int = 1
     _bins: dict[int, tuple[float, int]] = field(default_factory=dict)
-    """Number of the bin → (sum, count)."""
+    """Number of the bin → (mean, count)."""
 
     def add(self, step: int, value: float) -> None:
         """Take the next value."""
@@ -37,17 +37,19 @@ class Curve:
         self._put(step // self._width, value, 1)
         while len(self._bins) > _MOST_BINS:
             before, self._bins, self._width = self._bins, {}, self._width * 2
-            for place, (total, count) in before.items():
-                self._put(place // 2, total, count)
+            for place, (mean, count) in before.items():
+                self._put(place // 2, mean, count)
 
     def line(self) -> list[tuple[float, float]]:
         """(step, mean value) in the order of steps; finite values only."""
         middle = (self._width - 1) / 2
-        return [(place * self._width + middle, total / count) for place, (total, count) in sorted(self._bins.items())]
+        return [(place * self._width + middle, mean) for place, (mean, _) in sorted(self._bins.items())]
 
-    def _put(self, place: int, total: float, count: int) -> None:
-        old_total, old_count = self._bins.get(place, (0.0, 0))
-        self._bins[place] = (old_total + total, old_count + count)
+    def _put(self, place: int, mean: float, count: int) -> None:
+        before, old_count = self._bins.get(place, (0.0, 0))
+        share = count / (old_count + count)
+        # A sum of the largest floats would be infinite.
+        self._bins[place] = (before * (1.0 - share) + mean * share, old_count + count)
 
 
 def read_curves(journal: JournalReader) -> dict[str, Curve]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from touchline.tracking.journal import Event
+from touchline.tracking.journal import Event, encode_number
 
 _LONGEST = 400
 
@@ -29,7 +30,9 @@ def number(value: Any) -> str:
     """A number in few characters; anything else as text."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return clean(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.6g}" if math.isfinite(value) else str(encode_number(value))
 
 
 def _visible(char: str) -> str:
