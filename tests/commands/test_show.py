@@ -95,6 +95,7 @@ def test_a_curve_of_any_length_keeps_bounded_bins_and_exact_extremes() -> None:
     line = curve.line()
     assert 100 < len(line) <= 512
     assert (curve.points, curve.lowest, curve.highest) == (100_000, 0.0, 99_999.0)
+    assert (curve.first_step, curve.final_step) == (0, 699_993)
     assert all(abs(step / 7 - value) < 1_000 for step, value in line)
 
 

@@ -27,14 +27,14 @@ def chart(curve: Curve, width: int) -> list[str]:
     else:
         labels[0], labels[-1] = number(high), number(low)
     margin = max(map(len, labels))
-    first, last = line[0][0], line[-1][0]
+    first, last = curve.first_step, curve.final_step
     columns = max(width - margin - 2, 10)
     canvas = Canvas(columns, _ROWS, xmin=first, ymin=0.0, xmax=last, ymax=1.0)
     heights = [(x, _share(y, low, high)) for x, y in line]
     for (x0, y0), (x1, y1) in itertools.pairwise(heights):
         canvas.line(x0, y0, x1, y1)
     rows = canvas.plot(linesep="\n").split("\n")
-    left, right = number(round(first)), number(round(last))
+    left, right = number(first), number(last)
     axis = f"{left}{' ' * max(columns - len(left) - len(right), 1)}{right}"
     drawn = [f"{label:>{margin}} ┤{row}".rstrip("⠀ ") for label, row in zip(labels, rows, strict=True)]
     return [*drawn, f"{'':>{margin}} └{'─' * columns}", f"{'':>{margin}}  {axis}"]

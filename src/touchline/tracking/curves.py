@@ -20,6 +20,10 @@ class Curve:
     not_finite: int = 0
     last: float = math.nan
     last_step: int = 0
+    first_step: int = 0
+    """Lowest step with a finite value."""
+    final_step: int = 0
+    """Highest step with one."""
     lowest: float = math.inf
     highest: float = -math.inf
     _width: int = 1
@@ -33,6 +37,9 @@ class Curve:
         if not math.isfinite(value):
             self.not_finite += 1
             return
+        if not self._bins:
+            self.first_step = self.final_step = step
+        self.first_step, self.final_step = min(self.first_step, step), max(self.final_step, step)
         self.lowest, self.highest = min(self.lowest, value), max(self.highest, value)
         self._put(step // self._width, value, 1)
         while len(self._bins) > _MOST_BINS:
@@ -43,7 +50,10 @@ class Curve:
     def line(self) -> list[tuple[float, float]]:
         """(step, mean value) in the order of steps; finite values only."""
         middle = (self._width - 1) / 2
-        return [(place * self._width + middle, mean) for place, (mean, _) in sorted(self._bins.items())]
+        return [
+            (min(max(place * self._width + middle, self.first_step), self.final_step), mean)
+            for place, (mean, _) in sorted(self._bins.items())
+        ]
 
     def _put(self, place: int, mean: float, count: int) -> None:
         before, old_count = self._bins.get(place, (0.0, 0))

@@ -10,9 +10,8 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 from touchline.errors import TouchlineError, UsageError
 from touchline.tracking.journal import FILE_NAME, JournalReader
@@ -25,8 +24,7 @@ _CHUNK = 50_000
 """Rows of a Parquet row group."""
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """One value of one metric."""
 
     metric: str
