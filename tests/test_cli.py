@@ -95,6 +95,7 @@ def test_a_damaged_store_is_a_sentence_for_every_command(tmp_path: Path, command
 
 
 def test_lineage_of_a_model_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".touchline").mkdir()
     done = touchline("lineage", "ddpg_finetuned@Champion", at=tmp_path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
@@ -102,6 +103,7 @@ def test_lineage_of_a_model_that_is_not_there_is_a_sentence(tmp_path: Path) -> N
 
 
 def test_sync_of_an_unknown_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".touchline").mkdir()
     done = touchline("sync", "no-such-run", at=tmp_path)
     assert done.returncode == 2
     assert "no-such-run" in done.stderr

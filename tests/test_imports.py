@@ -17,7 +17,7 @@ LAYERS = (
     {"checkpoint", "watch", "tracking"},
     {"learning", "soccer", "tuning", "gates", "catalog"},
     {"jobs", "testing", "integrations", "compat", "deploy", "report"},
-    {"recipes", "ui", "cli"},
+    {"recipes", "ui", "commands", "cli"},
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names}
 ONE_WAY_WITHIN_A_LAYER = {
@@ -26,6 +26,7 @@ ONE_WAY_WITHIN_A_LAYER = {
     ("overlay", "errors"),
     ("jax_guard", "config"),
     ("jax_guard", "errors"),
+    ("cli", "commands"),
     ("cli", "recipes"),
     ("cli", "ui"),
 }
@@ -95,6 +96,9 @@ def test_imports_point_down(file: Path) -> None:
         "from touchline.cli import main; main(['run', '--help'])",
         "from touchline.cli import main; main(['run', 'pretrain', '--help'])",
         "from touchline.cli import main; main(['recipes'])",
+        "from touchline.cli import main; main(['show', '--help'])",
+        "from touchline.cli import main; main(['sync', '--help'])",
+        "from touchline.cli import main; main(['status', '--home', '/'])",
         "import touchline; touchline.start_run, touchline.Cadence",
         "import touchline.compat.wandb, touchline.compat.mlflow",
     ],

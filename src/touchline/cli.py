@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import shlex
 import sys
@@ -14,24 +15,13 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from touchline import __version__
+from touchline.commands.options import Home, settings_of
 from touchline.config import Settings, overlay, read_toml
 from touchline.errors import TouchlineError, UsageError, unknown
 from touchline.jobs.base import JOBS, Interrupted, find_job
 
 T = TypeVar("T")
-Home = Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="Directory of all state (TOUCHLINE_HOME).")]
 KILLED, TERMINATED = 130, 143
-
-
-@dataclass(frozen=True)
-class SyncOptions:
-    """Send what the sinks have not received yet; the journals keep it until they have."""
-
-    runs: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Run ids; none means every run of the home."""
-    timeout: float = 300.0
-    """Seconds to keep trying."""
-    home: Home = None
 
 
 @dataclass(frozen=True)
@@ -147,21 +137,6 @@ def _run_help() -> str:
     )
 
 
-def sync(arguments: list[str]) -> int:
-    """``touchline sync [RUN...]``."""
-    options = _parse(SyncOptions, arguments, "touchline sync")
-    settings = Settings.load(home=options.home)
-    settings.ensure_home()
-    from touchline.tracking.sync import sync as send
-
-    report = send(settings, options.runs or None, timeout=options.timeout)
-    for sentence in report.gaps:
-        print(sentence)
-    if report.complete:
-        print(f"Every sink has everything of {len(report.deliveries)} runs.")
-    return report.exit_code
-
-
 def ui(arguments: list[str]) -> int:
     """``touchline ui``."""
     options = _parse(UiOptions, arguments, "touchline ui")
@@ -186,8 +161,10 @@ def doctor(arguments: list[str]) -> int:
 def lineage(arguments: list[str]) -> int:
     """``touchline lineage NAME@ALIAS``."""
     options = _parse(LineageOptions, arguments, "touchline lineage")
+    # Without a server of its own, the store is in the home, and a mistyped home is not to be created.
     settings = Settings.load(home=options.home)
-    settings.ensure_home()
+    if settings.mlflow_tracking_uri is None:
+        settings_of(options.home).ensure_home()
     from touchline.catalog import Catalog, render
     from touchline.catalog import lineage as trace
 
@@ -205,9 +182,25 @@ def recipes(arguments: list[str]) -> int:
     return 0
 
 
+def _of(module: str, name: str) -> Callable[[list[str]], int]:
+    """A command of ``touchline.commands``, imported when it is called."""
+
+    def call(arguments: list[str]) -> int:
+        code: int = getattr(importlib.import_module(f"touchline.commands.{module}"), name)(arguments)
+        return code
+
+    return call
+
+
 COMMANDS = {
     "run": Command("run JOB [options]", "run a job, or the whole pipeline", run),
-    "sync": Command("sync [RUN...]", "send what the sinks have not received yet", sync),
+    "runs": Command("runs", "list the runs of the home", _of("status", "runs")),
+    "show": Command("show RUN [METRIC...]", "show a run's curves, parameters and alerts", _of("show", "show")),
+    "tail": Command("tail RUN [-f]", "show a run's last events, and what follows", _of("tail", "tail")),
+    "status": Command("status [RUN...]", "show what each sink has of each run", _of("status", "status")),
+    "sync": Command("sync [RUN...] [--watch]", "send what the sinks have not received yet", _of("sync", "sync")),
+    "export": Command("export RUN", "write a run as csv, parquet or jsonl", _of("export", "export")),
+    "gc": Command("gc [--days N]", "remove old runs that are delivered everywhere", _of("gc", "gc")),
     "ui": Command("ui [--port N]", "open MLflow and TensorBoard on this machine", ui),
     "doctor": Command("doctor", "check the machine and say what is missing", doctor),
     "lineage": Command("lineage NAME@ALIAS", "show where a registered model comes from", lineage),
@@ -216,13 +209,13 @@ COMMANDS = {
 
 
 def _help() -> str:
-    commands = "\n".join(f"  {command.usage:<22}{command.does}" for command in COMMANDS.values())
+    commands = "\n".join(f"  {command.usage:<25}{command.does}" for command in COMMANDS.values())
     return (
         "usage: touchline COMMAND [options]\n\n"
         "Stands beside a training loop: records, watches, judges, and never gets in its way.\n\n"
         f"commands:\n{commands}\n\n"
-        "options:\n  -h, --help            show this help, or a command's: touchline COMMAND --help\n"
-        "  --version             show the version"
+        "options:\n  -h, --help               show this help, or a command's: touchline COMMAND --help\n"
+        "  --version                show the version"
     )
 
 
@@ -254,7 +247,14 @@ def guarded(call: Callable[[], int]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Dispatch to a command; returns the exit code, see ``guarded``."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    return guarded(lambda: _dispatch(given))
+    return guarded(lambda: _flushed(_dispatch(given)))
+
+
+def _flushed(code: int) -> int:
+    """Let a reader that has gone be noticed here, not while Python exits."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return code
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -231,6 +231,10 @@ class JournalReader:
         found = self._rows("SELECT max(step) FROM events WHERE kind = 'metrics'")
         return None if not found or found[0][0] is None else int(found[0][0])
 
+    def before_last(self, count: int) -> int:
+        """The sequence number after which the newest ``count`` events follow, 0 when there are no more."""
+        return self._number("SELECT coalesce((SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?), 0)", count)
+
     def all(self, batch: int = 5_000) -> Iterator[Event]:
         """Yield every event in order, by short queries, so that no transaction stays open."""
         seq = -1

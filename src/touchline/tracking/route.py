@@ -21,7 +21,7 @@ from touchline.tracking.thinning import Thinning
 logger = logging.getLogger("touchline.courier")
 
 BATCH = 1_000
-_AWAY_SECONDS = 60.0
+AWAY_SECONDS = 60.0
 """A trainer of another machine counts as alive for so long after its journal last changed."""
 KILLED_REASON = "The training process ended without saying how; killed, cause unknown."
 
@@ -69,7 +69,7 @@ class Route:
         if self._trainer.is_local():
             return self._trainer.is_alive()
         newest = max((path.stat().st_mtime for path in journal_files(self._info.directory)), default=0.0)
-        return time.time() - newest < _AWAY_SECONDS
+        return time.time() - newest < AWAY_SECONDS
 
     def has_work(self) -> bool:
         """True when the journal has something new, something unconfirmed, or an end that was not told."""
@@ -78,7 +78,7 @@ class Route:
         if not self._cursor.closed:
             return self._unconfirmed() or bool(self._unsent(1)) or not self.trainer_lives()
         signature = signature_of(self._info.directory)
-        if signature == self._seen:
+        if signature == self._seen or not signature:  # nothing new, or removed by ``touchline gc``
             return False
         work = bool(self._unsent(1))
         if not work:

@@ -1,0 +1,109 @@
+"""Tables as aligned lines, coloured on a terminal and plain anywhere else; and figures in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from touchline.tracking.narrate import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STYLES = {
+    "running": "cyan",
+    "finished": "green",
+    "failed": "red",
+    "killed": "red",
+    "killed-cause-unknown": "red",
+    "preempted": "yellow",
+    "done": "green",
+    "waiting": "yellow",
+    "refused": "red",
+}
+"""Colour of a cell by its text."""
+
+
+def fits(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
+    """True when no line of the table is longer than the terminal is wide, or where there is no terminal."""
+    from rich.cells import cell_len
+    from rich.console import Console
+
+    console = Console()
+    return not console.is_terminal or all(cell_len(line) <= console.width for line in aligned(columns, rows))
+
+
+def show(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table, one line a row; a column whose name begins with ">" is aligned to the right."""
+    cells = [list(row) for row in rows]
+    lines = aligned(columns, cells)
+    title(lines[0])
+    for row, line in zip(cells, lines[1:], strict=True):
+        coloured(line, row)
+
+
+def title(text: str) -> None:
+    """Print a line in bold where there is a terminal."""
+    _console().print(clean(text), style="bold", soft_wrap=True)
+
+
+def coloured(line: str, words: Iterable[str] = (), style: str = "") -> None:
+    """Print a line as it is, the words of it that have a colour in theirs."""
+    from rich.text import Text
+
+    text = Text(line, style=style)
+    for word in words:
+        if (colour := STYLES.get(word)) and (start := line.find(word)) >= 0:
+            text.stylize(colour, start, start + len(word))
+    _console().print(text, soft_wrap=True)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def aligned(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The header and the rows as lines with aligned columns, safe to print."""
+    from rich.cells import cell_len
+
+    right = [column.startswith(">") for column in columns]
+    lines = [[column.removeprefix(">") for column in columns], *([clean(cell) for cell in row] for row in rows)]
+    widths = [max(cell_len(line[place]) for line in lines) for place in range(len(columns))]
+
+    def padded(cell: str, place: int) -> str:
+        gap = " " * (widths[place] - cell_len(cell))
+        return gap + cell if right[place] else cell + gap
+
+    return ["  ".join(padded(cell, place) for place, cell in enumerate(line)).rstrip() for line in lines]
+
+
+def duration(seconds: float) -> str:
+    """A duration in its two largest units; empty for none."""
+    if seconds <= 0:
+        return ""
+    if seconds < 0.9995:
+        return f"{1_000 * seconds:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def moment(seconds: float) -> str:
+    """A time of day, local."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def size(count: float) -> str:
+    """A number of bytes."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} GiB"

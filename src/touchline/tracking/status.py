@@ -1,0 +1,203 @@
+"""What became of a run and how far each sink has come with it, read from its files alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from touchline.tracking.delivery import Cursor, read_cursor
+from touchline.tracking.journal import FILE_NAME, Event, JournalReader
+from touchline.tracking.process import ProcessIdentity
+from touchline.tracking.route import AWAY_SECONDS, journal_files
+
+RUNNING = "running"
+UNKNOWN = "killed-cause-unknown"
+"""The process is gone and the journal has no end."""
+
+
+@dataclass(frozen=True)
+class SinkStatus:
+    """How far one sink has come with one run."""
+
+    sink: str
+    state: str
+    """starting, live, waiting, refused or done."""
+    delivered: int
+    """Events the sink has, those it set aside included."""
+    waiting: int
+    """Events the sink has not confirmed."""
+    missing: tuple[int, int] | None
+    """First and last sequence number of those."""
+    lag_seconds: float
+    """Age of the oldest of those."""
+    set_aside: tuple[tuple[int, str], ...]
+    """(sequence number, reason) of what the sink refused."""
+    last_error: str
+    slowest_seconds: float
+    """Duration of the slowest delivery of one batch."""
+    told: bool
+    """True when the sink knows how the run ended."""
+    destination: str
+    url: str
+    remote_id: str
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run as a person asks for it."""
+
+    id: str
+    job: str
+    name: str
+    project: str
+    state: str
+    """running, finished, failed, killed, preempted or killed-cause-unknown."""
+    reason: str
+    started: float
+    """First start, in seconds since the epoch."""
+    last_start: float
+    """Newest start; later than the first where the run was resumed."""
+    ended: float | None
+    """When it ended, or last wrote where it did not say; None while it runs."""
+    last_step: int | None
+    """Newest step of the newest attempt."""
+    events: int
+    attempts: int
+    """1, and one more for each time the run went back to an earlier step."""
+    sinks: tuple[SinkStatus, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Time from the first start to the end, or to now, pauses included."""
+        return max((time.time() if self.ended is None else self.ended) - self.started, 0.0)
+
+    def sink(self, name: str) -> SinkStatus | None:
+        """The sink called ``name``, or None."""
+        return next((sink for sink in self.sinks if sink.sink == name), None)
+
+
+def read_status(directory: Path, sinks: Iterable[str] | None = None) -> RunStatus:
+    """Read the status of the run in ``directory`` for ``sinks`` (None: those it was started with or went to).
+
+    Raises TouchlineError when its journal cannot be read or holds no run.
+    """
+    with JournalReader(directory / FILE_NAME) as journal:
+        marks = journal.of_kind(("start", "end", "rewind"))
+        starts = [event for event in marks if event.kind == "start"]
+        if not starts:
+            return _empty(directory)
+        start = starts[-1]
+        end = next((event for event in reversed(marks) if event.kind == "end"), None)
+        rewinds = [event for event in marks if event.kind == "rewind"]
+        newest, total = journal.newest("metrics"), journal.count_after(0)
+        last_step = newest.step if newest else None
+        if rewinds and (newest is None or newest.seq < rewinds[-1].seq):
+            last_step = rewinds[-1].step
+        state, reason, ended = fate(directory, start, end, journal)
+        names = list(sinks) if sinks is not None else _sinks_of(directory, start)
+        states = tuple(_sink(read_cursor(directory, name), journal, total) for name in names)
+    return RunStatus(
+        id=directory.name,
+        job=str(start.payload["job"]),
+        name=str(start.payload["name"]),
+        project=str(start.payload["project"]),
+        state=state,
+        reason=reason,
+        started=starts[0].time,
+        last_start=start.time,
+        ended=ended,
+        last_step=last_step,
+        events=total,
+        attempts=1 + len(rewinds),
+        sinks=states,
+    )
+
+
+def fate(directory: Path, start: Event, end: Event | None, journal: JournalReader) -> tuple[str, str, float | None]:
+    """State, reason and end (None: it runs) of a run, from its newest start and its newest end, if any."""
+    if end is not None and end.seq > start.seq:
+        return str(end.payload["status"]), str(end.payload.get("reason", "")), end.time
+    trainer = ProcessIdentity.from_mapping(start.payload["process"])
+    if trainer.is_local():
+        alive = trainer.is_alive()
+    else:  # of another machine or an earlier boot: only a journal that grows speaks for it
+        written = max((path.stat().st_mtime for path in journal_files(directory)), default=0.0)
+        alive = time.time() - written < AWAY_SECONDS
+    if alive:
+        return RUNNING, "", None
+    last = journal.after(journal.last_seq() - 1, 1)
+    return UNKNOWN, "The process ended without saying how.", last[0].time if last else start.time
+
+
+def gaps(status: RunStatus, sinks: Sequence[str] | None = None) -> list[str]:
+    """One sentence for each of ``sinks`` (None: all) that lacks something: what, where, why and the remedy."""
+    chosen = [sink for sink in status.sinks if sinks is None or sink.sink in sinks]
+    return [sentence for sink in chosen if (sentence := _gap(status, sink))]
+
+
+def set_aside(status: RunStatus, limit: int = 5) -> list[str]:
+    """One sentence for each sink that refused some events of the run, naming up to ``limit`` of them."""
+    sentences = []
+    for sink in status.sinks:
+        if sink.set_aside:
+            some = "; ".join(f"number {seq}: {reason.rstrip('.')}" for seq, reason in sink.set_aside[:limit])
+            more = f"; and {len(sink.set_aside) - limit:,} more" if len(sink.set_aside) > limit else ""
+            sentences.append(
+                f"{sink.sink} set aside {_events(len(sink.set_aside))} of run {status.id}, which the journal keeps "
+                f"({some}{more})."
+            )
+    return sentences
+
+
+def _gap(status: RunStatus, sink: SinkStatus) -> str:
+    over = status.ended is not None
+    if not sink.waiting and (sink.state in ("done", "live", "starting") and (sink.told or not over)):
+        return ""
+    if sink.waiting and sink.missing:
+        first, last = sink.missing
+        which = f"number {first:,}" if first == last else f"numbers {first:,} to {last:,}"
+        what = f"{sink.sink} lacks {_events(sink.waiting)} of run {status.id}: {which}."
+    else:
+        what = f"{sink.sink} has every event of run {status.id} but does not know how it ended."
+    why = f" {sink.last_error.rstrip('. ')}." if sink.last_error else ""
+    if sink.state == "refused":
+        return f"{what}{why} The journal keeps everything; read it with: touchline export {status.id}"
+    return f"{what}{why} Send what is missing with: touchline sync {status.id}"
+
+
+def _events(count: int) -> str:
+    return f"{count:,} event{'' if count == 1 else 's'}"
+
+
+def _sinks_of(directory: Path, start: Event) -> list[str]:
+    reached = sorted(path.stem for path in (directory / "delivery").glob("*.json"))
+    return list(dict.fromkeys([*start.payload.get("sinks", {}), *reached]))
+
+
+def _sink(cursor: Cursor, journal: JournalReader, total: int) -> SinkStatus:
+    waiting = journal.count_after(cursor.delivered)
+    oldest = journal.after(cursor.delivered, 1) if waiting else []
+    state = "live" if cursor.state == "done" and waiting else cursor.state
+    return SinkStatus(
+        sink=cursor.sink,
+        state=state,
+        delivered=total - waiting,
+        waiting=waiting,
+        missing=(oldest[0].seq, journal.last_seq()) if oldest else None,
+        lag_seconds=max(time.time() - oldest[0].time, 0.0) if oldest else 0.0,
+        set_aside=cursor.set_aside,
+        last_error=cursor.reason,
+        slowest_seconds=cursor.slowest_seconds,
+        told=bool(cursor.closed) and not waiting,
+        destination=cursor.destination,
+        url=cursor.url,
+        remote_id=cursor.remote_id,
+    )
+
+
+def _empty(directory: Path) -> RunStatus:
+    """A run that died before its first event."""
+    made = directory.stat().st_mtime
+    return RunStatus(directory.name, "", "", "", UNKNOWN, "Nothing was recorded.", made, made, made, None, 0, 1, ())
