@@ -90,7 +90,7 @@ def test_a_fast_training_saves_and_logs_by_the_clock_and_its_end_is_kept(run):
         train(recorder, 40_960)
     run.finish(timeout=10)
     assert [step for step, values in events(run, "metrics") if "train/critic_loss" in values] == [2_048, 40_960]
-    assert CheckpointStore(run.directory / "checkpoints").steps() == [10_240, 40_960]
+    assert CheckpointStore(run.directory / "checkpoints").steps() == (10_240, 40_960)
 
 
 def test_every_training_leaves_a_video(run):

@@ -151,7 +151,7 @@ def test_a_killed_encoder_is_an_error_that_leaves_nothing(tmp_path: Path) -> Non
 
 def test_a_disk_that_refuses_is_told_in_the_encoders_words(tmp_path: Path) -> None:
     (tmp_path / ".a.partial.mp4").symlink_to("/dev/full")
-    with pytest.raises(TouchlineError, match=r"a.mp4 could not be encoded .*No space left on device"):
+    with pytest.raises(TouchlineError, match=r"encoder of .*a.* failed: .*: No space left on device. Check"):
         encode_video(gradient(), tmp_path / "a.mp4", fps=10)
 
 

@@ -97,9 +97,16 @@ class Encoder:
         if not self._errors.closed:
             self._errors.seek(0)
             lines = self._errors.read().decode(errors="replace").strip().splitlines()
-            said = lines[-1] if lines else ""
-        cause = said or (f"it was killed by signal {-code}" if code < 0 else f"it ended with code {code}")
-        return TouchlineError(f"The video {self._path} could not be encoded ({cause}). Check the disk's space.")
+            # The first is the cause, what follows its consequences; "[out#0/mp4 @ 0x…]" is for ffmpeg's developers.
+            said = lines[0].rpartition("] ")[2] if lines else ""
+        if code < 0:
+            cause, remedy = (
+                f"it was killed by signal {-code}",
+                "The machine may have run out of memory: film less at once.",
+            )
+        else:
+            cause, remedy = said or f"it ended with code {code}", "Check the disk's space."
+        return TouchlineError(f"The encoder of {self._path} failed: {cause}. {remedy}")
 
 
 def _command(path: Path, height: int, width: int, fps: float) -> list[str]:

@@ -131,8 +131,8 @@ class VideoQueue:
             name,
             step,
             "room",
-            f"The video {name!r} of step {step} is dropped: its {size / 2**20:,.0f} MiB of frames and the "
-            f"{self._memory / 2**20:,.0f} MiB that wait for the encoder are more than the "
+            f"The video {name!r} of step {step} is dropped: its {size / 2**20:,.1f} MiB of frames and the "
+            f"{self._memory / 2**20:,.1f} MiB that wait for the encoder are more than the "
             f"{self._capacity / 2**20:,.0f} MiB that may wait. {remedy}.",
         )
         return True
