@@ -165,7 +165,10 @@ def test_in_the_background_the_encoder_yields_the_processor(tmp_path: Path) -> N
     seen: list[int] = []
 
     def look(encoder: Encoder) -> None:
-        seen.append(os.getpriority(os.PRIO_PROCESS, encoder._process.pid))
+        pid = encoder._process.pid
+        assert os.getsid(pid) == os.getsid(0)  # elsewhere niceness is not weighed against the training
+        assert os.getpgid(pid) != os.getpgid(0)  # and in its group Ctrl-C would end it
+        seen.append(os.getpriority(os.PRIO_PROCESS, pid))
 
     encode_video(gradient(), tmp_path / "a.mp4", fps=10, background=True, started=look)
     encode_video(gradient(), tmp_path / "a.mp4", fps=10, started=look)
@@ -178,7 +181,7 @@ import numpy as np
 from pathlib import Path
 from touchline.tracking.encoder import Encoder
 encoder = Encoder(Path(sys.argv[1]), 48, 64, 25)
-encoder.write(np.zeros((48, 64, 3), np.uint8))
+encoder.write([np.zeros((48, 64, 3), np.uint8)])
 child = os.fork()
 if child == 0:
     time.sleep(60)

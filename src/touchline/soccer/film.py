@@ -77,7 +77,9 @@ def start_job(job: Path, *, background: bool = False) -> subprocess.Popen[bytes]
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,
+            # A group to be stopped as one, deaf to the terminal's Ctrl-C, but in the training's session: Linux weighs
+            # niceness only among the processes of one session.
+            process_group=0,
         )
 
 

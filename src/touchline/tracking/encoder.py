@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ NICENESS = 15
 """Of an encoder that works beside a training."""
 LARGEST_SIDE = 4_096
 """Pixels; what is larger is scaled down, because players refuse it."""
+_MOST_BUFFERS = 1_024
+"""That one system call takes."""
 _open_encoders: weakref.WeakSet[Encoder] = weakref.WeakSet()
 
 
@@ -44,7 +47,9 @@ class Encoder:
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
                 bufsize=0,
-                start_new_session=True,  # Ctrl-C is for the training, which then still finishes its videos
+                # Ctrl-C is for the training, which then still finishes its videos. No session of its own: Linux
+                # weighs niceness only among the processes of one session.
+                process_group=0,
             )
         except OSError as error:
             self._errors.close()
@@ -54,15 +59,20 @@ class Encoder:
                 os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
         _open_encoders.add(self)
 
-    def write(self, frame: NDArray[np.uint8]) -> None:
-        """Encode one frame (H, W, 3) of uint8. Raises TouchlineError when the encoder has died."""
+    def write(self, frames: Sequence[NDArray[np.uint8]]) -> None:
+        """Encode some frames (H, W, 3) of uint8. Raises TouchlineError when the encoder has died."""
         import numpy as np
 
         assert self._process.stdin is not None
-        rest = np.ascontiguousarray(frame).data.cast("B")
+        rest = [np.ascontiguousarray(frame).data.cast("B") for frame in frames]
         try:
+            pipe = self._process.stdin.fileno()
             while rest:
-                rest = rest[self._process.stdin.write(rest) :]
+                written = os.writev(pipe, rest[:_MOST_BUFFERS])
+                while rest and written >= len(rest[0]):
+                    written -= len(rest.pop(0))
+                if written:
+                    rest[0] = rest[0][written:]
         except (OSError, ValueError) as error:
             raise self._failure() from error
 

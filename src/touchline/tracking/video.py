@@ -15,6 +15,9 @@ from touchline.tracking.encoder import Encoder
 from touchline.tracking.frames import Episode, as_rgb
 from touchline.tracking.grid import Grid, tile
 
+BATCH_BYTES = 32 * 1024 * 1024
+"""Frames are handed to the encoder so many bytes at a time: each time a busy loop has to yield the interpreter."""
+
 
 class _Recording(Protocol):
     def log_video(self, video: Any, name: str, step: int | None) -> None: ...
@@ -55,8 +58,8 @@ def encode_video(
     """Encode ``frames`` as H.264 mp4 that browsers play, at ``path``, and return it.
 
     ``frames`` is an array (T, H, W, 3) of uint8, anything else that ``tile`` takes as an episode, a grid, or an
-    iterable of frames (H, W, 3), of which only one is in memory at a time. Odd heights and widths lose their last row
-    or column. In the ``background`` it yields the processor to others; ``started`` is given the encoder, so that
+    iterable of frames (H, W, 3), of which only 32 MiB are in memory at a time. Odd heights and widths lose their last
+    row or column. In the ``background`` it yields the processor to others; ``started`` is given the encoder, so that
     another thread can kill it. The file appears complete or not at all. Raises TouchlineError on other shapes or
     values, and when the encoder fails.
     """
@@ -64,6 +67,7 @@ def encode_video(
     partial = partial_of(path)
     encoder: Encoder | None = None
     size: tuple[int, ...] = ()
+    batch: list[Any] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for frame in _pictures(frames):
@@ -74,9 +78,13 @@ def encode_video(
                     started(encoder)
             if frame.shape != size:
                 raise TouchlineError(f"The frames of a video have one size, and these have {size} and {frame.shape}.")
-            encoder.write(frame)
+            batch.append(frame)
+            if len(batch) * frame.nbytes >= BATCH_BYTES:
+                encoder.write(batch)
+                batch = []
         if encoder is None:
             raise TouchlineError("A video needs at least one frame, and there is none. Film before encoding.")
+        encoder.write(batch)
         encoder.close()
         partial.replace(path)
     except OSError as error:
