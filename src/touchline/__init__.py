@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from touchline.config import Settings
     from touchline.errors import TouchlineError, UsageError
     from touchline.tracking.cadence import Cadence, WallClockCadence
+    from touchline.tracking.grid import tile
     from touchline.tracking.run import Run
     from touchline.tracking.start import start_run
     from touchline.tracking.sync import sync
-    from touchline.tracking.video import encode_video
+    from touchline.tracking.video import Video, encode_video, get_wandb_video
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,11 +26,14 @@ __all__ = [
     "Settings",
     "TouchlineError",
     "UsageError",
+    "Video",
     "WallClockCadence",
     "encode_video",
+    "get_wandb_video",
     "load_model",
     "start_run",
     "sync",
+    "tile",
 ]
 
 _HOME_OF = {
@@ -38,11 +42,14 @@ _HOME_OF = {
     "Settings": "touchline.config",
     "TouchlineError": "touchline.errors",
     "UsageError": "touchline.errors",
+    "Video": "touchline.tracking.video",
     "WallClockCadence": "touchline.tracking.cadence",
     "encode_video": "touchline.tracking.video",
+    "get_wandb_video": "touchline.tracking.video",
     "load_model": "touchline.catalog",
     "start_run": "touchline.tracking.start",
     "sync": "touchline.tracking.sync",
+    "tile": "touchline.tracking.grid",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from touchline.errors import unknown
 from touchline.jobs.convert import ConvertConfig
@@ -37,17 +37,22 @@ class PipelineConfig:
 
 def laptop() -> PipelineConfig:
     """Two processors and no accelerator: the whole pipeline in less than ten minutes."""
+    # Each training lasts one to three minutes: with the usual intervals it would leave a checkpoint or two, no video
+    # before its end, and few points a curve.
+    often = RecordingConfig(log_minimum_seconds=0.25, checkpoint_minimum_seconds=10.0, video_seconds=45.0)
     return PipelineConfig(
-        pretrain=PretrainConfig(recording=RecordingConfig(checkpoint_every=100_000, video_seconds=45.0)),
-        finetune=FinetuneConfig(recording=RecordingConfig(checkpoint_every=6_000, video_seconds=45.0)),
+        pretrain=PretrainConfig(recording=replace(often, checkpoint_every=100_000)),
+        finetune=FinetuneConfig(recording=replace(often, checkpoint_every=6_000)),
     )
 
 
 def smoke() -> PipelineConfig:
     """Every job for real but tiny, for checks of the installation: a minute or two; nothing is learned."""
+    # The trainings last seconds, in which one point a second is no curve.
+    often = RecordingConfig(log_minimum_seconds=0.1, checkpoint_minimum_seconds=0.0)
     return PipelineConfig(
-        pretrain=PretrainConfig(total_steps=40_000, num_envs=64, evaluation_episodes=8),
-        finetune=FinetuneConfig(total_steps=1_500, selection_every=1_500, selection_episodes=1),
+        pretrain=PretrainConfig(total_steps=40_000, num_envs=64, evaluation_episodes=8, recording=often),
+        finetune=FinetuneConfig(total_steps=1_500, selection_every=1_500, selection_episodes=1, recording=often),
     )
 
 

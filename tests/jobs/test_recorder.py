@@ -46,6 +46,7 @@ def events(run, kind):
 
 def recorder_of(run, **config):
     values = {"log_every": 1_000, "log_minimum_seconds": 0.0, "checkpoint_every": 10_000, "video_seconds": 1e9}
+    values |= {"checkpoint_minimum_seconds": 0.0}
     return TrainingRecorder(run, RecordingConfig(**values | config), hooks(), total_steps=40_960, decimation=10)
 
 
@@ -95,6 +96,14 @@ def test_a_checkpoint_carries_the_history_to_another_machine(run, tmp_path):
         assert [step for step, _ in events(again, "rewind")] == [40_960]
         curves = [step for step, values in events(again, "metrics") if "train/critic_loss" in values]
     assert curves == [step for step, values in events(run, "metrics") if "train/critic_loss" in values]
+
+
+def test_a_fast_training_saves_and_logs_by_the_clock_and_its_end_is_kept(run):
+    with recorder_of(run, log_minimum_seconds=60.0, checkpoint_minimum_seconds=60.0) as recorder:
+        train(recorder, 40_960)
+    run.finish(timeout=10)
+    assert [step for step, values in events(run, "metrics") if "train/critic_loss" in values] == [2_048, 40_960]
+    assert CheckpointStore(run.directory / "checkpoints").steps() == (10_240, 40_960)
 
 
 def test_every_training_leaves_a_video(run):

@@ -84,7 +84,8 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
         autoreset_mode=AutoresetMode.SAME_STEP,
     )
     hooks = Hooks(checkpoint=arrays_of, trajectory=lambda learner: film_official(actor_of(learner), seconds=6.0))
-    selection_due = Cadence(config.selection_every)
+    # By steps alone: which policies are compared must not depend on the speed of the machine.
+    selection_due = Cadence(config.selection_every, minimum_seconds=0.0)
     scenarios = range(SELECTION_SEED, SELECTION_SEED + config.selection_episodes)
     with Judge(config.processes) as judge:
 

@@ -97,7 +97,8 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     untrained = policy_of(algorithm.Sac(OBSERVATION_SIZE, 12, config.sac).init(config.seed))
     select(untrained, 0)
-    selection_due = Cadence(config.evaluation_every)
+    # By steps alone: which policies are compared must not depend on the speed of the machine.
+    selection_due = Cadence(config.evaluation_every, minimum_seconds=0.0)
 
     envs = make_world(config.backend, config.num_envs, world)
     hooks = Hooks(

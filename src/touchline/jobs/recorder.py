@@ -45,7 +45,7 @@ class TrainingRecorder:
         self.run, self.config, self.hooks = run, config, hooks
         self._decimation = decimation
         self._log_due = Cadence(config.log_every, minimum_seconds=config.log_minimum_seconds)
-        self._checkpoint_due = Cadence(config.checkpoint_every)
+        self._checkpoint_due = Cadence(config.checkpoint_every, minimum_seconds=config.checkpoint_minimum_seconds)
         self._video_due = WallClockCadence(config.video_seconds)
         self._store = CheckpointStore(run.directory / "checkpoints", keep_last=config.keep_checkpoints)
         self._watch = GpuWatch()

@@ -13,10 +13,12 @@ class RecordingConfig:
 
     log_every: int = 1_000
     """Policy transitions between metrics."""
-    log_minimum_seconds: float = 0.1
+    log_minimum_seconds: float = 1.0
     """Metrics are not logged more often than this: at 100k steps/s a thousand steps are 10 ms."""
     checkpoint_every: int = 200_000
     """Policy transitions between checkpoints."""
+    checkpoint_minimum_seconds: float = 60.0
+    """Checkpoints are not saved more often than this; the last state is saved in any case."""
     keep_checkpoints: int = 2
     """Newest checkpoints that are kept."""
     video_seconds: float = 300.0
@@ -24,5 +26,5 @@ class RecordingConfig:
 
     def __post_init__(self) -> None:
         at_least(1, self, "log_every", "checkpoint_every", "keep_checkpoints")
-        at_least(0.0, self, "log_minimum_seconds")
+        at_least(0.0, self, "log_minimum_seconds", "checkpoint_minimum_seconds")
         at_least(0.1, self, "video_seconds")

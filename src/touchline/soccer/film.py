@@ -77,7 +77,9 @@ def start_job(job: Path, *, background: bool = False) -> subprocess.Popen[bytes]
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,
+            # A group to be stopped as one, deaf to the terminal's Ctrl-C, but in the training's session: Linux weighs
+            # niceness only among the processes of one session.
+            process_group=0,
         )
 
 
@@ -110,17 +112,15 @@ def _perform(job: Path, request: Mapping[str, Any]) -> Rendered:
     import mujoco
 
     from touchline.soccer.drawn import drawn
-    from touchline.soccer.picture import HEIGHT, WIDTH, captioned, rendered
+    from touchline.soccer.picture import captioned, rendered
     from touchline.tracking.video import encode_video
 
     model, scene = mujoco.MjModel.from_binary_path(request["model"]), np.load(job / "scene.npz")
     for name in _MOVED:
         getattr(model, name)[:] = scene[name]
     make = rendered if gl.backend else drawn
-    film = np.empty((len(scene["qpos"]), HEIGHT, WIDTH, 3), np.uint8)
-    for index, frame in enumerate(captioned(make(model, scene["qpos"]), request["caption"], request["fps"])):
-        film[index] = frame
-    path = encode_video(film, Path(request["path"]), request["fps"])
+    frames = captioned(make(model, scene["qpos"]), request["caption"], request["fps"])
+    path = encode_video(frames, Path(request["path"]), request["fps"])
     return Rendered(path, gl.backend or "drawn", gl.reason)
 
 

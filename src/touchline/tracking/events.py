@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from touchline.config import Settings, plain
 from touchline.errors import UsageError
+from touchline.tracking.film import VideoQueue
 from touchline.tracking.media import keep, keep_image
+from touchline.tracking.values import Loggable, NotOnlyNumbers
 from touchline.tracking.writer import JournalWriter
 
 if TYPE_CHECKING:
@@ -30,20 +32,25 @@ class RunEvents:
         self.directory = directory
         self.settings = settings
         self._writer = writer
+        self._videos = VideoQueue(directory, writer, settings.video_bytes)
         self._step = 0
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record numbers at ``step`` (None: the last one). Never waits for a device or a network.
 
         A value may be a Python, NumPy, torch or JAX scalar; one that is none of them is left out and told once.
-        With ``durability="commit"`` the values are on disk when this returns, which reads them from their device.
+        A ``Video`` among them goes where ``log_video`` brings it. With ``durability="commit"`` the values are on disk
+        when this returns, which reads them from their device.
         """
         if step is None:
             step = self._step
         elif type(step) is not int:
             step = self._as_step(step)
         self._step = step
-        self._writer.log(metrics, step)
+        try:
+            self._writer.log(metrics, step)
+        except NotOnlyNumbers:
+            self._log_apart(metrics, step)
 
     def log_curve(self, name: str, steps: Any, values: Any) -> None:
         """Record a whole piece of a curve at once, as a compiled chunk of training returns it.
@@ -88,12 +95,26 @@ class RunEvents:
         self._writer.put("artifact", {"name": name, "path": kept}, self._step)
 
     def log_video(
-        self, path: Path | str, name: str = "video", step: int | None = None, caption: str | None = None
+        self,
+        video: Any,
+        name: str = "video",
+        step: int | None = None,
+        caption: str | None = None,
+        fps: float = 25.0,
     ) -> None:
-        """Keep a copy of a video file (mp4, webm, gif) and deliver it. Raises TouchlineError when it cannot."""
-        step, path = self._at(step), Path(path)
-        kept = self._keep(path, "videos", f"{slug(name)}-{step}{path.suffix}")
-        self._writer.put("video", {"name": name, "path": kept, "caption": caption or ""}, step)
+        """Deliver a video at the step at which it was filmed; frames are encoded off the loop, by a patient process.
+
+        ``video`` is a file (mp4, webm, gif), which is copied; or the frames of an episode, as an array
+        (T, H, W, 3) or (T, 3, H, W) in uint8 or floats from 0 to 1, or as a list of frames; or a list of several
+        episodes, which are tiled as by ``touchline.tile``; or what that returned; or a ``Video``. An array is copied;
+        a list is given away, so leave its frames unchanged. ``fps`` is for frames, a file has its own.
+
+        The loop never waits: with more than 512 MiB of frames on their way, and above ``settings.video_bytes`` of
+        files, the video is dropped, which is told once and recorded. So are frames that cannot be encoded. Raises
+        TouchlineError when a file cannot be copied.
+        """
+        step = self._at(step)
+        self._videos.log(video, name, step, caption or "", fps, f"{slug(name)}-{step}")
 
     def log_image(
         self, image: np.ndarray | Path | str, name: str = "image", step: int | None = None, caption: str | None = None
@@ -182,6 +203,15 @@ class RunEvents:
         if level not in LEVELS:
             raise UsageError(f"An alert's level is one of {', '.join(LEVELS)}, and this is {level!r}.")
         self._writer.put("alert", {"title": title, "text": text, "level": level}, self._step)
+
+    def _log_apart(self, metrics: Mapping[str, Any], step: int) -> None:
+        """Record values that know themselves how, and the others as numbers."""
+        numbers = {name: value for name, value in metrics.items() if not isinstance(value, Loggable)}
+        if numbers:
+            self._writer.log(numbers, step)
+        for name, value in metrics.items():
+            if isinstance(value, Loggable):
+                value.log_to(self, name, step)
 
     def _keep(self, source: Path, kind: str, name: str) -> str:
         return keep(self.directory, source, kind, name)

@@ -84,6 +84,16 @@ class SilentRun(Run):
         """Nothing is on its way."""
         return True
 
+    def log_video(
+        self,
+        video: Any,
+        name: str = "video",
+        step: int | None = None,
+        caption: str | None = None,
+        fps: float = 25.0,
+    ) -> None:
+        """Encode nothing."""
+
     def _keep(self, source: Path, kind: str, name: str) -> str:
         return ""
 

@@ -16,6 +16,7 @@ from touchline.errors import TouchlineError, UsageError
 from touchline.tracking.capture import Capture
 from touchline.tracking.delivery import Delivery, read_cursor, read_delivery
 from touchline.tracking.events import RunEvents
+from touchline.tracking.film import FINISH_SECONDS
 from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.launch import ensure_courier
 from touchline.tracking.notices import DeliveryNotices
@@ -66,7 +67,8 @@ class Run(RunEvents):
     def finish(self, status: Status = "finished", timeout: float = 30.0, reason: str = "") -> Delivery:
         """End the run and wait at most ``timeout`` seconds for the couriers; they go on with what is left.
 
-        With 0 it returns once the journal has everything, which takes milliseconds.
+        Of these, at most 20 s are for videos that are being encoded. With 0 it returns once the journal has
+        everything, which takes milliseconds; videos that are not encoded by then are dropped.
 
         Returns what each sink has. Raises TouchlineError when events could not be written to the journal.
         """
@@ -149,6 +151,12 @@ class Run(RunEvents):
             return
         self._ended = True
         atexit.unregister(self._end_with_process)
+        try:
+            self._videos.close(min(timeout, FINISH_SECONDS))
+        finally:  # a person who does not wait for a video wants the journal all the same
+            self._end_journal(status, reason, timeout)
+
+    def _end_journal(self, status: str, reason: str, timeout: float) -> None:
         bound = min(max(timeout, JOURNAL_SECONDS), 10.0)
         if self._capture is not None:
             self._writer.flush(JOURNAL_SECONDS / 2)  # what is told of the last values is output too

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from touchline.tracking.journal import encode_number
 from touchline.tracking.queue import EVENT_BYTES, VALUE_BYTES
@@ -13,11 +13,25 @@ from touchline.tracking.queue import EVENT_BYTES, VALUE_BYTES
 _PLAIN = frozenset((float, int, bool))
 
 
+@runtime_checkable
+class Loggable(Protocol):
+    """A value of ``run.log`` that is no number and records itself, as a ``Video`` does."""
+
+    def log_to(self, run: Any, name: str, step: int | None) -> None:
+        """Record it in ``run`` under ``name``."""
+        ...
+
+
+class NotOnlyNumbers(Exception):
+    """A value among the metrics is ``Loggable``; nothing was recorded."""
+
+
 def snapshot(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Copy the metrics so that what the caller changes later does not change what was logged.
 
     Python numbers and NumPy scalars are values already; arrays and torch tensors are cloned (detached, on
     their device); JAX arrays are immutable and only start their copy to the host. No device is synchronised.
+    Raises NotOnlyNumbers when one of them is ``Loggable``.
     """
     values = dict(metrics)
     if not _PLAIN.issuperset(map(type, values.values())):
@@ -38,6 +52,8 @@ def _copy(value: Any) -> Any:
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):
         return value.copy()
+    if hasattr(value, "log_to"):
+        raise NotOnlyNumbers
     return list(value) if isinstance(value, list) else value
 
 
