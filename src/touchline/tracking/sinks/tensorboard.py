@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Mapping, Sequence
@@ -108,14 +109,17 @@ class TensorboardSession:
     def _begin(self) -> EventFile:
         """Open a file whose name sorts after the earlier ones, which go.
 
-        Not under the same name: a page that is open would go on reading the file that is gone.
+        Not under the same name, and the last one stays as an empty file: a TensorBoard that is open reads its file
+        to the end before it looks for the next.
         """
         old = sorted(self._directory.glob(f"{_PREFIX}.*"))
         numbers = [int(found[1]) for path in old if (found := re.search(r"\.tfevents\.\d+\.(\d{6})\.", path.name))]
         file = EventFile(self._directory / self._name(max(numbers, default=0) + 1), self._run.started)
         file.forget()
-        for path in old:
+        for path in old[:-1]:
             path.unlink()
+        for path in old[-1:]:
+            os.truncate(path, 0)
         return file
 
     def _write(self, event: Event) -> None:
