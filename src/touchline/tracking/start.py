@@ -23,7 +23,7 @@ from touchline.tracking.process import ProcessIdentity
 from touchline.tracking.ranks import SilentRun, rank_of
 from touchline.tracking.rewind import Timeline
 from touchline.tracking.run import Run
-from touchline.tracking.sinks import known_sinks
+from touchline.tracking.sinks import CONSOLE, far_sides, known_sinks
 from touchline.tracking.steps import Logged, StepIndex
 from touchline.tracking.thinning import thin_seconds
 from touchline.tracking.writer import Durability, JournalWriter, Overflow
@@ -69,6 +69,8 @@ def start_run(
     settings = settings or Settings.load()
     settings = replace(settings, durability=durability or settings.durability, overflow=overflow or settings.overflow)
     known_sinks(settings.sinks)
+    shown = CONSOLE in settings.sinks
+    settings = replace(settings, sinks=far_sides(settings.sinks))
     thin_seconds(settings.thin_seconds)
     rank = rank_of(os.environ)
     if rank and not settings.all_ranks:
@@ -106,6 +108,8 @@ def start_run(
     if tags:
         run.set_tags(tags)
     run._start_couriers()
+    if shown:
+        run._show()
     return run
 
 
