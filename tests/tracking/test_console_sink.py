@@ -119,9 +119,8 @@ def test_sync_has_nothing_to_do_for_the_console(home: Path) -> None:
 def test_a_table_shows_the_newest_step_whatever_comes_late(tmp_path: Path) -> None:
     from touchline.tracking.journal import Event
 
-    session = ConsoleSink(Settings(home=tmp_path), io.StringIO()).open(
-        RunInfo("r", "t", "r", "p", tmp_path, 0.0), 0, 0
-    )
+    info = RunInfo("r", "t", "r", "p", tmp_path, 0.0)
+    session = ConsoleSink(Settings(home=tmp_path), io.StringIO()).open(info, 0, 0)
     session.send([Event(1, "metrics", 5, 0.0, {"x": 1}), Event(2, "metrics", 4, 0.0, {"x": 9, "y": "NaN"})])
     assert session.values["x"] == (5, 1.0)
     session.send([Event(3, "rewind", 4, 0.0, {})])

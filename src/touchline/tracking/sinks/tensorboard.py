@@ -66,6 +66,8 @@ class TensorboardSession:
     def send(self, events: Sequence[Event]) -> list[SetAside]:
         """Write the events and flush them to disk."""
         for event in events:
+            if event.seq <= self._done:
+                continue
             if event.kind == "rewind" and event.seq > self._timeline.newest:
                 self._rewrite(event)
             self._write(event)
