@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from touchline.config import Settings, plain
 from touchline.errors import TouchlineError
+from touchline.tracking.sinks import destination_of
 
 WANDB_DEFAULT_URL = "https://api.wandb.ai"
 _children: list[subprocess.Popen[bytes]] = []
@@ -27,7 +28,9 @@ def destination(sink: str, settings: Settings) -> str:
         return without_credentials(settings.tracking_uri)
     if sink == "wandb":
         return f"{settings.wandb_base_url or WANDB_DEFAULT_URL}/{settings.wandb_entity or ''}"
-    return "run directory"
+    if sink == "tensorboard":
+        return "run directory"
+    return destination_of(sink, settings)
 
 
 def without_credentials(uri: str) -> str:

@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from touchline.errors import unknown
 from touchline.tracking.sinks.base import SinkUnavailable
@@ -56,6 +56,23 @@ def load_sink(name: str, settings: Settings) -> Sink:
             f"The package {name} is not installed here; install it with: pip install 'touchline[{name}]'.",
             permanent=True,
         )
-    module, _, attribute = find_sinks()[name].partition(":")
-    sink: Sink = getattr(importlib.import_module(module), attribute)(settings)
+    sink: Sink = _class(name)(settings)
     return sink
+
+
+def destination_of(name: str, settings: Settings) -> str:
+    """Name the far side of an installed package's sink by its static method ``destination(settings)``, if it has one.
+
+    One without it has one far side, which is called like the sink. A package that cannot be imported here holds up
+    no training: its courier says why.
+    """
+    try:
+        tell = getattr(_class(name), "destination", None)
+        return name if tell is None else str(tell(settings))
+    except Exception:
+        return name
+
+
+def _class(name: str) -> Any:
+    module, _, attribute = find_sinks()[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
