@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from touchline.config import Settings, plain
 from touchline.errors import TouchlineError
+from touchline.tracking.sinks import destination_of
 
 WANDB_DEFAULT_URL = "https://api.wandb.ai"
 # A fork while a lock is only probed would leave it held by the child for as long as that lives.
@@ -31,7 +32,9 @@ def destination(sink: str, settings: Settings) -> str:
         return without_credentials(settings.tracking_uri)
     if sink == "wandb":
         return f"{settings.wandb_base_url or WANDB_DEFAULT_URL}/{settings.wandb_entity or ''}"
-    return "run directory"
+    if sink == "tensorboard":
+        return "run directory"
+    return destination_of(sink, settings)
 
 
 def without_credentials(uri: str) -> str:

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
@@ -21,6 +21,9 @@ from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.launch import ensure_courier
 from touchline.tracking.notices import DeliveryNotices
 from touchline.tracking.writer import JournalWriter
+
+if TYPE_CHECKING:
+    from touchline.tracking.sinks.console_view import ConsoleView
 
 logger = logging.getLogger("touchline")
 
@@ -43,6 +46,7 @@ class Run(RunEvents):
         self._couriers_seen = 0.0
         self._capture: Capture | None = None
         self._failure: BaseException | None = None
+        self._view: ConsoleView | None = None
         writer.every_round(DeliveryNotices(directory, settings.sinks, writer.tell).look)
         atexit.register(self._end_with_process)
 
@@ -133,6 +137,11 @@ class Run(RunEvents):
         self._capture = Capture(self._writer.put, self.directory, settings.capture, settings.console_bytes)
         self._writer.every_round(self._capture.look)
 
+    def _show(self) -> None:
+        from touchline.tracking.sinks.console_view import ConsoleView
+
+        self._view = ConsoleView(self.directory, self.settings)
+
     def _start_couriers(self) -> None:
         self._couriers_seen = time.monotonic()
         for sink in self.settings.sinks:
@@ -164,7 +173,10 @@ class Run(RunEvents):
         if self._writer.best.goals and self._writer.flush(bound):
             self.set_summary(self._writer.best.summary())
         self._writer.put("end", {"status": status, "reason": reason})
-        if not self._writer.close(bound) or self._writer.dropped:
+        written = self._writer.close(bound)
+        if self._view is not None:
+            self._view.close()
+        if not written or self._writer.dropped:
             lost = self._writer.uncommitted()
             cause = self._writer.error or "The journal did not take them in time."
             raise TouchlineError(f"{lost} events of run {self.id} are not in its journal. {cause}")

@@ -28,7 +28,7 @@ from touchline.tracking.process import ProcessIdentity
 from touchline.tracking.ranks import SilentRun, launch_of, rank_of, tell_silence
 from touchline.tracking.rewind import Timeline
 from touchline.tracking.run import Run
-from touchline.tracking.sinks import known_sinks
+from touchline.tracking.sinks import CONSOLE, far_sides, known_sinks
 from touchline.tracking.steps import Logged, StepIndex
 from touchline.tracking.thinning import thin_seconds
 from touchline.tracking.writer import Durability, JournalWriter, Overflow
@@ -76,6 +76,8 @@ def start_run(
     settings = settings or Settings.load()
     settings = replace(settings, durability=durability or settings.durability, overflow=overflow or settings.overflow)
     known_sinks(settings.sinks)
+    shown = CONSOLE in settings.sinks
+    settings = replace(settings, sinks=far_sides(settings.sinks))
     thin_seconds(settings.thin_seconds)
     check_parts(settings.capture)
     rank = rank_of(os.environ)
@@ -119,6 +121,8 @@ def start_run(
         run.set_tags(tags)
     run._start_capture()
     run._start_couriers()
+    if shown:
+        run._show()
     return run
 
 

@@ -12,7 +12,7 @@ from touchline.tracking.delivery import Delivery, SinkState, read_delivery
 from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.launch import CourierLock, ensure_courier
 from touchline.tracking.process import ProcessIdentity
-from touchline.tracking.sinks import known_sinks
+from touchline.tracking.sinks import far_sides, known_sinks
 
 POLL_SECONDS = 0.1
 _ATTEMPTS = 3
@@ -64,7 +64,7 @@ def sync(
     """
     known = run_ids(settings)
     chosen = list(known if runs is None else runs)
-    targets = list(settings.sinks if sinks is None else sinks)
+    targets = list(far_sides(settings.sinks if sinks is None else sinks))
     for run_id in chosen:
         if run_id not in known:
             raise unknown("run", run_id, known)

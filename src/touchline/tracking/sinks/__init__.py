@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from touchline.errors import unknown
 from touchline.tracking.sinks.base import SinkUnavailable
@@ -21,13 +21,21 @@ SINKS = {
     "mlflow": "touchline.tracking.sinks.mlflow:MlflowSink",
     "wandb": "touchline.tracking.sinks.wandb:WandbSink",
     "tensorboard": "touchline.tracking.sinks.tensorboard:TensorboardSink",
+    "console": "touchline.tracking.sinks.console:ConsoleSink",
 }
+CONSOLE = "console"
+"""The sink that the training process feeds itself: it has no courier, no cursor and nothing to catch up on."""
 
 
 def find_sinks() -> dict[str, str]:
     """Every sink, ours and those of installed packages: name → ``module:Class``."""
     others = {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
     return {**others, **SINKS}
+
+
+def far_sides(names: Iterable[str]) -> tuple[str, ...]:
+    """The names of the sinks that couriers deliver to."""
+    return tuple(name for name in names if name != CONSOLE)
 
 
 def known_sinks(names: Iterable[str]) -> None:
@@ -43,11 +51,28 @@ def load_sink(name: str, settings: Settings) -> Sink:
     Raises UsageError when there is no such sink, SinkUnavailable when its package is not installed.
     """
     known_sinks([name])
-    if name in SINKS and importlib.util.find_spec(name) is None:
+    if name in SINKS and name != CONSOLE and importlib.util.find_spec(name) is None:
         raise SinkUnavailable(
             f"The package {name} is not installed here; install it with: pip install 'touchline[{name}]'.",
             permanent=True,
         )
-    module, _, attribute = find_sinks()[name].partition(":")
-    sink: Sink = getattr(importlib.import_module(module), attribute)(settings)
+    sink: Sink = _class(name)(settings)
     return sink
+
+
+def destination_of(name: str, settings: Settings) -> str:
+    """Name the far side of an installed package's sink by its static method ``destination(settings)``, if it has one.
+
+    One without it has one far side, which is called like the sink. A package that cannot be imported here holds up
+    no training: its courier says why.
+    """
+    try:
+        tell = getattr(_class(name), "destination", None)
+        return name if tell is None else str(tell(settings))
+    except Exception:
+        return name
+
+
+def _class(name: str) -> Any:
+    module, _, attribute = find_sinks()[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
