@@ -18,6 +18,8 @@ from touchline.config import Settings, plain
 from touchline.errors import TouchlineError
 
 WANDB_DEFAULT_URL = "https://api.wandb.ai"
+OFFLINE = "offline"
+"""Destination of a W&B run that is written to its own directory for ``wandb sync``."""
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -26,6 +28,8 @@ def destination(sink: str, settings: Settings) -> str:
     if sink == "mlflow":
         return without_credentials(settings.tracking_uri)
     if sink == "wandb":
+        if settings.wandb_mode == "offline":
+            return OFFLINE
         return f"{settings.wandb_base_url or WANDB_DEFAULT_URL}/{settings.wandb_entity or ''}"
     return "run directory"
 

@@ -39,7 +39,6 @@ class WandbSink:
         self._is_offline = settings.wandb_mode == "offline"
         self.append_only = not self._is_offline
         self._sessions: dict[str, WandbSession] = {}
-        self._failed_uploads: dict[str, dict[int, int]] = {}
         cache = settings.home / "couriers" / "wandb-cache"
         os.environ.setdefault("WANDB_CACHE_DIR", str(cache))
         os.environ.setdefault("WANDB_DATA_DIR", str(cache))
@@ -83,8 +82,7 @@ class WandbSink:
         resume_from = delivered if delivered or sent else base
         self._restate(run, events, resume_from)
         found = Tail(True, base, tail.global_step, tail.lines)
-        failed = self._failed_uploads.setdefault(run.id, {})
-        return WandbSession(handle, server, run, events, found, resume_from, failed)
+        return WandbSession(handle, server, run, events, found, resume_from)
 
     def _restate(self, run: RunInfo, events: WandbEvents, until: int) -> None:
         if until:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ class WandbEvents:
         self._lines = 0
         self._rewinds: list[int] = []
         self._goals: dict[str, str] = {}
-        self._uploads: dict[int, _Upload] = {}
+        self._uploads: dict[int, Upload] = {}
         self._handlers: dict[str, Callable[[Event], None]] = {
             "metrics": self._metrics,
             "image": self._image,
@@ -88,8 +88,8 @@ class WandbEvents:
                 except Exception as error:
                     logger.warning("event %s of %s: %s", event.seq, self._run.id, error)
 
-    def uploads(self) -> Mapping[int, _Upload]:
-        """The artifacts that are not known to have arrived, by sequence number."""
+    def uploads(self) -> dict[int, Upload]:
+        """The artifacts that are not known to have arrived, by sequence number; the caller may drop one."""
         for seq in [seq for seq, upload in self._uploads.items() if upload.has_arrived]:
             del self._uploads[seq]
         return self._uploads
@@ -144,7 +144,7 @@ class WandbEvents:
 
         if event.seq > self._handed:  # a table is an artifact too, and is made when it is logged
             payload = event.payload
-            table = wandb.Table(columns=payload["columns"], data=payload["rows"], allow_mixed_type=True)
+            table = wandb.Table(columns=payload["columns"], data=payload["rows"], allow_mixed_types=True)
             self._row(event, {payload["name"]: table})
         self.last_row = max(self.last_row, event.seq)
 
@@ -217,7 +217,7 @@ class WandbEvents:
             artifact.add_file(str(path), skip_cache=True, policy="immutable")
         logged = self.handle.log_artifact(artifact, aliases=aliases or None)
         if not self.handle.offline:
-            self._uploads[event.seq] = _Upload(logged)
+            self._uploads[event.seq] = Upload(logged)
 
     def _existing(self, event: Event) -> Path:
         path = self._run.directory / str(event.payload["path"])
@@ -226,12 +226,13 @@ class WandbEvents:
         return path
 
 
-class _Upload:
+class Upload:
     """Waits beside the session until one artifact has arrived; the SDK's own wait cannot be asked twice."""
 
     def __init__(self, artifact: wandb.Artifact) -> None:
         self.has_arrived = False
         self.error = ""
+        """Why it never will, once the SDK has given up."""
         self._artifact = artifact
         threading.Thread(target=self._wait, daemon=True).start()
 

@@ -47,16 +47,19 @@ class Seen:
     """Sequence number of the newest alert that was told."""
     ended: int = 0
     """Newest sequence number when people were told that the run was killed."""
+    failed: tuple[int, ...] = ()
+    """Events whose files the SDK gave up uploading after a while; they are set aside the next time."""
 
     @classmethod
     def read(cls, run: RunInfo) -> Seen:
         """Read it; one that is missing or unreadable knows nothing."""
         try:
-            return cls(**json.loads(_seen_path(run).read_text(encoding="utf-8")))
+            values = json.loads(_seen_path(run).read_text(encoding="utf-8"))
+            return cls(**{**values, "failed": tuple(values.get("failed", ()))})
         except (OSError, ValueError, TypeError):
             return cls()
 
-    def save(self, run: RunInfo, **changes: int) -> Seen:
+    def save(self, run: RunInfo, **changes: Any) -> Seen:
         """Write it with ``changes``, as a whole, and return it; raises OSError when the disk refuses."""
         changed = replace(self, **changes)
         if changed != self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from touchline.tracking.journal import Event
@@ -26,7 +26,8 @@ STALLED_SECONDS = 60.0
 FAILING_SECONDS = 6.0
 CONFIRM_SECONDS = 15.0
 _POLL_SECONDS = 0.2
-_UPLOAD_ATTEMPTS = 3
+UPLOAD_SECONDS = 5.0
+"""An artifact gets so long before the next batch goes on without waiting for it."""
 EXIT_CODES = {"finished": 0, "failed": 1, "killed": 137, "preempted": 143}
 
 
@@ -41,9 +42,8 @@ class WandbSession:
         events: WandbEvents,
         tail: Tail,
         resume_from: int,
-        failed_uploads: dict[int, int],
     ) -> None:
-        """``tail``: what the SDK goes on from; ``failed_uploads``: attempts by sequence number, of all sessions."""
+        """``tail``: what the SDK goes on from."""
         self.remote_id = str(handle.id)
         self.url = str(handle.url or "")
         self.resume_from = resume_from
@@ -59,16 +59,16 @@ class WandbSession:
         self._newest = self._done = resume_from
         self._asked = self._moved = time.monotonic()
         self._failing_since: float | None = None
-        self._failed_uploads = failed_uploads
 
     def send(self, events: Sequence[Event]) -> list[SetAside]:
         """Hand events to the SDK, which uploads them in the background. Raises SinkUnavailable when it is stuck."""
         self._await_room()
         refused = []
+        uploading = frozenset(self._events.uploads())
         for event in events:
             try:
-                if self._failed_uploads.get(event.seq, 0) >= _UPLOAD_ATTEMPTS:
-                    raise RuntimeError("its files could not be uploaded")
+                if event.seq in self._seen.failed:
+                    raise RuntimeError("W&B did not take its files")
                 if self._events.apply(event):
                     if not self._ahead:
                         self._moved = time.monotonic()
@@ -78,7 +78,7 @@ class WandbSession:
                 refused.append(SetAside(event.seq, f"{event.kind}: {' '.join(str(error).split())[:300]}"))
             self._newest = max(self._newest, event.seq)
         self._seen = self._seen.save(self._run, alerted=self._events.alerted)
-        return refused
+        return refused + self._refused_uploads(uploading)
 
     def acknowledged(self) -> int:
         """Everything sent, once the server's tail has reached the last history row; else up to that tail."""
@@ -86,11 +86,10 @@ class WandbSession:
             self._read_tail()
         arrived = self._newest if self._tail.row >= self._events.last_row else self._tail.row
         uploads = self._events.uploads()
-        for seq, upload in uploads.items():
-            if upload.error:
-                self._failed_uploads[seq] = self._failed_uploads.get(seq, 0) + 1
-                self._abandon()
-                raise SinkUnavailable(f"W&B did not take the files of event {seq} ({upload.error}).")
+        if failed := {seq: upload.error for seq, upload in uploads.items() if upload.error}:
+            self._seen = self._seen.save(self._run, failed=tuple({*self._seen.failed, *failed}))
+            self._abandon()
+            raise SinkUnavailable(f"W&B did not take the files of an event ({next(iter(failed.values()))}).")
         self._done = max(self._done, min(arrived, min(uploads, default=arrived + 1) - 1))
         return self._done
 
@@ -125,6 +124,21 @@ class WandbSession:
             if arrived or time.monotonic() >= deadline:
                 return
             time.sleep(_POLL_SECONDS)
+
+    def _refused_uploads(self, before: Container[int]) -> list[SetAside]:
+        """Wait a little for the uploads that a batch has begun; returns what the SDK gave up by then."""
+        refused: list[SetAside] = []
+        deadline = time.monotonic() + UPLOAD_SECONDS
+        while time.monotonic() < deadline:
+            new = {seq: upload for seq, upload in self._events.uploads().items() if seq not in before}
+            if not new:
+                break
+            for seq, upload in new.items():
+                if upload.error:
+                    refused.append(SetAside(seq, f"artifact: {upload.error}"))
+                    del self._events.uploads()[seq]
+            time.sleep(_POLL_SECONDS / 4)
+        return refused
 
     def _abandon(self) -> None:
         self.is_closed = True
