@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from touchline.tracking.events import slug
 from touchline.tracking.filesystem import refuse_network_filesystem
 from touchline.tracking.journal import FILE_NAME, RESTORE_GAP, Journal, JournalReader, unwritable
 from touchline.tracking.launch import destination
+from touchline.tracking.one_route import refusal
 from touchline.tracking.process import ProcessIdentity
 from touchline.tracking.ranks import SilentRun, rank_of
 from touchline.tracking.rewind import Timeline
@@ -27,6 +29,8 @@ from touchline.tracking.sinks import known_sinks
 from touchline.tracking.steps import Logged, StepIndex
 from touchline.tracking.thinning import thin_seconds
 from touchline.tracking.writer import Durability, JournalWriter, Overflow
+
+logger = logging.getLogger("touchline")
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ def start_run(
         raise unwritable(file, error) from error
     refuse_network_filesystem(directory)
     past = _past(directory, resume)
+    if past is not None:
+        settings = _on_its_route(settings, directory)
     journal = Journal(file)
     writer = JournalWriter(
         journal,
@@ -136,6 +142,14 @@ def _past(directory: Path, resume: int | Path | str | None) -> _Past | None:
         )
     step = _step_in(Path(resume)) if isinstance(resume, str | Path) else resume
     return _Past(step, restored, last_step)
+
+
+def _on_its_route(settings: Settings, directory: Path) -> Settings:
+    """The settings without a sink to which the run was begun on another route; the journal keeps what it logs."""
+    refusals = {sink: refusal(directory, sink, settings) for sink in settings.sinks}
+    for sentence in filter(None, refusals.values()):
+        logger.warning("%s. The journal keeps what the run logs now.", sentence)
+    return replace(settings, sinks=tuple(sink for sink in settings.sinks if refusals[sink] is None))
 
 
 def _id_in(checkpoint: Path, run_id: str | None) -> str:
