@@ -34,11 +34,10 @@ def refusal(run_directory: Path, sink: str, settings: Settings) -> str | None:
     if begun is None or not is_other_route(begun, wanted):
         return None
     if begun == OFFLINE:
-        native = read_cursor(run_directory, sink).url
-        whole = f"complete it with: WANDB_MODE=offline touchline sync {run}"
-        send = f"then upload it with: wandb sync {native or run_directory / 'wandb' / 'offline-run-*'}"
+        native = next(iter(offline_directories(run_directory, run)), run_directory / "wandb" / "offline-run-*")
         return (
-            f"{sink}: the run {run} was begun with WANDB_MODE=offline, so it is not sent from here; {whole}; {send}"
+            f"{sink}: the run {run} was begun with WANDB_MODE=offline, so it is not sent from here; complete it with: "
+            f"WANDB_MODE=offline touchline sync {run}; and upload it with: wandb sync {native}"
         )
     return (
         f"{sink}: the run {run} was begun online, so no offline run is written of it; "
