@@ -36,8 +36,8 @@ def refusal(run_directory: Path, sink: str, settings: Settings) -> str | None:
     if begun == OFFLINE:
         native = next(iter(offline_directories(run_directory, run)), run_directory / "wandb" / "offline-run-*")
         return (
-            f"{sink}: the run {run} was begun with WANDB_MODE=offline, so it is not sent from here; complete it with: "
-            f"WANDB_MODE=offline touchline sync {run}; and upload it with: wandb sync {native}"
+            f"{sink}: the run {run} was begun with WANDB_MODE=offline, so it is not sent from here; complete it "
+            f"with: WANDB_MODE=offline touchline sync {run}; and upload it with: wandb sync {native}"
         )
     return (
         f"{sink}: the run {run} was begun online, so no offline run is written of it; "
