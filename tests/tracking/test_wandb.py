@@ -132,7 +132,7 @@ def test_a_server_that_came_back_is_used_at_the_end(settings: Settings, backend:
 def test_a_run_that_could_not_be_opened_is_opened_by_a_fresh_courier(
     settings: Settings, backend: WandbBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend.fail_operations = {"RunResumeStatus": 400}
+    backend.fail_operations = {"UpsertBucket": 400}
     run = touchline.start_run("train", settings=settings)
     run.log({"x": 1}, 1)
     until(lambda: "did not open the run" in run.delivery()["wandb"].reason)

@@ -1,7 +1,8 @@
 """A W&B server on loopback, good enough for the real SDK: for tests without a network and without an account.
 
-It keeps what arrives in memory: history rows, summaries, configs, alerts, files, artifacts, final states. Like the
-real service it deduplicates nothing by itself; it reports a run's tail, from which the SDK drops older steps.
+It keeps what arrives in memory: history rows, summaries, configs, alerts, files, artifacts, final states. It
+deduplicates nothing by itself: it reports a run's tail and line count, from which the SDK drops older steps and
+counts its lines, and writes lines where it is told to. It can play outages, slowness and answers that lag behind.
 """
 
 from __future__ import annotations
@@ -9,18 +10,23 @@ from __future__ import annotations
 import base64
 import json
 import re
+import socket
 import sys
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+import time
+import urllib.parse
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+from touchline.testing.wandb_answers import ANSWERS, ENTITY, find_artifact
+
+__all__ = ["API_KEY", "ENTITY", "BackendRun", "WandbBackend", "silent_port", "wandb_backend"]
+
 API_KEY = "0123456789abcdef0123456789abcdef01234567"
 """A key of the right form; the backend takes it and refuses every other."""
-ENTITY = "touchline"
 
 
 @dataclass
@@ -31,6 +37,7 @@ class BackendRun:
     project: str = ""
     display_name: str = ""
     job_type: str = ""
+    group: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -40,6 +47,8 @@ class BackendRun:
     files: dict[str, bytes] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
+    arrivals: list[tuple[float, int]] = field(default_factory=list)
+    """(monotonic seconds, number of history lines after it) of each request that brought some."""
     exit_code: int | None = None
     complete: bool = False
 
@@ -60,6 +69,14 @@ class WandbBackend:
         """An HTTP status that every request gets instead of an answer, to play an outage."""
         self.fail_operations: dict[str, int] = {}
         """HTTP statuses that single GraphQL operations get instead of an answer."""
+        self.fail_stream: int | None = None
+        """An HTTP status that every file-stream request gets instead of an answer."""
+        self.stale_seconds = 0.0
+        """The tail and line count that are answered are so many seconds old."""
+        self.stale_rows = 0
+        """The tail and line count that are answered lack so many of the newest rows."""
+        self.delay_seconds = 0.0
+        """Every answer takes so long."""
         self._lock = threading.RLock()
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"backend": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -88,8 +105,16 @@ class WandbBackend:
         operation = _operation(query)
         with self._lock:
             self.operations.append(operation)
-            answer = _ANSWERS.get(operation)
+            answer = ANSWERS.get(operation)
             return answer(self, variables) if answer else {}
+
+    def visible_rows(self, run: BackendRun) -> int:
+        """History lines of a run that are told of: fewer than there are while answers lag behind."""
+        known = len(run.history_lines)
+        if self.stale_seconds:
+            before = time.monotonic() - self.stale_seconds
+            known = max((count for moment, count in run.arrivals if moment <= before), default=0)
+        return max(known - self.stale_rows, 0)
 
     def stream(self, name: str, body: dict[str, Any]) -> None:
         """Take a file-stream request: lines written at an offset, as the real service does."""
@@ -104,6 +129,8 @@ class WandbBackend:
                 if lines is not None:
                     offset = chunk["offset"]
                     lines[offset : offset + len(chunk["content"])] = chunk["content"]
+                    if lines is run.history_lines:
+                        run.arrivals.append((time.monotonic(), len(lines)))
                 elif file == "wandb-summary.json" and chunk["content"]:
                     run.summary = json.loads(chunk["content"][-1])
             if body.get("complete") is not None:
@@ -128,153 +155,11 @@ def wandb_backend() -> Iterator[WandbBackend]:
         backend.stop()
 
 
-def _viewer(backend: WandbBackend, variables: dict[str, Any]) -> dict[str, Any]:
-    viewer = {"id": "u1", "entity": ENTITY, "username": ENTITY, "email": "", "flags": "{}", "teams": {"edges": []}}
-    return {"viewer": viewer}
-
-
-def _server_info(backend: WandbBackend, variables: dict[str, Any]) -> dict[str, Any]:
-    return {"serverInfo": {"cliVersionInfo": {"max_cli_version": "0.99.0"}, "latestLocalVersionInfo": None}}
-
-
-def _features(backend: WandbBackend, variables: dict[str, Any]) -> dict[str, Any]:
-    return {"serverInfo": {"features": []}}
-
-
-def _upsert(backend: WandbBackend, variables: dict[str, Any]) -> dict[str, Any]:
-    name = variables.get("name") or variables.get("id") or uuid.uuid4().hex[:8]
-    inserted = name not in backend.runs
-    run = backend.run(name)
-    run.project = variables.get("project") or run.project
-    run.display_name = variables.get("displayName") or run.display_name or name
-    run.job_type = variables.get("jobType") or run.job_type
-    run.tags = variables.get("tags") or run.tags
-    if variables.get("config"):
-        run.config.update(json.loads(variables["config"]))
-    if variables.get("summaryMetrics"):
-        run.summary = json.loads(variables["summaryMetrics"])
-    entity = {"id": "e1", "name": ENTITY}
-    bucket = {
-        "id": name,
-        "name": name,
-        "displayName": run.display_name,
-        "description": "",
-        "config": json.dumps(run.config),
-        "sweepName": None,
-        "project": {"id": "p1", "name": run.project, "entity": entity},
-        "historyLineCount": len(run.history_lines),
-    }
-    return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
-
-
-def _resume_status(backend: WandbBackend, variables: dict[str, Any]) -> dict[str, Any]:
-    run = backend.runs.get(variables["name"])
-    bucket = None
-    if run is not None:
-        bucket = {
-            "id": run.name,
-            "name": run.name,
-            "displayName": run.display_name,
-            "summaryMetrics": json.dumps(run.summary),
-            "historyLineCount": len(run.history_lines),
-            "eventsLineCount": len(run.event_lines),
-            "logLineCount": len(run.log_lines),
-            "historyTail": json.dumps(run.history_lines[-1:]),
-            "eventsTail": json.dumps(run.event_lines[-1:]),
-            "config": json.dumps(run.config),
-            "wandbConfig": json.dumps({"t": 1}),
-            "tags": run.tags,
-        }
-    return {"model": {"id": "p1", "name": variables["project"], "entity": {"name": ENTITY}, "bucket": bucket}}
-
-
-def _create_files(backend: WandbBackend, variables: dict[str, Any]) -> dict[str, Any]:
-    name = variables["run"]
-    files = [{"name": file, "uploadUrl": f"{backend.url}/upload/{name}/{file}"} for file in variables["files"]]
-    return {"createRunFiles": {"runID": name, "uploadHeaders": [], "files": files}}
-
-
-def _alert(backend: WandbBackend, variables: dict[str, Any]) -> dict[str, Any]:
-    alert = {key: variables.get(key) for key in ("title", "text", "severity")}
-    backend.run(variables["runName"]).alerts.append(alert)
-    return {"notifyScriptableRunAlert": {"success": True}}
-
-
-def _create_artifact(backend: WandbBackend, variables: dict[str, Any]) -> dict[str, Any]:
-    values = variables["input"]
-    artifact = {
-        "id": f"artifact-{uuid.uuid4().hex[:8]}",
-        "run": values.get("runName"),
-        "name": (values.get("artifactCollectionNames") or [None])[0] or values.get("artifactCollectionName"),
-        "type": values.get("artifactTypeName"),
-        "digest": values.get("digest"),
-        "aliases": [alias.get("alias") for alias in values.get("aliases") or []],
-        "files": {},
-        "state": "PENDING",
-    }
-    backend.run(str(artifact["run"])).artifacts.append(artifact)
-    answer = {"id": artifact["id"], "state": "PENDING", "artifactSequence": {"id": "s1", "latestArtifact": None}}
-    return {"createArtifact": {"artifact": answer}}
-
-
-def _artifact(backend: WandbBackend, artifact_id: str) -> dict[str, Any]:
-    known = [artifact for run in backend.runs.values() for artifact in run.artifacts]
-    return next(artifact for artifact in known if artifact["id"] == artifact_id)
-
-
-def _create_manifest(backend: WandbBackend, variables: dict[str, Any]) -> dict[str, Any]:
-    file = {
-        "id": "f1",
-        "name": variables["name"],
-        "displayName": variables["name"],
-        "uploadUrl": f"{backend.url}/artifact/{variables['artifactID']}/{variables['name']}",
-        "uploadHeaders": [],
-    }
-    return {"createArtifactManifest": {"artifactManifest": {"id": variables["artifactID"], "file": file}}}
-
-
-def _create_artifact_files(backend: WandbBackend, variables: dict[str, Any]) -> dict[str, Any]:
-    edges = []
-    for spec in variables["input"]["artifactFiles"]:
-        url = f"{backend.url}/artifact/{spec['artifactID']}/{spec['name']}"
-        node = {
-            "id": uuid.uuid4().hex,
-            "name": spec["name"],
-            "displayName": spec["name"],
-            "uploadUrl": url,
-            "uploadHeaders": [],
-            "artifact": {"id": spec["artifactID"]},
-            "storagePath": spec["name"],
-            "uploadMultipartUrls": None,
-        }
-        edges.append({"node": node})
-    return {"createArtifactFiles": {"files": {"edges": edges}}}
-
-
-def _commit_artifact(backend: WandbBackend, variables: dict[str, Any]) -> dict[str, Any]:
-    artifact = _artifact(backend, variables["artifactID"])
-    artifact["state"] = "COMMITTED"
-    return {"commitArtifact": {"artifact": {"id": artifact["id"], "digest": artifact["digest"]}}}
-
-
-def _artifact_type(backend: WandbBackend, variables: dict[str, Any]) -> dict[str, Any]:
-    return {"project": None}
-
-
-_ANSWERS: dict[str, Callable[[WandbBackend, dict[str, Any]], dict[str, Any]]] = {
-    "Viewer": _viewer,
-    "ServerInfo": _server_info,
-    "ServerFeaturesQuery": _features,
-    "UpsertBucket": _upsert,
-    "RunResumeStatus": _resume_status,
-    "CreateRunFiles": _create_files,
-    "NotifyScriptableRunAlert": _alert,
-    "ArtifactType": _artifact_type,
-    "CreateArtifact": _create_artifact,
-    "CreateArtifactManifest": _create_manifest,
-    "CreateArtifactFiles": _create_artifact_files,
-    "CommitArtifact": _commit_artifact,
-}
+@contextmanager
+def silent_port() -> Iterator[str]:
+    """Base URL of a port that takes connections and never answers, as one behind a firewall may."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 class _Server(ThreadingHTTPServer):
@@ -292,16 +177,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self._body()
-        if self._refused(self.path.startswith("/graphql")):
+        # A client that takes this server for its proxy names the whole URL.
+        path = urllib.parse.urlsplit(self.path).path
+        if self._refused(path == "/graphql"):
             return
-        if self.path == "/graphql":
+        if path == "/graphql":
             request = json.loads(body)
             status = self.backend.fail_operations.get(_operation(request["query"]))
             if status is not None:
                 self._answer({"errors": [{"message": "played failure"}]}, status)
                 return
             self._answer({"data": self.backend.graphql(request["query"], request.get("variables") or {})})
-        elif match := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path):
+        elif match := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", path):
+            if self.backend.fail_stream is not None:
+                self._answer({"error": "played failure"}, self.backend.fail_stream)
+                return
             self.backend.stream(match.group(1), json.loads(body))
             self._answer({"exitcode": None, "limits": {}})
         else:
@@ -311,12 +201,12 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         if self._refused(False):
             return
-        kind, _, rest = self.path.removeprefix("/").partition("/")
+        kind, _, rest = urllib.parse.urlsplit(self.path).path.removeprefix("/").partition("/")
         owner, _, name = rest.partition("/")
         if kind == "upload":
             self.backend.run(owner).files[name] = body
         elif kind == "artifact":
-            _artifact(self.backend, owner)["files"][name] = body
+            find_artifact(self.backend, owner)["files"][name] = body
         self._answer({})
 
     def do_GET(self) -> None:
@@ -327,6 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def _refused(self, wants_key: bool) -> bool:
+        time.sleep(self.backend.delay_seconds)
         if self.backend.fail_with is not None:
             self._answer({"error": "played outage"}, self.backend.fail_with)
             return True

@@ -23,6 +23,8 @@ WANDB_DEFAULT_URL = "https://api.wandb.ai"
 # A fork while a lock is only probed would leave it held by the child for as long as that lives.
 _probing = threading.Lock()
 os.register_at_fork(before=_probing.acquire, after_in_parent=_probing.release, after_in_child=_probing.release)
+OFFLINE = "offline"
+"""Destination of a W&B run that is written to its own directory for ``wandb sync``."""
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -31,6 +33,8 @@ def destination(sink: str, settings: Settings) -> str:
     if sink == "mlflow":
         return without_credentials(settings.tracking_uri)
     if sink == "wandb":
+        if settings.wandb_mode == "offline":
+            return OFFLINE
         return f"{settings.wandb_base_url or WANDB_DEFAULT_URL}/{settings.wandb_entity or ''}"
     if sink == "tensorboard":
         return "run directory"

@@ -13,6 +13,7 @@ from typing import Any
 from touchline.errors import TouchlineError
 from touchline.tracking.delivery import Cursor, read_cursor, write_cursor
 from touchline.tracking.journal import FILE_NAME, Event, JournalReader
+from touchline.tracking.one_route import begun_at, is_other_route
 from touchline.tracking.process import ProcessIdentity
 from touchline.tracking.rewind import Attempt, Timeline
 from touchline.tracking.sinks.base import RunInfo, RunRefused, Session, Sink, SinkUnavailable
@@ -52,11 +53,12 @@ class Route:
         try:
             with JournalReader(directory / FILE_NAME) as reader:
                 start = reader.newest("start")
+                begun = begun_at(reader, sink) if drain else None
         except TouchlineError as error:
             logger.warning("%s", error)
             return None
         cursor = read_cursor(directory, sink)
-        if start is None or not _meant_for(start, cursor, sink, destination, drain):
+        if start is None or not _meant_for(start, cursor, sink, destination, drain, begun):
             return None
         cursor = dataclasses.replace(cursor, destination=destination)
         info = RunInfo.from_start(start, directory)
@@ -291,8 +293,13 @@ def signature_of(directory: Path) -> tuple[int, ...]:
     return tuple(part for stat in stats for part in (stat.st_size, stat.st_mtime_ns))
 
 
-def _meant_for(start: Event, cursor: Cursor, sink: str, destination: str, drain: bool) -> bool:
-    """A delivery that has begun stays where it began; otherwise the start event says, and a drain may differ."""
+def _meant_for(start: Event, cursor: Cursor, sink: str, destination: str, drain: bool, begun: str | None) -> bool:
+    """A delivery that has begun stays where it began; otherwise the start event says, and a drain may differ.
+
+    ``begun``: the route that the run was first given, which a drain does not change.
+    """
     if cursor.delivered or cursor.sent:
         return cursor.destination == destination
-    return drain or start.payload.get("sinks", {}).get(sink) == destination
+    if drain:
+        return begun is None or not is_other_route(begun, destination)
+    return bool(start.payload.get("sinks", {}).get(sink) == destination)

@@ -23,6 +23,7 @@ from touchline.tracking.events import slug
 from touchline.tracking.filesystem import refuse_network_filesystem
 from touchline.tracking.journal import FILE_NAME, RESTORE_GAP, Journal, JournalReader, unwritable
 from touchline.tracking.launch import destination
+from touchline.tracking.one_route import refusal
 from touchline.tracking.ownership import RunLock
 from touchline.tracking.process import ProcessIdentity
 from touchline.tracking.ranks import SilentRun, launch_of, rank_of, tell_silence
@@ -101,6 +102,8 @@ def start_run(
     _take(lock, file)
     try:
         past = _past(directory, resume)
+        if past is not None:
+            settings = _on_its_route(settings, directory)
         journal = Journal(file)
     except BaseException:
         lock.release()
@@ -190,6 +193,14 @@ def _past(directory: Path, resume: int | Path | str | None) -> _Past | None:
         raise _is_written(file)
     step = _step_in(Path(resume)) if isinstance(resume, str | Path) else resume
     return _Past(step, restored, last_step)
+
+
+def _on_its_route(settings: Settings, directory: Path) -> Settings:
+    """The settings without a sink to which the run was begun on another route; the journal keeps what it logs."""
+    refusals = {sink: refusal(directory, sink, settings) for sink in settings.sinks}
+    for sentence in filter(None, refusals.values()):
+        logger.warning("%s. The journal keeps what the run logs now.", sentence)
+    return replace(settings, sinks=tuple(sink for sink in settings.sinks if refusals[sink] is None))
 
 
 def _id_in(checkpoint: Path, run_id: str | None) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError, unknown
 from touchline.tracking.delivery import Delivery, SinkState, read_delivery
 from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.launch import CourierLock, ensure_courier
+from touchline.tracking.one_route import refusal
 from touchline.tracking.process import ProcessIdentity
 from touchline.tracking.sinks import far_sides, known_sinks
 
@@ -25,6 +26,8 @@ class SyncReport:
     """What every sink has of every run after a sync."""
 
     deliveries: tuple[Delivery, ...]
+    refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """By run and sink, why the present settings do not deliver: the run takes another route."""
 
     @property
     def complete(self) -> bool:
@@ -34,7 +37,11 @@ class SyncReport:
     @property
     def gaps(self) -> list[str]:
         """One sentence for each run and sink with something missing, reason and remedy included."""
-        return [sentence for delivery in self.deliveries for sentence in delivery.sentences()]
+        ours = [
+            Delivery(run.run_id, [state for state in run.values() if (run.run_id, state.sink) not in self.refused])
+            for run in self.deliveries
+        ]
+        return [*(sentence for delivery in ours for sentence in delivery.sentences()), *self.refused.values()]
 
     @property
     def exit_code(self) -> int:
@@ -69,14 +76,25 @@ def sync(
         if run_id not in known:
             raise unknown("run", run_id, known)
     known_sinks(targets)
+    refused = {
+        (run_id, sink): sentence
+        for run_id in chosen
+        for sink in targets
+        if (sentence := refusal(settings.run_directory(run_id), sink, settings)) is not None
+    }
     patience = _Patience(time.monotonic() + timeout)
     attempts = dict.fromkeys(targets, 0)
     while True:
-        report = SyncReport(tuple(read_delivery(settings.run_directory(run_id), targets) for run_id in chosen))
+        deliveries = tuple(read_delivery(settings.run_directory(run_id), targets) for run_id in chosen)
+        report = SyncReport(deliveries, refused)
         if progress is not None:
             progress(report)
         lacking = {
-            sink: {delivery[sink] for delivery in report.deliveries if _lacks(settings, delivery, sink)}
+            sink: {
+                delivery[sink]
+                for delivery in report.deliveries
+                if (delivery.run_id, sink) not in refused and _lacks(settings, delivery, sink)
+            }
             for sink in targets
         }
         idle = [sink for sink in targets if lacking[sink] and not CourierLock(settings, sink).is_held()]

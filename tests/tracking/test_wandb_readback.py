@@ -1,0 +1,158 @@
+"""Exactness at W&B although its answers lag behind, its stream fails, and couriers and machines die."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import touchline
+from touchline.config import Settings
+from touchline.testing.wandb_backend import BackendRun, WandbBackend, silent_port
+from touchline.tracking.delivery import read_cursor
+from touchline.tracking.launch import ensure_courier
+from touchline.tracking.sync import sync
+
+from .conftest import couriers_of, kill_couriers, until
+
+
+@pytest.fixture
+def settings(home: Path, backend: WandbBackend) -> Settings:
+    return Settings(home=home, sinks=("wandb",), wandb_base_url=backend.url, capture=())
+
+
+def assert_exact(run: BackendRun, expected: dict[str, list[int]]) -> None:
+    """Each metric has a value at each of its steps exactly once, and W&B's own step only grows."""
+    for name, steps in expected.items():
+        assert sorted(row["global_step"] for row in run.history if name in row) == steps, name
+    order = [row["_step"] for row in run.history]
+    assert order == sorted(set(order))
+
+
+def test_a_run_goes_on_at_another_machine_where_the_lost_one_had_delivered_more_than_the_checkpoint(
+    backend: WandbBackend, tmp_path: Path
+) -> None:
+    def settings_of(machine: str) -> Settings:
+        return Settings(home=tmp_path / machine, sinks=("wandb",), wandb_base_url=backend.url, capture=())
+
+    first = settings_of("first")
+    run = touchline.start_run("train", settings=first, run_id="r1", config={"rate": 0.5}, tags={"team": "red"})
+    for step in range(50):
+        run.log({"x": step}, step)
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    run.save_journal(checkpoint)
+    for step in range(50, 80):
+        run.log({"x": step}, step)
+    assert run.wait_delivered("wandb", 60)
+    kill_couriers(first.home)
+    run._end("killed", "lost", 5)
+    kill_couriers(first.home)
+    shutil.rmtree(first.home)
+
+    second = settings_of("second")
+    run = touchline.start_run("train", settings=second, resume=checkpoint)
+    assert run.id == "r1"
+    for step in range(50, 100):
+        run.log({"x": 1_000 + step, "late": step}, step)
+    delivery = run.finish(timeout=90)
+    for process in couriers_of(second.home):
+        process.kill()
+    assert delivery.complete, delivery.sentences()
+    assert list(backend.runs) == ["r1"]
+    far = backend.runs["r1"]
+    assert_exact(far, {"x": list(range(100))})
+    assert [row["x"] for row in far.history if "x" in row] == [*range(80), *range(1_080, 1_100)]
+    assert (far.config["rate"]["value"], far.tags) == (0.5, ["team=red"])
+    assert far.config["touchline.rewinds"]["value"] == [49]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seconds", "rows"), [(4.0, 0), (0.0, 25)])
+def test_nothing_is_lost_or_doubled_when_couriers_are_killed_while_the_answers_lag_behind(
+    seconds: float, rows: int, settings: Settings, backend: WandbBackend
+) -> None:
+    backend.stale_seconds, backend.stale_rows = seconds, rows
+    run = touchline.start_run("train", settings=settings)
+    far = backend.run(run.id)
+    step = 0
+    for _ in range(3):
+        seen = len(far.history_lines)
+        while len(far.history_lines) <= seen + 10:
+            run.log({"x": step, "y": -step}, step)
+            step += 1
+            assert run._writer.flush(10)
+            run._keep_couriers()
+        assert kill_couriers(settings.home)
+        ensure_courier(settings, "wandb")
+    backend.stale_rows = 0
+    run.finish(timeout=60)
+    report = sync(settings, timeout=90)
+    assert report.complete, report.gaps
+    assert_exact(far, {"x": list(range(step)), "y": list(range(step))})
+
+
+def test_a_tail_older_than_what_was_confirmed_is_waited_for_and_not_written_over(
+    settings: Settings, backend: WandbBackend
+) -> None:
+    run = touchline.start_run("train", settings=settings)
+    for step in range(30):
+        run.log({"x": step}, step)
+    assert run.wait_delivered("wandb", 60)
+    assert kill_couriers(settings.home)
+    backend.stale_rows = 10
+    run.log({"x": 30}, 30)
+    ensure_courier(settings, "wandb")
+    until(lambda: "although it had row" in read_cursor(run.directory, "wandb").reason, 60)
+    assert len(backend.runs[run.id].history_lines) == 30
+    backend.stale_rows = 0
+    assert run.finish(timeout=90).complete
+    assert_exact(backend.runs[run.id], {"x": list(range(31))})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_stream_that_is_refused_is_opened_again_and_nothing_is_missing(
+    status: int, settings: Settings, backend: WandbBackend
+) -> None:
+    run = touchline.start_run("train", settings=settings)
+    run.log({"x": 0}, 0)
+    assert run.wait_delivered("wandb", 60)
+    backend.fail_stream = status
+    for step in range(1, 50):
+        run.log({"x": step}, step)
+    assert not run.wait_delivered("wandb", 5)
+    backend.fail_stream = None
+    for step in range(50, 60):
+        run.log({"x": step}, step)
+    run.finish(timeout=30)
+    report = sync(settings, timeout=120)
+    assert report.complete, report.gaps
+    assert_exact(backend.runs[run.id], {"x": list(range(60))})
+
+
+def test_slow_answers_only_take_longer(settings: Settings, backend: WandbBackend) -> None:
+    backend.delay_seconds = 1.0
+    with touchline.start_run("train", settings=settings) as run:
+        for step in range(20):
+            run.log({"x": step}, step)
+        delivery = run.finish(timeout=120)
+    assert delivery.complete, delivery.sentences()
+    assert_exact(backend.runs[run.id], {"x": list(range(20))})
+
+
+def test_a_server_that_stops_answering_holds_up_neither_the_end_nor_another_servers_runs(
+    settings: Settings, backend: WandbBackend
+) -> None:
+    with silent_port() as silent:
+        blocked = Settings(home=settings.home, sinks=("wandb",), wandb_base_url=silent, capture=())
+        stuck = touchline.start_run("train", settings=blocked)
+        stuck.log({"x": 0}, 0)
+        run = touchline.start_run("train", settings=settings)
+        run.log({"x": 0}, 0)
+        assert run.finish(timeout=60).complete
+        delivery = stuck.finish(timeout=20)
+        assert "does not answer within" in delivery["wandb"].reason
+    assert_exact(backend.runs[run.id], {"x": [0]})
+    assert stuck.id not in backend.runs
