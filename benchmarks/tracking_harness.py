@@ -196,7 +196,7 @@ class CourierWatch:
         self._looked = time.monotonic()
         for process in couriers_of(self._home):
             with contextlib.suppress(psutil.Error, OSError):
-                sink = Path(os.readlink(f"/proc/{process.pid}/fd/2")).stem
+                sink = Path(f"/proc/{process.pid}/fd/2").readlink().stem
                 self._note(sink, process)
                 for helper in process.children(recursive=True):
                     self._note(f"{sink} helper", helper)
