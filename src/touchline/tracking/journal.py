@@ -61,12 +61,15 @@ def encode_number(value: float) -> float | str:
     return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
 
 
+_encode = json.JSONEncoder(allow_nan=False, default=str).encode
+
+
 def encode(payload: Mapping[str, Any]) -> str:
     """Encode a payload as strict JSON, non-finite numbers by name; other objects by ``str``."""
     try:
-        return json.dumps(payload, allow_nan=False, default=str)
+        return _encode(payload)
     except ValueError:
-        return json.dumps(_finite(payload), allow_nan=False, default=str)
+        return _encode(_finite(payload))
 
 
 def _finite(value: Any) -> Any:

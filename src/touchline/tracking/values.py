@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import sys
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,13 @@ from touchline.tracking.journal import encode_number
 from touchline.tracking.queue import EVENT_BYTES, VALUE_BYTES
 
 _PLAIN = frozenset((float, int, bool))
+_NUMBERS = frozenset((float, int))
+_TEXT = frozenset((str,))
+
+
+def is_plain(values: Mapping[str, Any]) -> bool:
+    """True when all are Python numbers, which is what a loop usually logs: no copy and no conversion is needed."""
+    return _PLAIN.issuperset(map(type, values.values()))
 
 
 def snapshot(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,7 +28,7 @@ def snapshot(metrics: Mapping[str, Any]) -> dict[str, Any]:
     their device); JAX arrays are immutable and only start their copy to the host. No device is synchronised.
     """
     values = dict(metrics)
-    if not _PLAIN.issuperset(map(type, values.values())):
+    if not is_plain(values):
         for name, value in values.items():
             if type(value) not in _PLAIN:
                 values[name] = _copy(value)
@@ -51,11 +59,28 @@ def is_ready(value: Any) -> bool:
         return True
 
 
+def are_numbers(values: Mapping[Any, Any]) -> bool:
+    """True when the journal can hold the values as they are: finite Python numbers under text names."""
+    # A sum is finite only if each of its terms is; one that overflows merely takes the longer way.
+    return (
+        _TEXT.issuperset(map(type, values)) and _NUMBERS.issuperset(map(type, values.values())) and _is_finite(values)
+    )
+
+
+def _is_finite(values: Mapping[Any, Any]) -> bool:
+    try:
+        return math.isfinite(sum(values.values()))
+    except OverflowError:
+        return False
+
+
 def to_number(value: Any) -> float | int | str:
     """Convert a snapshot value to what the journal holds.
 
     Raises TypeError or ValueError with a sentence for anything that is not one number.
     """
+    if type(value) is float:
+        return encode_number(value)
     if isinstance(value, bool):
         return int(value)
     if type(value) is int:
@@ -80,7 +105,7 @@ def to_number(value: Any) -> float | int | str:
 def size_of(values: Mapping[str, Any]) -> int:
     """Bytes that a snapshot takes in memory, about: arrays by their size, everything else by its entry."""
     size = EVENT_BYTES + VALUE_BYTES * len(values)
-    if not _PLAIN.issuperset(map(type, values.values())):
+    if not is_plain(values):
         for value in values.values():
             size += getattr(value, "nbytes", 0) or (
                 VALUE_BYTES * len(value) if isinstance(value, list | tuple) else 0
