@@ -40,13 +40,19 @@ def _copy(value: Any) -> Any:
     if torch is not None and isinstance(value, torch.Tensor):
         return value.detach().clone()
     if hasattr(value, "copy_to_host_async"):
-        if not value.is_deleted():
+        if not value.is_deleted() and not _lies_on_host(value):
             value.copy_to_host_async()
         return value
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):
         return value.copy()
     return list(value) if isinstance(value, list) else value
+
+
+def _lies_on_host(value: Any) -> bool:
+    """True for a JAX array on the CPU: to ask for its copy would cost more than all the rest of a log call."""
+    devices = getattr(value, "devices", None)
+    return devices is not None and all(device.platform == "cpu" for device in devices())
 
 
 def is_ready(value: Any) -> bool:
