@@ -114,16 +114,16 @@ class Journal:
         Raises sqlite3.Error when the disk refuses; then nothing of the batch is in the journal.
         """
         rows = [(self._last + place, *event) for place, event in enumerate(events, start=1)]
+        blocks = [rows[start : start + size] for start, size in _blocks(len(rows))]
         execute = self._connection.execute
-        execute("BEGIN IMMEDIATE")
+        alone = len(blocks) == 1  # a statement by itself is a transaction already
+        if not alone:
+            execute("BEGIN IMMEDIATE")
         try:
-            start = 0
-            while start < len(rows):
-                size = min(_BLOCK, 1 << ((len(rows) - start).bit_length() - 1))
-                values = [value for row in rows[start : start + size] for value in row]
-                execute(_insert(size), values)
-                start += size
-            execute("COMMIT")
+            for block in blocks:
+                execute(_insert(len(block)), [value for row in block for value in row])
+            if not alone:
+                execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 execute("ROLLBACK")
@@ -138,6 +138,15 @@ class Journal:
     def close(self) -> None:
         """Close the file; SQLite folds the write-ahead log into it when no reader is left."""
         self._connection.close()
+
+
+def _blocks(count: int) -> Iterator[tuple[int, int]]:
+    """(first row, rows) of the statements that insert ``count`` rows: large ones, then smaller powers of two."""
+    start = 0
+    while start < count:
+        size = min(_BLOCK, 1 << ((count - start).bit_length() - 1))
+        yield start, size
+        start += size
 
 
 @functools.cache
