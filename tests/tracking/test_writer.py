@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,6 +136,7 @@ def test_a_full_disk_is_told_and_training_goes_on_until_there_is_space(
 FORKS = """
 import os, sys
 from pathlib import Path
+from typing import Any
 from touchline.tracking.journal import Journal
 from touchline.tracking.writer import JournalWriter
 
@@ -167,4 +169,15 @@ def test_a_full_queue_waits_for_room_and_loses_nothing(journal: Journal, caplog:
     assert [event.step for event in kept(writer)] == list(range(3_000))
     assert writer.dropped == 0
     assert caplog.text.count("log() waits now") == 1
+    writer.close(5.0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1.7e308, 10**400, True, np.float32(2)])
+def test_a_number_is_kept_the_same_alone_and_among_others(journal: Journal, value: Any) -> None:
+    writer = JournalWriter(journal)
+    writer.log({"alone": value}, 0)
+    writer.log({"other": 1.5, "among": value, "more": 1.7e308}, 0)
+    first, second = kept(writer)
+    assert repr(second.payload["among"]) == repr(first.payload["alone"])
+    assert second.payload["other"] == 1.5
     writer.close(5.0)
