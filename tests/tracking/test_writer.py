@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,6 +136,7 @@ def test_a_full_disk_is_told_and_training_goes_on_until_there_is_space(
 FORKS = """
 import os, sys
 from pathlib import Path
+from typing import Any
 from touchline.tracking.journal import Journal
 from touchline.tracking.writer import JournalWriter
 
@@ -251,3 +253,14 @@ def test_a_second_value_at_a_step_is_set_aside_and_told_once(
     assert [event.payload for event in kept(writer, "duplicate")] == [{"x": 2.0}, {"x": 3.0}]
     assert len(kept(writer, "problem")) == 1
     assert caplog.text.count("stays") == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1.7e308, 10**400, True, np.float32(2)])
+def test_a_number_is_kept_the_same_alone_and_among_others(journal: Journal, value: Any) -> None:
+    writer = JournalWriter(journal)
+    writer.log({"alone": value}, 0)
+    writer.log({"other": 1.5, "among": value, "more": 1.7e308}, 0)
+    first, second = kept(writer)
+    assert repr(second.payload["among"]) == repr(first.payload["alone"])
+    assert second.payload["other"] == 1.5
+    writer.close(5.0)

@@ -63,12 +63,15 @@ def encode_number(value: float) -> float | str:
     return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
 
 
+_encode = json.JSONEncoder(allow_nan=False, default=str).encode
+
+
 def encode(payload: Mapping[str, Any]) -> str:
     """Encode a payload as strict JSON, non-finite numbers by name; other objects by ``str``."""
     try:
-        return json.dumps(payload, allow_nan=False, default=str)
+        return _encode(payload)
     except ValueError:
-        return json.dumps(_finite(payload), allow_nan=False, default=str)
+        return _encode(_finite(payload))
 
 
 def _finite(value: Any) -> Any:
@@ -118,16 +121,16 @@ class Journal:
         Raises sqlite3.Error when the disk refuses; then nothing of the batch is in the journal.
         """
         rows = [(self._last + place, *event) for place, event in enumerate(events, start=1)]
+        blocks = [rows[start : start + size] for start, size in _blocks(len(rows))]
         execute = self._connection.execute
-        execute("BEGIN IMMEDIATE")
+        alone = len(blocks) == 1  # a statement by itself is a transaction already
+        if not alone:
+            execute("BEGIN IMMEDIATE")
         try:
-            start = 0
-            while start < len(rows):
-                size = min(_BLOCK, 1 << ((len(rows) - start).bit_length() - 1))
-                values = [value for row in rows[start : start + size] for value in row]
-                execute(_insert(size), values)
-                start += size
-            execute("COMMIT")
+            for block in blocks:
+                execute(_insert(len(block)), [value for row in block for value in row])
+            if not alone:
+                execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 execute("ROLLBACK")
@@ -164,6 +167,15 @@ class Journal:
     def close(self) -> None:
         """Close the file; SQLite folds the write-ahead log into it when no reader is left."""
         self._connection.close()
+
+
+def _blocks(count: int) -> Iterator[tuple[int, int]]:
+    """(first row, rows) of the statements that insert ``count`` rows: large ones, then smaller powers of two."""
+    start = 0
+    while start < count:
+        size = min(_BLOCK, 1 << ((count - start).bit_length() - 1))
+        yield start, size
+        start += size
 
 
 @functools.cache

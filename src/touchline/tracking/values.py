@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import sys
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,13 @@ from touchline.tracking.journal import encode_number
 from touchline.tracking.queue import EVENT_BYTES, VALUE_BYTES
 
 _PLAIN = frozenset((float, int, bool))
+_NUMBERS = frozenset((float, int))
+_TEXT = frozenset((str,))
+
+
+def is_plain(values: Mapping[str, Any]) -> bool:
+    """True when all are Python numbers, which is what a loop usually logs: no copy and no conversion is needed."""
+    return _PLAIN.issuperset(map(type, values.values()))
 
 
 @runtime_checkable
@@ -34,7 +42,7 @@ def snapshot(metrics: Mapping[str, Any]) -> dict[str, Any]:
     Raises NotOnlyNumbers when one of them is ``Loggable``.
     """
     values = dict(metrics)
-    if not _PLAIN.issuperset(map(type, values.values())):
+    if not is_plain(values):
         for name, value in values.items():
             if type(value) not in _PLAIN:
                 values[name] = _copy(value)
@@ -46,7 +54,7 @@ def _copy(value: Any) -> Any:
     if torch is not None and isinstance(value, torch.Tensor):
         return value.detach().clone()
     if hasattr(value, "copy_to_host_async"):
-        if not value.is_deleted():
+        if not value.is_deleted() and not _lies_on_host(value):
             value.copy_to_host_async()
         return value
     numpy = sys.modules.get("numpy")
@@ -55,6 +63,12 @@ def _copy(value: Any) -> Any:
     if hasattr(value, "log_to"):
         raise NotOnlyNumbers
     return list(value) if isinstance(value, list) else value
+
+
+def _lies_on_host(value: Any) -> bool:
+    """True for a JAX array on the CPU: to ask for its copy would cost more than all the rest of a log call."""
+    devices = getattr(value, "devices", None)
+    return devices is not None and all(device.platform == "cpu" for device in devices())
 
 
 def is_ready(value: Any) -> bool:
@@ -67,11 +81,28 @@ def is_ready(value: Any) -> bool:
         return True
 
 
+def are_numbers(values: Mapping[Any, Any]) -> bool:
+    """True when the journal can hold the values as they are: finite Python numbers under text names."""
+    # A sum is finite only if each of its terms is; one that overflows merely takes the longer way.
+    return (
+        _TEXT.issuperset(map(type, values)) and _NUMBERS.issuperset(map(type, values.values())) and _is_finite(values)
+    )
+
+
+def _is_finite(values: Mapping[Any, Any]) -> bool:
+    try:
+        return math.isfinite(sum(values.values()))
+    except OverflowError:
+        return False
+
+
 def to_number(value: Any) -> float | int | str:
     """Convert a snapshot value to what the journal holds.
 
     Raises TypeError or ValueError with a sentence for anything that is not one number.
     """
+    if type(value) is float:
+        return encode_number(value)
     if isinstance(value, bool):
         return int(value)
     if type(value) is int:
@@ -96,7 +127,7 @@ def to_number(value: Any) -> float | int | str:
 def size_of(values: Mapping[str, Any]) -> int:
     """Bytes that a snapshot takes in memory, about: arrays by their size, everything else by its entry."""
     size = EVENT_BYTES + VALUE_BYTES * len(values)
-    if not _PLAIN.issuperset(map(type, values.values())):
+    if not is_plain(values):
         for value in values.values():
             size += getattr(value, "nbytes", 0) or (
                 VALUE_BYTES * len(value) if isinstance(value, list | tuple) else 0
