@@ -72,6 +72,7 @@ def test_rank_1_records_nothing_and_every_method_answers_like_rank_0s(home: Path
     assert not couriers_of(home)
 
 
+@pytest.mark.slow
 def test_rank_0_of_the_same_launch_records_all(home: Path, tmp_path: Path) -> None:
     body = EVERYTHING.replace(
         '    run.log_model(work / "m", code=work / "file.txt")\n', ""

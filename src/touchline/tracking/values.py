@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import numbers
+import reprlib
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,6 +13,7 @@ from touchline.tracking.journal import encode_number
 from touchline.tracking.queue import EVENT_BYTES, VALUE_BYTES
 
 _PLAIN = frozenset((float, int, bool))
+_FLOAT_BITS = 1_023
 
 
 def snapshot(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,7 +26,10 @@ def snapshot(metrics: Mapping[str, Any]) -> dict[str, Any]:
     if not _PLAIN.issuperset(map(type, values.values())):
         for name, value in values.items():
             if type(value) not in _PLAIN:
-                values[name] = _copy(value)
+                try:
+                    values[name] = _copy(value)
+                except Exception:  # the conversion will meet the same error and tell it
+                    values[name] = value
     return values
 
 
@@ -43,9 +49,9 @@ def _copy(value: Any) -> Any:
 
 def is_ready(value: Any) -> bool:
     """False while a device is still computing a JAX array; torch and everything else convert at once."""
-    if not hasattr(value, "is_ready"):
-        return True
     try:
+        if not hasattr(value, "is_ready"):
+            return True
         return bool(value.is_deleted() or value.is_ready())
     except Exception:  # the conversion will meet the same error and tell it
         return True
@@ -59,9 +65,9 @@ def to_number(value: Any) -> float | int | str:
     if isinstance(value, bool):
         return int(value)
     if type(value) is int:
-        return value
+        return _bounded(value)
     if isinstance(value, str | bytes) or value is None:
-        raise TypeError(f"{value!r} is not a number")
+        raise TypeError(f"{reprlib.repr(value)} is not a number")
     deleted = getattr(value, "is_deleted", None)
     if callable(deleted) and deleted():
         raise ValueError("its JAX buffer was donated or deleted before it could be read; log a copy of it")
@@ -73,8 +79,14 @@ def to_number(value: Any) -> float | int | str:
         raise ValueError(f"it has shape {tuple(value.shape)}, and a metric is one number; reduce it first")
     plain = value.item() if hasattr(value, "item") else value
     if isinstance(plain, bool | numbers.Integral):
-        return int(plain)
+        return _bounded(int(plain))
     return encode_number(float(plain))
+
+
+def _bounded(value: int) -> int:
+    if value.bit_length() > _FLOAT_BITS:
+        raise ValueError(f"it is an integer of {value.bit_length():,} bits, and no far side holds so many")
+    return value
 
 
 def size_of(values: Mapping[str, Any]) -> int:
@@ -82,9 +94,10 @@ def size_of(values: Mapping[str, Any]) -> int:
     size = EVENT_BYTES + VALUE_BYTES * len(values)
     if not _PLAIN.issuperset(map(type, values.values())):
         for value in values.values():
-            size += getattr(value, "nbytes", 0) or (
-                VALUE_BYTES * len(value) if isinstance(value, list | tuple) else 0
-            )
+            with contextlib.suppress(Exception):  # an object that answers no question
+                size += getattr(value, "nbytes", 0) or (
+                    VALUE_BYTES * len(value) if isinstance(value, list | tuple) else 0
+                )
     return size
 
 
