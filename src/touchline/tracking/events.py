@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 LEVELS = ("info", "warn", "error")
 GOALS = ("maximize", "minimize")
+_STEPS = 2**63
 LONGEST_TABLE = 10_000
 """Rows that a logged table may have; a file suits a longer one better."""
 
@@ -44,7 +46,7 @@ class RunEvents:
         """
         if step is None:
             step = self._step
-        elif type(step) is not int:
+        elif type(step) is not int or not -_STEPS <= step < _STEPS:
             step = self._as_step(step)
         self._step = step
         try:
@@ -224,10 +226,14 @@ class RunEvents:
 
     def _as_step(self, step: Any) -> int:
         try:
-            return operator.index(step) if not isinstance(step, float) else int(step)
+            number = operator.index(step) if not isinstance(step, float) else int(step)
+            if -_STEPS <= number < _STEPS:
+                return number
         except (TypeError, ValueError, OverflowError):
-            self._writer.tell("step", f"The step {step!r} is not an integer; {self._step} is used instead.")
-            return self._step
+            pass
+        text = reprlib.repr(step)
+        self._writer.tell("step", f"The step {text} is not an integer of 64 bits; {self._step} is used instead.")
+        return self._step
 
 
 def slug(text: str) -> str:

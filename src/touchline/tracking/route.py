@@ -46,6 +46,7 @@ class Route:
         self._seen: tuple[int, ...] = ()
         self._looked: tuple[int, ...] = ()
         self._ended = False
+        self._replaced = False
 
     @classmethod
     def find(cls, directory: Path, sink: str, destination: str, drain: bool, thin_seconds: float) -> Route | None:
@@ -91,6 +92,10 @@ class Route:
     def advance(self, sink: Sink) -> bool:
         """Deliver one batch, or the end; True when something moved. Raises SinkUnavailable."""
         before = self._cursor
+        self._reader()
+        if self._replaced:  # the run's directory was removed, with what a sink had open in it
+            self._replaced = False
+            self.release()
         try:
             session = self._session or self._open(sink)
         except RunRefused as error:
@@ -265,6 +270,7 @@ class Route:
     def _reader(self) -> JournalReader:
         if self._open_reader is not None and self._open_reader.is_replaced():
             self._close_reader()
+            self._replaced = True
         if self._open_reader is None:
             self._open_reader = JournalReader(self._path)
         return self._open_reader

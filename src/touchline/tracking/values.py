@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
+import reprlib
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -12,6 +14,7 @@ from touchline.tracking.journal import encode_number
 from touchline.tracking.queue import EVENT_BYTES, VALUE_BYTES
 
 _PLAIN = frozenset((float, int, bool))
+_FLOAT_BITS = 1_023
 _NUMBERS = frozenset((float, int))
 _TEXT = frozenset((str,))
 
@@ -45,7 +48,12 @@ def snapshot(metrics: Mapping[str, Any]) -> dict[str, Any]:
     if not is_plain(values):
         for name, value in values.items():
             if type(value) not in _PLAIN:
-                values[name] = _copy(value)
+                try:
+                    values[name] = _copy(value)
+                except NotOnlyNumbers:
+                    raise
+                except Exception:  # the conversion will meet the same error and tell it
+                    values[name] = value
     return values
 
 
@@ -73,9 +81,9 @@ def _lies_on_host(value: Any) -> bool:
 
 def is_ready(value: Any) -> bool:
     """False while a device is still computing a JAX array; torch and everything else convert at once."""
-    if not hasattr(value, "is_ready"):
-        return True
     try:
+        if not hasattr(value, "is_ready"):
+            return True
         return bool(value.is_deleted() or value.is_ready())
     except Exception:  # the conversion will meet the same error and tell it
         return True
@@ -106,9 +114,9 @@ def to_number(value: Any) -> float | int | str:
     if isinstance(value, bool):
         return int(value)
     if type(value) is int:
-        return value
+        return _bounded(value)
     if isinstance(value, str | bytes) or value is None:
-        raise TypeError(f"{value!r} is not a number")
+        raise TypeError(f"{reprlib.repr(value)} is not a number")
     deleted = getattr(value, "is_deleted", None)
     if callable(deleted) and deleted():
         raise ValueError("its JAX buffer was donated or deleted before it could be read; log a copy of it")
@@ -120,8 +128,14 @@ def to_number(value: Any) -> float | int | str:
         raise ValueError(f"it has shape {tuple(value.shape)}, and a metric is one number; reduce it first")
     plain = value.item() if hasattr(value, "item") else value
     if isinstance(plain, bool | numbers.Integral):
-        return int(plain)
+        return _bounded(int(plain))
     return encode_number(float(plain))
+
+
+def _bounded(value: int) -> int:
+    if value.bit_length() > _FLOAT_BITS:
+        raise ValueError(f"it is an integer of {value.bit_length():,} bits, and no far side holds so many")
+    return value
 
 
 def size_of(values: Mapping[str, Any]) -> int:
@@ -129,9 +143,10 @@ def size_of(values: Mapping[str, Any]) -> int:
     size = EVENT_BYTES + VALUE_BYTES * len(values)
     if not is_plain(values):
         for value in values.values():
-            size += getattr(value, "nbytes", 0) or (
-                VALUE_BYTES * len(value) if isinstance(value, list | tuple) else 0
-            )
+            with contextlib.suppress(Exception):  # an object that answers no question
+                size += getattr(value, "nbytes", 0) or (
+                    VALUE_BYTES * len(value) if isinstance(value, list | tuple) else 0
+                )
     return size
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import threading
 import time
 import weakref
@@ -26,6 +25,8 @@ COMMIT_SECONDS = 0.04
 QUEUE_BYTES = 64 * 1024 * 1024
 _BATCH = 8_192
 _RETRY_SECONDS = 0.5
+_LONGEST_NAME = 200
+_LONGEST_REASON = 300
 
 Durability = Literal["batch", "commit"]
 Row = tuple[str, int | None, float, str]
@@ -92,7 +93,12 @@ class JournalWriter:
 
     def log(self, metrics: Mapping[str, Any], step: int | None) -> None:
         """Queue a snapshot of ``metrics``; touches no device and no network, the disk only to commit inline."""
-        values = dict(metrics)
+        try:
+            values = dict(metrics)
+        except (TypeError, ValueError):
+            kind = type(metrics).__name__
+            self.tell("mapping", f"log() takes a mapping of names to numbers, and this is a {kind}; it is not kept.")
+            return
         if is_plain(values):
             size = EVENT_BYTES + VALUE_BYTES * len(values)
         else:
@@ -219,7 +225,9 @@ class JournalWriter:
                         "journal is put back whole; media that waited there for delivery are lost.",
                     )
                 self._journal.append(self._unwritten)
-            except (OSError, sqlite3.Error) as error:
+            except (
+                Exception
+            ) as error:  # whatever it is, this thread must not end: the events wait, and are tried again
                 self._error = unwritable(self._journal.path, error)
                 self._retry_at = time.monotonic() + _RETRY_SECONDS
                 self.tell("disk", f"{self._error} Training goes on; the events wait in memory.")
@@ -242,15 +250,21 @@ class JournalWriter:
                 self._barriers.append(entry)
         rows: list[Row] = []
         for item in items:
-            if isinstance(item.payload, str):
-                rows.append((item.kind, item.step, item.time, item.payload))
-            elif not self._inline and not is_plain(item.payload) and not all(map(is_ready, item.payload.values())):
-                self._held.append(item)
-            elif item.kind == "metrics":
-                self._add_metrics(rows, item.step, item.time, item.payload)
-            else:
-                self._add_array(rows, item)
+            try:
+                self._add(rows, item)
+            except Exception as error:  # one odd event must not take the others along
+                self._set_aside(rows, item.kind, item.step, item.time, f"{type(error).__name__}: {error}")
         return rows
+
+    def _add(self, rows: list[Row], item: Item) -> None:
+        if isinstance(item.payload, str):
+            rows.append((item.kind, item.step, item.time, item.payload))
+        elif not self._inline and not is_plain(item.payload) and not all(map(is_ready, item.payload.values())):
+            self._held.append(item)
+        elif item.kind == "metrics":
+            self._add_metrics(rows, item.step, item.time, item.payload)
+        else:
+            self._add_array(rows, item)
 
     def _add_array(self, rows: list[Row], item: Item) -> None:
         name = str(item.payload["name"])
@@ -285,6 +299,7 @@ class JournalWriter:
                 self.best.add(numbers, step)
 
     def _set_aside(self, rows: list[Row], name: str, step: int | None, moment: float, reason: str) -> None:
+        name, reason = name[:_LONGEST_NAME], reason[:_LONGEST_REASON]
         if f"metric {name}" not in self._told:
             self.tell(f"metric {name}", f"The metric {name!r} at step {step} is set aside: {reason}.")
             rows.append(("problem", step, moment, encode({"metric": name, "reason": reason})))
