@@ -172,7 +172,7 @@ def test_wandb_itself_and_the_drop_in_record_the_same_history(
     assert wandb_points(backend.runs["same"], "global_step") == wanted
     client, run = mlflow_run(f"sqlite:///{home / 'mlflow.db'}", "same")
     assert mlflow_points(client, run) == wanted
-    assert len(wanted) == 20
+    assert len(wanted) == 19
 
 
 MLFLOW_SCRIPT = """
