@@ -262,6 +262,15 @@ def test_what_is_not_supported_names_its_remedy(caplog: pytest.LogCaptureFixture
         _ = mlflow.log_metrix
 
 
+def test_only_rank_0_records(journal_only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    with mlflow.start_run(run_id="of-rank-0"):
+        mlflow.log_metric("loss", 1.0)
+        with mlflow.start_run(nested=True):
+            mlflow.log_metric("loss", 1.0)
+    assert not journal_only.exists()
+
+
 def test_a_timestamp_is_told_to_have_no_effect(caplog: pytest.LogCaptureFixture) -> None:
     with mlflow.start_run():
         mlflow.log_metric("loss", 1.0, step=1, timestamp=123)

@@ -532,6 +532,17 @@ def test_the_summary_keeps_no_gradient_alive() -> None:
     assert wandb.summary["loss"] == 1.0
 
 
+def test_only_rank_0_records(journal_only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb.init(project="p", id="r1").finish()
+    monkeypatch.setenv("RANK", "1")
+    run = wandb.init(project="p", id="r1", resume="never", config={"rate": 1})
+    run.define_metric("*", step_metric="epoch")
+    run.log({"loss": 1.0, "epoch": 3, "frame": wandb.Image(np.zeros((2, 2), np.uint8))})
+    run.finish()
+    assert [path.name for path in journal_only.iterdir()] == ["r1"]
+    assert points(journal_only / "r1") == set()
+
+
 def test_nothing_is_said_where_there_is_nothing_to_say(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         start(config={"a": 1}, tags=["x"])

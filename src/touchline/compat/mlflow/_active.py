@@ -53,9 +53,11 @@ class RunData:
 class ActiveRun:
     """A run; leaving its ``with`` block ends it."""
 
-    def __init__(self, run: tracking.Run, name: str, experiment: str, earlier: bool, steps: FreeSteps) -> None:
+    def __init__(self, run: tracking.Run, name: str, experiment: str, parent: str | None, steps: FreeSteps) -> None:
         self.touchline = run
         """The Touchline run beneath, for what MLflow's interface has no call for."""
+        self.parent = parent
+        """Id of the run that this one is nested in."""
         self.info = RunInfo(
             run_id=run.id,
             run_name=name,
@@ -65,7 +67,6 @@ class ActiveRun:
         )
         self.data = RunData()
         self._steps = steps
-        self._earlier = earlier
         self._tables: dict[str, tuple[list[str], list[list[Any]]]] = {}
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None) -> None:

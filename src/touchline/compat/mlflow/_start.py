@@ -11,12 +11,13 @@ from typing import Any
 
 from touchline.compat.mlflow import _active
 from touchline.compat.mlflow._active import ActiveRun
+from touchline.compat.ranks import is_silent
 from touchline.compat.steps import FreeSteps
 from touchline.compat.told import tell
 from touchline.config import Settings
 from touchline.errors import UsageError
 from touchline.tracking import run as tracking
-from touchline.tracking.journal import FILE_NAME, JournalReader
+from touchline.tracking.journal import FILE_NAME
 from touchline.tracking.start import start_run as touchline_start_run
 
 JOB = "train"
@@ -126,6 +127,8 @@ def start_run(
     if experiment_id is not None:
         chosen = Settings.load(mlflow_tracking_uri=_choice.uri, project=_named(experiment_id))
     run_id = run_id or (os.environ.pop("MLFLOW_RUN_ID", None) or None)
+    if is_silent(chosen):
+        run_id = None
     if run_id is not None and not (chosen.run_directory(run_id) / FILE_NAME).exists():
         raise UsageError(
             f"There is no run {run_id!r} in {chosen.runs}. Give the id that mlflow.active_run().info.run_id said on "
@@ -136,7 +139,7 @@ def start_run(
     name = run_name or labels.pop("mlflow.runName", None)
     run = touchline_start_run(JOB, name=name, settings=chosen, run_id=run_id, parent=parent)
     steps = FreeSteps(run.directory if run_id is not None else None)
-    started = ActiveRun(run, name or run.id, chosen.project, run_id is not None, steps)
+    started = ActiveRun(run, name or run.id, chosen.project, parent, steps)
     if description:
         labels[DESCRIPTION] = description
     if labels:
@@ -186,11 +189,8 @@ def get_run(run_id: str) -> ActiveRun:
 
 def get_parent_run(run_id: str) -> ActiveRun | None:
     """The parent of a run of this process, or None. Raises UsageError for another one."""
-    run = get_run(run_id)
-    with JournalReader(run.touchline.directory / FILE_NAME) as journal:
-        start = journal.newest("start")
-    parent = str(start.payload.get("parent") or "") if start is not None else ""
-    return _active.known(parent)
+    parent = get_run(run_id).parent
+    return None if parent is None else get_run(parent)
 
 
 def current(run_id: str | None = None) -> ActiveRun:

@@ -127,8 +127,9 @@ class Summary(_Items):
 
     def follow(self, numbers: Mapping[str, Any]) -> None:
         """Remember the last value of each metric, without its gradient."""
+        items = self._items
         for name, value in numbers.items():
-            self._items[name] = kept(value)
+            items[name] = value if type(value) is float else kept(value)
 
 
 def _same(one: Any, other: Any) -> bool:

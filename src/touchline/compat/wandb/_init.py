@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from touchline.compat.ranks import is_silent
 from touchline.compat.told import refusal, tell
 from touchline.compat.wandb import _refused
 from touchline.compat.wandb._config import parsed
@@ -122,7 +123,7 @@ def _open(given: Mapping[str, Any]) -> Run:
         silent.id = str(given.get("id") or "disabled")
         name = given.get("name") or silent.id
         return Run(silent, name=name, group=group, notes=notes, first_step=0, earlier=False, disabled=True)
-    run_id, back_to = _identity(given)
+    run_id, back_to = (None, None) if is_silent(home) else _identity(given)
     earlier = _last_step(home, run_id)
     _check_resume(given.get("resume"), run_id, earlier is not None, home.home)
     run = start_run(job, name=given.get("name"), settings=home, run_id=run_id, group=group, resume=back_to)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,13 +45,13 @@ class Definitions:
             self._set_goal(name, metric.goal)
         return metric
 
-    def steps(self, numbers: Mapping[str, Any], step: int, explicit: bool) -> dict[int, dict[str, Any]]:
+    def steps(self, numbers: dict[str, Any], step: int, explicit: bool) -> dict[int, dict[str, Any]]:
         """The numbers of one call by their step: that of the call, or what their step metric says.
 
         A step metric that does not grow gets its metrics the next free step, so that no value is set aside.
         """
         if not self._metrics and GLOBAL_STEP not in numbers:
-            return {step: dict(numbers)}
+            return {step: numbers}
         self._newest.update({name: numbers[name] for name in self._axes() if name in numbers})
         by_step: dict[int, dict[str, Any]] = {}
         for name, value in numbers.items():

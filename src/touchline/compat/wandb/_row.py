@@ -14,6 +14,7 @@ from touchline.compat.wandb._numbers import BINS_OF_AN_ARRAY, Histogram, Table
 from touchline.errors import UsageError
 
 _PLAIN = frozenset((float, int, bool))
+_NAME = frozenset((str,))
 
 
 @dataclass
@@ -29,7 +30,7 @@ def sort(data: Mapping[str, Any]) -> Row:
     """Sort the values of one call. Raises UsageError when it is no mapping of names."""
     if not isinstance(data, Mapping):
         raise UsageError(f"wandb.log takes a mapping of names and values, and this is {data!r}.")
-    if _PLAIN.issuperset(map(type, data.values())) and all(isinstance(name, str) for name in data):
+    if _PLAIN.issuperset(map(type, data.values())) and _NAME.issuperset(map(type, data)):
         return Row(numbers=dict(data))
     row = Row()
     _add(row, data, "")
