@@ -19,11 +19,38 @@ def touchline(*arguments: str, at: Path, **variables: str) -> subprocess.Complet
     )
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("run", "pretrain", "--help"), ("ui", "-h")])
+NEEDS_HOME = ("runs", "show", "tail", "status", "sync", "export", "gc")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("run", "--help"),
+        ("run", "pretrain", "--help"),
+        ("ui", "-h"),
+        *((name, "-h") for name in NEEDS_HOME),
+    ],
+)
 def test_help_goes_to_stdout_and_writes_nothing(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = touchline(*arguments, at=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "usage: touchline" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_help_names_every_command(tmp_path: Path) -> None:
+    text = touchline("--help", at=tmp_path).stdout
+    assert all(f"\n  {name} " in text for name in (*NEEDS_HOME, "run", "ui", "doctor", "lineage", "recipes"))
+
+
+@pytest.mark.parametrize(
+    "command", ["runs", "status", "sync", "gc --dry-run", "show last", "tail --last", "export x"]
+)
+def test_without_a_home_there_is_a_sentence_and_still_no_home(tmp_path: Path, command: str) -> None:
+    done = touchline(*command.split(), at=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"touchline: The home {tmp_path / '.touchline'} is not there.")
     assert list(tmp_path.iterdir()) == []
 
 

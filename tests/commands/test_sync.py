@@ -56,6 +56,17 @@ def test_what_a_sink_set_aside_is_told_but_is_no_gap(
     assert "Nothing is missing" in printed
 
 
+def test_a_damaged_journal_is_a_gap_and_holds_up_no_other_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOUCHLINE_SINKS", "tensorboard")
+    (record(home, "bad") / "journal.db").write_bytes(b"scrambled" * 1000)
+    record(home, "good")
+    assert call("sync", "--timeout", "60") == 1
+    assert "runs/bad/journal.db cannot be read" in capsys.readouterr().out
+    assert is_done(Settings.load(), "good")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,7 +73,22 @@ def _once(
     """Deliver; True when everything is there."""
     from touchline.tracking.sync import sync as send
 
-    return send(settings, named, sinks, timeout=timeout, progress=progress.update).complete
+    return send(settings, _readable(settings, named), sinks, timeout=timeout, progress=progress.update).complete
+
+
+def _readable(settings: Settings, named: Sequence[str] | None) -> list[str]:
+    """The runs to deliver; one whose journal is damaged holds up no other, and is told in the end."""
+    from touchline.tracking.journal import FILE_NAME, JournalReader
+    from touchline.tracking.sync import run_ids
+
+    readable = []
+    for run_id in run_ids(settings) if named is None else named:
+        try:
+            JournalReader(settings.run_directory(run_id) / FILE_NAME).close()
+        except TouchlineError:
+            continue
+        readable.append(run_id)
+    return readable
 
 
 def _watch(
@@ -99,10 +113,10 @@ def _watch(
 
 def _now(settings: Settings, named: Sequence[str] | None, sinks: Sequence[str]) -> SyncReport:
     from touchline.tracking.delivery import read_delivery
-    from touchline.tracking.sync import SyncReport, run_ids
+    from touchline.tracking.sync import SyncReport
 
-    chosen = run_ids(settings) if named is None else named
-    return SyncReport(tuple(read_delivery(settings.run_directory(run_id), sinks) for run_id in chosen))
+    runs = _readable(settings, named)
+    return SyncReport(tuple(read_delivery(settings.run_directory(run_id), sinks) for run_id in runs))
 
 
 def _report(settings: Settings, named: Sequence[str] | None, sinks: Sequence[str]) -> int:
@@ -127,5 +141,5 @@ def _report(settings: Settings, named: Sequence[str] | None, sinks: Sequence[str
         return 1
     who = " and ".join(sinks) if len(sinks) < 3 else ", ".join(sinks[:-1]) + f" and {sinks[-1]}"
     runs = f"{len(chosen):,} run{'' if len(chosen) == 1 else 's'}"
-    print(f"Nothing is missing: {who} {'has' if len(sinks) == 1 else 'have'} all of {runs}.", file=sys.stdout)
+    print(f"Nothing is missing: {who} {'has' if len(sinks) == 1 else 'have'} all of {runs}.")
     return 0
