@@ -24,8 +24,8 @@ from touchline.errors import TouchlineError
 
 _MOVED = ("body_pos", "geom_pos", "geom_rgba", "site_pos", "site_rgba")
 """Arrays of a model that a reset may change: where targets and defenders are, and their colours."""
-_POLITENESS = 15
-"""Niceness of a renderer that works beside a training."""
+_POLITENESS = 5
+"""Niceness of a renderer beside a training: where that uses every core, the renderer gets about a quarter of one."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NICENESS = 15
-"""Of an encoder that works beside a training."""
+NICENESS = 10
+"""Of an encoder beside a training: where that uses every core, the encoder gets about a tenth of one."""
 LARGEST_SIDE = 4_096
 """Pixels; what is larger is scaled down, because players refuse it."""
 _MOST_BUFFERS = 1_024
