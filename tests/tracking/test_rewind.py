@@ -37,6 +37,8 @@ class Memory:
     first: dict[Key, int] = field(default_factory=dict)
     doubled: list[tuple[Key, int, int]] = field(default_factory=list)
     sent_as: dict[int, set[frozenset[str]]] = field(default_factory=dict)
+    handed: dict[str, int] = field(default_factory=dict)
+    """Newest step of each metric that was handed over, arrived or not."""
     has: int = 0
 
     name = "memory"
@@ -61,6 +63,9 @@ class MemorySession:
     def send(self, events: Sequence[Event]) -> list[SetAside]:
         memory, trouble = self.memory, self.memory.trouble
         memory.trouble = "none"
+        for event in events:
+            for name in event.payload if event.kind == "metrics" else ():
+                memory.handed[name] = max(event.step or 0, memory.handed.get(name, -1))
         if trouble == "down":
             raise SinkUnavailable("played outage")
         for event in events[: len(events) // 2] if trouble == "killed halfway" else events:
@@ -105,7 +110,7 @@ class History:
         self.step = 0
         self.logged: set[Key] = set()
         self.high: dict[int, dict[str, int]] = {}
-        """At each rewind, by sequence number: the newest step that the far side had of each metric."""
+        """At each rewind, by sequence number: the newest step of each metric that the far side may have had."""
         self._route: route.Route | None = None
 
     def log(self, names: Sequence[str], stride: int) -> None:
@@ -121,7 +126,7 @@ class History:
         seq = self.run.record("rewind", {}, step)
         self.logged = {key for key in self.logged if key[1] <= step}
         self.step = step
-        self.high[seq] = dict(MemorySession(self.far, 0).high_water())
+        self.high[seq] = dict(self.far.handed)
 
     def deliver(self, trouble: str) -> bool:
         self.far.trouble = trouble

@@ -98,7 +98,10 @@ class Attempt:
     def knowing(self, high_water: Mapping[str, int]) -> Attempt:
         """The same, with what the far side was found to have already."""
         marks = {name: max(step, self.marks.get(name, step)) for name, step in high_water.items()}
-        return replace(self, marks={**self.marks, **marks})
+        # After a rewind it cannot be told of which attempt a value there is.
+        known = {name: max(step, self.ceiling.get(name, step)) for name, step in high_water.items()}
+        ceiling = {**self.ceiling, **known} if self.floor >= 0 else self.ceiling
+        return replace(self, marks={**self.marks, **marks}, ceiling=ceiling)
 
 
 def names_of(event: Event) -> Sequence[str]:
