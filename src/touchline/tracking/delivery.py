@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.rewind import Attempt
+from touchline.tracking.sinks import far_sides
 
 State = Literal["starting", "live", "waiting", "refused", "done"]
 _MAXIMUM_SET_ASIDE = 200
@@ -129,7 +130,7 @@ def write_cursor(run_directory: Path, cursor: Cursor) -> None:
 def read_delivery(run_directory: Path, sinks: Iterable[str]) -> Delivery:
     """Compare every sink's cursor with the journal. Raises TouchlineError when there is no journal."""
     with JournalReader(run_directory / FILE_NAME) as journal:
-        cursors = [read_cursor(run_directory, sink) for sink in sinks]
+        cursors = [read_cursor(run_directory, sink) for sink in far_sides(sinks)]
         states = [_state(cursor, journal.count_after(cursor.delivered)) for cursor in cursors]
     return Delivery(run_directory.name, states)
 

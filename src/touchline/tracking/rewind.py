@@ -67,7 +67,7 @@ class Attempt:
     marks: Mapping[str, int] = field(default_factory=dict)
     """Newest step handed over, by name."""
     floor: int = -1
-    """Step of the newest rewind."""
+    """The lowest step of a rewind since something was handed over: what lies above may be of an earlier attempt."""
     ceiling: Mapping[str, int] = field(default_factory=dict)
     """The marks at that rewind: between floor and these the far side has the values of an earlier attempt."""
 
@@ -77,7 +77,7 @@ class Attempt:
         wanted: list[Event] = []
         for event in events:
             if event.kind == "rewind":
-                floor = event.step or 0
+                floor = min(floor, event.step or 0) if ceiling else event.step or 0
                 for name, mark in marks.items():
                     ceiling[name] = max(mark, ceiling.get(name, mark))
             elif event.kind in STEPPED and (step := event.step) is not None:

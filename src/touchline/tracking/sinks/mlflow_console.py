@@ -46,6 +46,10 @@ class ConsoleText:
         """True when there is anything to upload at the end."""
         return self._waiting and self.path.stat().st_size > 0
 
+    def postpone(self) -> None:
+        """The upload failed; the next one is due as if it had not."""
+        self._uploaded = time.monotonic()
+
     def uploaded(self) -> None:
         """The far side has the text as it is."""
         self._waiting = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from touchline.config import Settings
 from touchline.tracking.journal import Event
 from touchline.tracking.mlflow_store import unavailable
-from touchline.tracking.sinks.base import RunInfo, SetAside
+from touchline.tracking.sinks.base import RunInfo, SetAside, SinkUnavailable
 from touchline.tracking.sinks.mlflow_artifacts import (
     STEPPED_FOLDERS,
     Uploads,
@@ -28,6 +29,8 @@ from touchline.tracking.sinks.mlflow_model import log_model
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
+
+logger = logging.getLogger("touchline.courier")
 
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED", "preempted": "KILLED"}
 REWINDS_TAG = "touchline.rewinds"
@@ -117,7 +120,11 @@ class MlflowSession:
         self._told = max(self._told, self._done)
         self._uploads.forget()
         if self._console.due():
-            self._upload_console()
+            try:
+                self._upload_console()
+            except SinkUnavailable as error:  # no reason to hold up the metrics
+                logger.warning("the console text of %s waits: %s", self._run.id, error)
+                self._console.postpone()
         return refused
 
     def acknowledged(self) -> int:
@@ -151,13 +158,13 @@ class MlflowSession:
                 batch.add_tag(self._done, "touchline.reason", reason)
             self._sender.send(batch, max(self._done, self._told))
             self._client.set_terminated(self.remote_id, STATUS[status], milliseconds(self._last_time))
+        except SinkUnavailable:
+            raise
         except Exception as error:
             raise unavailable(self._settings, error) from error
 
     def release(self) -> None:
-        """Upload what the console said since the last time; nothing else is held."""
-        if self._console.due():
-            self._upload_console()
+        """Nothing is held."""
 
     def _start(self, event: Event, batch: Batch) -> None:
         batch.add_tag(event.seq, "touchline.status", "running")
