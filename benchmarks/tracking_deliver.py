@@ -131,6 +131,7 @@ def many_points(part: Part, sink: str, metrics: int) -> dict[str, Any]:
             time.sleep(0.02)
         arrived = server.rows().get(run.id, 0) if sink == "wandb" else stored_in_mlflow(home)
         figures = watch.figures()
+    imported = imported_mb(sink)
     wanted = events if sink == "wandb" else points
     return {
         "points": points,
@@ -139,8 +140,8 @@ def many_points(part: Part, sink: str, metrics: int) -> dict[str, Any]:
         "arrived": arrived,
         "wanted": wanted,
         "couriers": figures,
-        "import_mb": round(imported_mb(sink), 1),
-        "above_import_mb": round(figures[sink]["peak_mb"] - imported_mb(sink), 1),
+        "import_mb": round(imported, 1),
+        "above_import_mb": round(figures[sink]["peak_mb"] - imported, 1),
     }
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -152,6 +153,10 @@ class StandIn:
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
 
+    def signal(self, how: signal.Signals) -> None:
+        """Kill or stop it."""
+        self._process.send_signal(how)
+
     def rows(self) -> dict[str, int]:
         """History rows by run."""
         counts: dict[str, int] = self.ask({"ask": "rows"})
@@ -251,21 +256,20 @@ def median_of(rounds: Sequence[dict[str, Any]], *path: str) -> float:
     return statistics.median(found)
 
 
-def kept_share(bare: Sequence[float], loaded: Sequence[float]) -> dict[str, float]:
-    """Share of the speed that stays, from paired durations of equal work: mean and one-sided 95 % lower bound.
+def kept_share(bare: Sequence[float], loaded: Sequence[float]) -> dict[str, float | None]:
+    """Share of the speed that stays, from paired durations of equal work: median and one-sided 95 % lower bound.
 
-    The bound is Student's over the logarithms of the paired ratios.
+    The bound is exact, an order statistic by the sign test; it needs 5 pairs, with fewer it is None.
     """
-    ratios = np.log(np.asarray(bare) / np.asarray(loaded))
-    mean = float(ratios.mean())
-    lower = float("nan")
-    if len(ratios) > 1:
-        lower = mean - float(stats.t.ppf(0.95, len(ratios) - 1)) * float(stats.sem(ratios))
+    ratios = np.sort(np.asarray(bare) / np.asarray(loaded))
+    middle = float(np.median(ratios))
+    allowed = np.flatnonzero(stats.binom.cdf(np.arange(len(ratios)), len(ratios), 0.5) <= 0.05)
+    lower = float(ratios[allowed[-1]]) if allowed.size else None
     return {
         "pairs": len(ratios),
-        "kept_percent": round(100 * float(np.exp(mean)), 2),
-        "kept_percent_at_least": round(100 * float(np.exp(lower)), 2),
-        "loss_percent_at_most": round(100 - 100 * float(np.exp(lower)), 2),
+        "kept_percent": round(100 * middle, 2),
+        "kept_percent_at_least": None if lower is None else round(100 * lower, 2),
+        "loss_percent_at_most": None if lower is None else round(100 - 100 * lower, 2),
     }
 
 
@@ -284,4 +288,6 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
+    if value is None:
+        return "–"
     return f"{value:,}" if isinstance(value, int) else str(value)

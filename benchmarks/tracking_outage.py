@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
-from tracking_harness import PEERS, Part, environment, scratch, table
+from tracking_harness import PEERS, Part, environment, scratch, stand_in, table
 
 WHO = ("touchline", "wandb", "mlflow")
 
@@ -77,6 +81,10 @@ OUTAGES: dict[str, Callable[[], contextlib.AbstractContextManager[str]]] = {
 }
 
 
+MIDWAY = {"killed in the middle": signal.SIGKILL, "stopped in the middle": signal.SIGSTOP}
+"""What happens to both servers while a run is open; a stopped one accepts and never answers."""
+
+
 def through(part: Part, who: str, outage: str) -> dict[str, Any]:
     """Run one training through one outage; the slowest of each figure, until the process ends."""
     patience = part.size(120, 20) + (60 if who == "touchline" else 0)
@@ -92,13 +100,78 @@ def through(part: Part, who: str, outage: str) -> dict[str, Any]:
                 ended = False
                 process.kill()
                 process.wait()
-            took = time.perf_counter() - began
-            said.seek(0)
-            lines = [json.loads(line) for line in said if line.startswith("{")]
-    figures: dict[str, Any] = {"process_seconds": round(took, 1), "ended": ended}
-    for line in lines:
-        for name, value in line.items():
-            figures[name] = value if isinstance(value, str) else round(max(value, figures.get(name, 0.0)), 3)
+            return figures_in(said, began, ended)
+
+
+@contextlib.contextmanager
+def mlflow_server(home: Path) -> Iterator[tuple[str, int]]:
+    """A real MLflow server; its address and its process group."""
+    with closed() as url:
+        port = url.rpartition(":")[2]
+    store = f"sqlite:///{home / 'server.db'}"
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--port", port]
+    process = subprocess.Popen(
+        [*command, "--workers", "1", "--artifacts-destination", str(home / "served")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        cwd=home,
+        start_new_session=True,
+    )
+    try:
+        until(lambda: answers(f"{url}/health"), 180.0)
+        yield url, process.pid
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    """True when a server is there."""
+    try:
+        with urllib.request.urlopen(url, timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until it is so; raises TimeoutError when it is not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"What was awaited did not happen within {seconds:g} s.")
+        time.sleep(0.05)
+
+
+def midway(how: signal.Signals) -> dict[str, Any]:
+    """Ours, when a real MLflow server and the W&B stand-in are killed or stopped in the middle of a run."""
+    with scratch() as home, mlflow_server(home) as (url, group), stand_in() as server:
+        (home / "midway").touch()
+        command = [sys.executable, str(PEERS / "outage.py"), "touchline", url, server.url, str(home)]
+        began = time.perf_counter()
+        with (home / "said").open("w+") as said:
+            process = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL, env=environment(), cwd=home)
+            try:
+                until(lambda: not (home / "midway").exists() or process.poll() is not None, 120.0)
+                os.killpg(group, how)
+                server.signal(how)
+                (home / "out").touch()
+                process.wait(120.0)
+            finally:
+                process.kill()
+                process.wait()
+            return figures_in(said, began, ended=True)
+
+
+def figures_in(said: TextIO, began: float, ended: bool) -> dict[str, Any]:
+    """What a child told, the slowest of each figure."""
+    figures: dict[str, Any] = {"process_seconds": round(time.perf_counter() - began, 1), "ended": ended}
+    said.seek(0)
+    for line in said:
+        if line.startswith("{"):
+            for name, value in json.loads(line).items():
+                figures[name] = value if isinstance(value, str) else round(max(value, figures.get(name, 0.0)), 3)
     return figures
 
 
@@ -107,14 +180,16 @@ def main() -> None:
     part = Part("outage", __doc__)
     for outage in OUTAGES:
         part.measure(f"touchline, {outage}", partial(through, part, "touchline", outage))
+    for name, how in MIDWAY.items():
+        part.measure(f"touchline, {name}", partial(midway, how))
     cases = [(who, outage) for who in WHO[1:] for outage in OUTAGES]
     missing = [case for case in cases if ", ".join(case) not in part.results]
     with ThreadPoolExecutor(len(cases)) as pool:
         for case, found in zip(missing, pool.map(lambda case: through(part, *case), missing), strict=True):
             part.measure(", ".join(case), partial(dict, found))
     rows = []
-    for outage in OUTAGES:
-        for who in WHO:
+    for outage in (*OUTAGES, *MIDWAY):
+        for who in WHO if outage in OUTAGES else WHO[:1]:
             found = part.results[f"{who}, {outage}"]
             limit = "" if found["ended"] else f"> {found['process_seconds']:.0f} s, given up"
             rows.append(
