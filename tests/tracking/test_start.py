@@ -122,6 +122,19 @@ def test_the_best_value_of_a_metric_with_a_goal_is_in_the_summary(alone: Setting
     assert events(run, "summary")[0].payload == {"best/return": 5.0, "best/return/step": 1}
 
 
+def test_the_best_value_of_a_resumed_run_is_of_its_newest_attempt(alone: Settings) -> None:
+    with touchline.start_run("train", settings=alone, run_id="r") as run:
+        run.define_metric('a "quoted" return', "maximize")
+        for step, value in enumerate((1.0, 2.0, 9.0)):
+            run.log({'a "quoted" return': value}, step)
+    with touchline.start_run("train", settings=alone, run_id="r", resume=1) as run:
+        run.log({'a "quoted" return': 1.5}, 2)
+    assert events(run, "summary")[1].payload == {
+        'best/a "quoted" return': 2.0,
+        'best/a "quoted" return/step': 1,
+    }
+
+
 def test_groups_and_parents_are_told_to_the_sinks(alone: Settings) -> None:
     with touchline.start_run("sweep", settings=alone, group="night") as parent:
         child = touchline.start_run("trial", settings=alone, parent=parent, group="night")

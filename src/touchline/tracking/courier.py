@@ -6,6 +6,7 @@ terminal, survives its death, and then tells the far side what became of it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from touchline.config import Settings
 from touchline.tracking.launch import CourierLock, destination, ensure_courier, settings_from_order
@@ -29,6 +31,7 @@ logger = logging.getLogger("touchline.courier")
 POLL_SECONDS = 0.2
 IDLE_SECONDS = 3.0
 _DRAIN_SECONDS = 30.0
+_NICENESS = 10
 _FRESH_PROCESS_SECONDS = (1.0, 3.0)
 """Between the end of a spoilt process and its successor, so that a lasting failure does not start many."""
 
@@ -207,11 +210,19 @@ class Courier:
                 self._routes[name] = route
 
 
+def _step_back() -> None:
+    """Leave the processor to the training."""
+    os.nice(_NICENESS)
+    # Linux may weigh sessions first, and niceness only within one.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(_NICENESS))
+
+
 def main() -> None:
     """Read the order from standard input and serve it."""
     order = json.load(sys.stdin)
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {os.getpid()} %(name)s: %(message)s")
-    os.nice(5)
+    _step_back()
     settings = settings_from_order(order["settings"])
     courier = Courier(settings, order["sink"], drain=order["drain"], runs=order["runs"])
     try:

@@ -247,6 +247,16 @@ class JournalReader:
         """The sequence number after which the newest ``count`` events follow, 0 when there are no more."""
         return self._number("SELECT coalesce((SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?), 0)", count)
 
+    def values(self, name: str) -> Iterator[Event]:
+        """Yield the ``metrics`` events that have the metric, with it alone."""
+        # A JSON path cannot name a key that holds quotes.
+        query = (
+            "SELECT seq, step, time, item.value FROM events, json_each(payload) AS item "
+            "WHERE kind = 'metrics' AND item.key = ? ORDER BY seq"
+        )
+        for seq, step, time, value in self._rows(query, (name,)):
+            yield Event(seq, "metrics", step, time, {name: value})
+
     def all(self, batch: int = 5_000) -> Iterator[Event]:
         """Yield every event in order, by short queries, so that no transaction stays open."""
         seq = -1

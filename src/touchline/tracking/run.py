@@ -41,6 +41,8 @@ class Run(RunEvents):
     def __init__(self, run_id: str, job: str, directory: Path, settings: Settings, writer: JournalWriter) -> None:
         super().__init__(run_id, directory, settings, writer)
         self.job = job
+        self.resumed = False
+        """True when an earlier process began this run."""
         self._ended = False
         self._owner = os.getpid()
         self._couriers_seen = 0.0
@@ -170,8 +172,7 @@ class Run(RunEvents):
         if self._capture is not None:
             self._writer.flush(JOURNAL_SECONDS / 2)  # what is told of the last values is output too
             self._capture.stop(timeout, self._failure)
-        if self._writer.best.goals and self._writer.flush(bound):
-            self.set_summary(self._writer.best.summary())
+        self._summarise(bound)
         self._writer.put("end", {"status": status, "reason": reason})
         written = self._writer.close(bound)
         if self._view is not None:
@@ -180,6 +181,16 @@ class Run(RunEvents):
             lost = self._writer.uncommitted()
             cause = self._writer.error or "The journal did not take them in time."
             raise TouchlineError(f"{lost} events of run {self.id} are not in its journal. {cause}")
+
+    def _summarise(self, timeout: float) -> None:
+        best = self._writer.best
+        if not (best.goals or self.resumed) or not self._writer.flush(timeout):
+            return
+        if self.resumed:
+            with JournalReader(self.directory / FILE_NAME) as journal:
+                best.add_journal(journal)
+        if summary := best.summary():
+            self.set_summary(summary)
 
     def _end_with_process(self) -> None:
         """Called when the process ends without ``finish``; an unhandled exception is known by then."""

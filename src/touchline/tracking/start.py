@@ -117,6 +117,7 @@ def start_run(
         lock=lock,
     )
     run = Run(run_id, job, directory, settings, writer)
+    run.resumed = past is not None
     _begin(run, name or run_id, past, group or "", parent.id if isinstance(parent, Run) else parent or "")
     if config is not None and past is None:
         run.log_params(plain(config))

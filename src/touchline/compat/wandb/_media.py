@@ -12,7 +12,6 @@ from touchline.compat.told import tell
 from touchline.errors import TouchlineError, UsageError
 from touchline.tracking.events import slug
 from touchline.tracking.run import Run
-from touchline.tracking.video import encode_video
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,19 +92,12 @@ class Video(Media):
             run.log_video(self._source, name, step=step, caption=self.caption)
             return
         if not isinstance(self._source, bytes):
-            log_frames(run, self._source, self._fps, name, step, self.caption)
+            run.log_video(self._source, name, step=step, caption=self.caption, fps=self._fps)
             return
         with tempfile.TemporaryDirectory(prefix="touchline-") as folder:
             path = Path(folder) / f"{slug(name)}.{self._format}"
             path.write_bytes(self._source)
             run.log_video(path, name, step=step, caption=self.caption)
-
-
-def log_frames(run: Run, video: np.ndarray, fps: float, name: str, step: int, caption: str | None) -> None:
-    """Record frames (T, H, W, 3) of uint8 as a video."""
-    with tempfile.TemporaryDirectory(prefix="touchline-") as folder:
-        path = encode_video(video, Path(folder) / "video.mp4", fps)
-        run.log_video(path, name, step=step, caption=caption)
 
 
 def frames(video: Any) -> np.ndarray:
