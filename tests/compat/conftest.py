@@ -26,8 +26,9 @@ Event = tuple[str, int | None, dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
-def nothing_open() -> Iterator[None]:
-    """Each test begins without a run and without anything told."""
+def nothing_open(monkeypatch: pytest.MonkeyPatch, no_account: None) -> Iterator[None]:
+    """Each test begins without a run and without anything told; what is captured beside a script is left out."""
+    monkeypatch.setenv("TOUCHLINE_CAPTURE", "")
     told._told.clear()
     yield
     run = wandb_init.active()

@@ -264,6 +264,7 @@ def test_what_is_not_supported_names_its_remedy(caplog: pytest.LogCaptureFixture
 
 def test_only_rank_0_records(journal_only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with mlflow.start_run(run_id="of-rank-0"):
         mlflow.log_metric("loss", 1.0)
         with mlflow.start_run(nested=True):

@@ -535,6 +535,7 @@ def test_the_summary_keeps_no_gradient_alive() -> None:
 def test_only_rank_0_records(journal_only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wandb.init(project="p", id="r1").finish()
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     run = wandb.init(project="p", id="r1", resume="never", config={"rate": 1})
     run.define_metric("*", step_metric="epoch")
     run.log({"loss": 1.0, "epoch": 3, "frame": wandb.Image(np.zeros((2, 2), np.uint8))})

@@ -153,7 +153,12 @@ class WandbEvents:
 
     def _tags(self, event: Event) -> None:
         own = {name: value for name, value in event.payload.items() if not name.startswith("mlflow.")}
-        new = [(f"{name}={value}" if value else name)[:_LONGEST_TAG] for name, value in own.items()]
+        # W&B shows every tag beside the run's name; what describes the run from within (git.commit) suits its config.
+        described = {name: value for name, value in own.items() if "." in name}
+        if described:
+            self.handle.config.update(described, allow_val_change=True)
+        plain = {name: value for name, value in own.items() if name not in described}
+        new = [(f"{name}={value}" if value else name)[:_LONGEST_TAG] for name, value in plain.items()]
         # A later value of a tag replaces the earlier one.
         names = tuple(f"{name}=" for name in event.payload)
         kept = [tag for tag in self.handle.tags or () if not tag.startswith(names)]
