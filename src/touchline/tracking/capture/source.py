@@ -110,4 +110,5 @@ def _script() -> str:
 def _is_installed(script: str) -> bool:
     """True for a command or module of an installed package, whose directory says nothing of the project."""
     places = [sysconfig.get_path(name) for name in ("scripts", "purelib", "platlib", "stdlib")]
-    return bool(script) and any(Path(script).is_relative_to(place) for place in places)
+    directory = Path(script).parent.resolve()
+    return bool(script) and any(directory.is_relative_to(Path(place).resolve()) for place in places)
