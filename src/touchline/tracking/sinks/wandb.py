@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from touchline.config import Settings
+from touchline.tracking.capture import FACTS
 from touchline.tracking.journal import Event
 from touchline.tracking.probe import graphql, probe_wandb, wandb_base_url, wandb_key
 from touchline.tracking.sinks.base import RunInfo, SetAside, SinkUnavailable
@@ -231,7 +232,11 @@ class WandbSession:
         self._handle.config.update(dict(event.payload), allow_val_change=True)
 
     def _tags(self, event: Event) -> None:
-        new = [f"{name}={value}"[:_LONGEST_TAG] for name, value in event.payload.items()]
+        facts = {name: value for name, value in event.payload.items() if name.startswith(FACTS)}
+        if facts:  # W&B's tags are labels, so what was captured goes to its configuration
+            self._handle.config.update(facts, allow_val_change=True)
+        labels = {name: value for name, value in event.payload.items() if not name.startswith((*FACTS, "mlflow."))}
+        new = [f"{name}={value}"[:_LONGEST_TAG] for name, value in labels.items()]
         self._handle.tags = tuple(dict.fromkeys([*(self._handle.tags or ()), *new]))
 
     def _input(self, event: Event) -> None:
