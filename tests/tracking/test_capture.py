@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,22 @@ def test_a_long_difference_is_cut_and_said_to_be(repository: Path, home: Path) -
     assert len(patch) < 5_001_000
     assert patch.splitlines()[-1].startswith("touchline: the difference is cut here")
     assert "cut" in tags(events)["git.diff"]
+
+
+def test_an_installed_command_counts_as_the_project_it_runs_in(
+    repository: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True, timeout=60)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(entry for entry in sys.path if entry))
+    command = environment / "bin" / "train"
+    command.write_text(BODY)
+    subprocess.run([environment / "bin" / "python", command, home], check=True, cwd=repository, timeout=60)
+    with JournalReader(home / "runs" / "r1" / "journal.db") as journal:
+        events = list(journal.all())
+    assert tags(events)["git.commit"] == git(repository, "rev-parse", "HEAD")
+    assert tags(events)["source.name"] == str(command)
+    assert "source/train" not in artifacts(events, home)
 
 
 def test_outside_of_git_the_script_itself_is_kept(tmp_path: Path, home: Path) -> None:

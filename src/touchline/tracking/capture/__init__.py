@@ -15,6 +15,8 @@ from touchline.tracking.capture.console import ConsoleCapture
 from touchline.tracking.capture.source import SourceCapture
 
 PARTS = ("source", "packages", "console")
+FACTS = ("git.", "source.", "system.")
+"""Captured tags begin so: facts of a run, which a sink whose tags are labels keeps elsewhere."""
 WAIT_SECONDS = 5.0
 """The end of a run that is shorter than its capture waits at most so long for it."""
 

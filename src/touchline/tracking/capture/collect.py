@@ -55,11 +55,15 @@ def system(findings: Findings) -> None:
         findings.tags["system.user"] = findings.tags["mlflow.user"] = getpass.getuser()
 
 
-def source(findings: Findings, script: str, working_directory: str, notebook: bool) -> None:
-    """The git state around the script (or the working directory), and the script itself where git has it not."""
+def source(findings: Findings, script: str, installed: bool, working_directory: str, notebook: bool) -> None:
+    """The git state around the script, and the script itself where git has it not.
+
+    The working directory counts instead when there is no script, or when it is an ``installed`` command.
+    """
     name = script or ("notebook" if notebook else "interactive")
     findings.tags["source.name"] = findings.tags["mlflow.source.name"] = name
     findings.tags["mlflow.source.type"] = "NOTEBOOK" if notebook else "LOCAL"
+    script = "" if installed else script
     place = Path(script).parent if script else Path(working_directory)
     tracked = _repository(findings, place, script) if shutil.which("git") else False
     if script and not tracked:
@@ -146,7 +150,7 @@ def main() -> None:
     findings = Findings(Path(order["directory"]))
     if "source" in order["capture"]:
         system(findings)
-        source(findings, order["script"], order["working_directory"], order["notebook"])
+        source(findings, order["script"], order["installed"], order["working_directory"], order["notebook"])
     if "packages" in order["capture"]:
         packages(findings, order["path"])
     print(json.dumps({"tags": findings.tags, "files": findings.files}))

@@ -9,6 +9,7 @@ import os
 import secrets
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from touchline.tracking.capture.notebook import executed_cells, shell
 logger = logging.getLogger("touchline")
 
 COLLECT_SECONDS = 60.0
+_DELAY_SECONDS = 0.1
 NOTEBOOK_BYTES = 5_000_000
 Put = Callable[[str, Mapping[str, Any]], None]
 
@@ -35,10 +37,12 @@ class SourceCapture:
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._collect, name="touchline-capture", daemon=True)
         self._abandoned = False
+        self._hurry = threading.Event()
         # The script and the directory are those of the start; a training may change both.
         self._order = {
             "capture": self._capture,
-            "script": _script(),
+            "script": (script := _script()),
+            "installed": _is_installed(script),
             "working_directory": str(Path.cwd()),
             "notebook": shell() is not None,
             "path": [entry or str(Path.cwd()) for entry in sys.path],
@@ -47,6 +51,7 @@ class SourceCapture:
 
     def stop(self, timeout: float) -> None:
         """Wait at most ``timeout`` seconds for what is still being found out, then add the notebook's cells."""
+        self._hurry.set()
         self._thread.join(timeout)
         if self._thread.is_alive():
             self._abandoned = True
@@ -65,6 +70,8 @@ class SourceCapture:
         return Path("media") / "artifacts" / secrets.token_hex(4)
 
     def _collect(self) -> None:
+        # Starting a process stops all threads of this one for milliseconds, which start_run should not wait for.
+        self._hurry.wait(_DELAY_SECONDS)
         relative = self._folder()
         order = {**self._order, "directory": str(self._directory / relative)}
         try:
@@ -98,3 +105,10 @@ def _script() -> str:
         return ""
     path = getattr(sys.modules.get("__main__"), "__file__", None) or ""
     return str(Path(path).absolute()) if path and Path(path).is_file() else ""
+
+
+def _is_installed(script: str) -> bool:
+    """True for a command or module of an installed package, whose directory says nothing of the project."""
+    places = [sysconfig.get_path(name) for name in ("scripts", "purelib", "platlib", "stdlib")]
+    directory = Path(script).parent.resolve()
+    return bool(script) and any(directory.is_relative_to(Path(place).resolve()) for place in places)
