@@ -48,6 +48,11 @@ def journal_only(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home / "runs"
 
 
+def start(**arguments: object) -> Path:
+    """Open a W&B run and return its directory."""
+    return wandb_init.init(project="p", **arguments).touchline.directory  # type: ignore[arg-type]
+
+
 def events(run_directory: Path, *kinds: str) -> list[Event]:
     """(kind, step, payload) of a journal's events of some kinds."""
     connection = sqlite3.connect(run_directory / "journal.db")
