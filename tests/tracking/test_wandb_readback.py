@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def test_nothing_is_lost_or_doubled_when_couriers_are_killed_while_the_answers_l
         while len(far.history_lines) <= seen + 10:
             run.log({"x": step, "y": -step}, step)
             step += 1
-            assert run._writer.flush(10)
+            time.sleep(0.01)  # a loop's own pace
             run._keep_couriers()
         assert kill_couriers(settings.home)
         ensure_courier(settings, "wandb")
