@@ -157,3 +157,25 @@ def test_a_server_that_stops_answering_holds_up_neither_the_end_nor_another_serv
         assert "does not answer within" in delivery["wandb"].reason
     assert_exact(backend.runs[run.id], {"x": [0]})
     assert stuck.id not in backend.runs
+
+
+@pytest.mark.slow
+def test_an_sdk_that_hangs_at_the_end_of_one_run_is_let_go_and_the_other_runs_arrive(
+    settings: Settings, backend: WandbBackend
+) -> None:
+    stuck = touchline.start_run("train", settings=settings)
+    other = touchline.start_run("train", settings=settings)
+    for run in (stuck, other):
+        run.log({"x": 0}, 0)
+        assert run.wait_delivered("wandb", 60)
+    backend.hang_stream.add(stuck.id)
+    stuck.log({"x": 1}, 1)
+    stuck.finish(timeout=0)
+    other.log({"x": 1}, 1)
+    assert other.finish(timeout=90).complete
+    assert_exact(backend.runs[other.id], {"x": [0, 1]})
+    until(lambda: "in time" in read_cursor(stuck.directory, "wandb").reason, 60)
+    backend.hang_stream.clear()
+    report = sync(settings, timeout=90)
+    assert report.complete, report.gaps
+    assert_exact(backend.runs[stuck.id], {"x": [0, 1]})
