@@ -71,6 +71,8 @@ class WandbBackend:
         """HTTP statuses that single GraphQL operations get instead of an answer."""
         self.fail_stream: int | None = None
         """An HTTP status that every file-stream request gets instead of an answer."""
+        self.hang_stream: set[str] = set()
+        """Runs whose file-stream requests are taken and not answered for as long as they are named here."""
         self.stale_seconds = 0.0
         """The tail and line count that are answered are so many seconds old."""
         self.stale_rows = 0
@@ -192,6 +194,8 @@ class _Handler(BaseHTTPRequestHandler):
             if self.backend.fail_stream is not None:
                 self._answer({"error": "played failure"}, self.backend.fail_stream)
                 return
+            while match.group(1) in self.backend.hang_stream:
+                time.sleep(0.05)
             self.backend.stream(match.group(1), json.loads(body))
             self._answer({"exitcode": None, "limits": {}})
         else:

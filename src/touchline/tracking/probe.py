@@ -10,6 +10,8 @@ import json
 import netrc
 import os
 import queue
+import socket
+import ssl
 import threading
 import urllib.error
 import urllib.parse
@@ -20,6 +22,7 @@ from typing import Any, TypeVar
 
 from touchline.config import Settings
 from touchline.tracking.launch import WANDB_DEFAULT_URL, without_credentials
+from touchline.tracking.proxies import proxy_of
 
 TIMEOUT_SECONDS = 3.0
 T = TypeVar("T")
@@ -63,21 +66,55 @@ def probe_wandb(settings: Settings, timeout: float = TIMEOUT_SECONDS) -> Reachab
         return Reachable(
             False, f"There is no W&B key for {base_url}; set WANDB_API_KEY or run: wandb login", permanent=True
         )
+    proxy = proxy_of(base_url)
+    through = f" through the proxy {without_credentials(proxy)}" if proxy else ""
     try:
         answer = graphql(base_url, key, _VIEWER, {}, timeout)
     except urllib.error.HTTPError as error:
-        if error.code in (401, 403):
-            return Reachable(
-                False, f"{base_url} refuses the W&B key (HTTP {error.code}); check WANDB_API_KEY.", permanent=True
-            )
-        return Reachable(False, f"{base_url} answers HTTP {error.code} instead of W&B's interface.")
+        return _refused(base_url, error.code, through)
     except TimeoutError:
-        return Reachable(False, f"{base_url} does not answer within {timeout:g} s; is the port blocked?")
+        hint = "is the proxy or the port behind it blocked?" if proxy else "is the port blocked?"
+        return Reachable(False, f"{base_url} does not answer within {timeout:g} s{through}; {hint}")
+    except json.JSONDecodeError:
+        return Reachable(False, f"{base_url} answers{through}, but not as W&B does; check WANDB_BASE_URL.")
     except (OSError, ValueError) as error:
-        return Reachable(False, f"{base_url} cannot be reached ({_cause(error)}); check the network and any proxy.")
+        return _unreachable(base_url, error, proxy)
+    if not isinstance(answer, dict) or not ({"data", "errors"} & set(answer)):
+        return Reachable(False, f"{base_url} answers{through}, but not as W&B does; check WANDB_BASE_URL.")
     if not (answer.get("data") or {}).get("viewer"):
         return Reachable(False, f"{base_url} does not know the W&B key; check WANDB_API_KEY.", permanent=True)
     return Reachable(True)
+
+
+def _refused(base_url: str, status: int, through: str) -> Reachable:
+    if status == 407:
+        return Reachable(False, f"W&B cannot be reached{through}: it wants a user name and password (HTTP 407).")
+    if status in (401, 403):
+        return Reachable(
+            False, f"{base_url} refuses the W&B key (HTTP {status}{through}); check WANDB_API_KEY.", permanent=True
+        )
+    if status >= 500:
+        return Reachable(False, f"{base_url} answers HTTP {status}{through}; the server has trouble of its own.")
+    remedy = "check WANDB_BASE_URL"
+    return Reachable(False, f"{base_url} answers HTTP {status}{through} instead of W&B's interface; {remedy}.")
+
+
+def _unreachable(base_url: str, error: Exception, proxy: str | None) -> Reachable:
+    cause = _cause(error)
+    if proxy:
+        shown = without_credentials(proxy)
+        return Reachable(
+            False,
+            f"{base_url} cannot be reached through the proxy {shown} ({cause}); check HTTPS_PROXY and NO_PROXY.",
+        )
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, ssl.SSLError):
+        return Reachable(False, f"{base_url} does not speak TLS as it should ({cause}); check its certificate.")
+    if isinstance(reason, socket.gaierror):
+        return Reachable(
+            False, f"The host of {base_url} is not known ({cause}); check the network and WANDB_BASE_URL."
+        )
+    return Reachable(False, f"{base_url} cannot be reached ({cause}); check the network and WANDB_BASE_URL.")
 
 
 def probe_http(url: str, timeout: float = TIMEOUT_SECONDS) -> Reachable:
@@ -109,8 +146,13 @@ def graphql(base_url: str, key: str, query: str, variables: dict[str, Any], time
         headers={"Content-Type": "application/json", "Authorization": f"Basic {token}"},
     )
 
+    proxy = proxy_of(base_url)
+    # Its own choice of a proxy differs from the SDK's.
+    proxies = {"http": proxy, "https": proxy} if proxy else {}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
+
     def ask() -> dict[str, Any]:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
+        with opener.open(request, timeout=timeout) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
 
