@@ -29,8 +29,11 @@ from touchline.tracking.workers import STUCK_SECONDS, Workers
 logger = logging.getLogger("touchline.courier")
 
 POLL_SECONDS = 0.2
-IDLE_SECONDS = 3.0
+IDLE_SECONDS = 10.0
+"""A courier outlives the last run by so much, because the next one may come soon and an SDK takes seconds to load."""
 _DRAIN_SECONDS = 30.0
+_STALLED_SECONDS = 3.0
+"""W&B confirms what it was sent after about 2 s."""
 _NICENESS = 10
 _FRESH_PROCESS_SECONDS = (1.0, 3.0)
 """Between the end of a spoilt process and its successor, so that a lasting failure does not start many."""
@@ -57,6 +60,7 @@ class Courier:
         self._workers = Workers()
         self._outage: Outage | None = None
         self._tried_last = False
+        self._next_look = 0.0
         self._alone_since: float | None = None
 
     def serve(self) -> bool:
@@ -122,16 +126,18 @@ class Courier:
     def _turn(self, look_only: bool = False) -> bool:
         """Give each run with something to do one batch; True when something moved (or, looking, could)."""
         self._look()
-        routes = [route for route in self._free_routes() if route.has_work()]
         if look_only:
-            return bool(routes) and self._outage is None and not self._bench.needs_fresh_process
+            work = any(route.has_work() for route in self._free_routes())
+            return work and self._outage is None and not self._bench.needs_fresh_process
+        moved = self._workers.collect(self._failed)
+        routes = [route for route in self._free_routes() if route.has_work()]
         if self._outage is not None and not self._outage.is_due():
             for route in routes:
                 route.mark_waiting(self._outage.cause, tried=False)
             return False
         routes = [route for route in routes if self._bench.may_play(route.id)]
-        moved = self._workers.collect(self._failed)
-        if not routes:
+        if not routes and (self._outage is None or not self._workers.is_anyone_busy()):
+            self._look_after_the_slow()
             return moved
         try:
             if self._sink is None or self._outage is not None:
@@ -141,10 +147,27 @@ class Courier:
         except SinkUnavailable as error:
             self._went_down(error, routes)
             return False
+        self._look_after_the_slow()
         for route in routes:
             if self._outage is None:
                 moved = self._workers.call(route.id, partial(self._advance, route, self._sink), self._failed) or moved
         return moved and self._outage is None
+
+    def _look_after_the_slow(self) -> None:
+        """While a call or a confirmation takes long, ask whether the far side lives: people may wait to hear of it.
+
+        An SDK that uploads in the background, or tries again by itself, says for a long time that all is well.
+        """
+        if self._sink is None or self._outage is not None or time.monotonic() < self._next_look:
+            return
+        stalled = [route for route in self._free_routes() if route.is_stalled(_STALLED_SECONDS)]
+        if not stalled and not self._workers.is_anyone_busy():
+            return
+        self._next_look = time.monotonic() + _STALLED_SECONDS
+        try:
+            self._sink.check()
+        except SinkUnavailable as error:
+            self._went_down(error, stalled)
 
     def _advance(self, route: Route, sink: Sink) -> bool:
         moved = route.advance(sink)
@@ -172,23 +195,27 @@ class Courier:
         self._outage = Outage(error, self._outage)
         for route in routes:
             route.mark_waiting(error, tried=True)
+        for run_id in self._workers.busy_ones():
+            self._routes[run_id].tell_waiting(error)
 
     def _may_leave(self, idle_seconds: float) -> bool:
-        if self._workers.is_anyone_busy():
-            return False
+        busy = self._workers.is_anyone_busy()
         if self._bench.needs_fresh_process:
-            return True
+            return not busy
         if self._outage is not None:
             cause = self._outage.cause
             if cause.permanent or cause.fresh_process or self._drain:
-                return True
+                return not busy
             if self._is_awaited():
                 self._tried_last = False
                 return False
             # Nobody logs any more: one attempt at once, however long the next was put off, then rest.
             leave, self._tried_last = self._tried_last, True
-            self._outage.retry_now()
-            return leave
+            if not leave:
+                self._outage.retry_now()
+            return leave and not busy
+        if busy:
+            return False
         if self._drain:
             waiting = [route for route in self._free_routes() if route.has_work()]
             return idle_seconds >= _DRAIN_SECONDS or all(self._bench.has(route.id) for route in waiting)

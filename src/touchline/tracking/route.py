@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -43,6 +44,9 @@ class Route:
         self._batches: deque[tuple[int, Attempt]] = deque()
         self._thinning = thinning
         self._end: Event | None = None
+        self._moved = time.monotonic()
+        # The courier tells of an outage while the route's own thread may hang in it.
+        self._saving = threading.Lock()
         self._seen: tuple[int, ...] = ()
         self._looked: tuple[int, ...] = ()
         self._ended = False
@@ -154,6 +158,8 @@ class Route:
         delivered, attempt = self._cursor.delivered, self._cursor.attempt
         while self._batches and self._batches[0][0] <= arrived:
             delivered, attempt = self._batches.popleft()
+        if delivered != self._cursor.delivered or not self._unconfirmed():
+            self._moved = time.monotonic()
         plan = tuple((upto, newest) for upto, newest in self._cursor.plan if upto > delivered)
         self._save(delivered=delivered, attempt=attempt, plan=plan, state="live", reason="")
 
@@ -167,6 +173,15 @@ class Route:
         if self._cursor.state not in ("refused", "done") or self._unsent(1):
             updated = time.time() if tried else self._cursor.updated
             self._save(state="waiting", reason=str(cause), needs_person=cause.permanent, updated=updated)
+
+    def tell_waiting(self, cause: SinkUnavailable) -> None:
+        """Tell people why nothing moves, while another thread still tries."""
+        if self._cursor.state not in ("refused", "done"):
+            self._save(state="waiting", reason=str(cause), needs_person=cause.permanent, updated=time.time())
+
+    def is_stalled(self, seconds: float) -> bool:
+        """True when what was handed over has not been confirmed for so long."""
+        return self._session is not None and self._unconfirmed() and time.monotonic() - self._moved > seconds
 
     def release(self) -> None:
         """Let go of an open session without ending the run."""
@@ -281,11 +296,12 @@ class Route:
             self._open_reader = None
 
     def _save(self, **changes: Any) -> None:
-        cursor = dataclasses.replace(self._cursor, **changes)
-        if cursor != self._cursor:
-            cursor = dataclasses.replace(cursor, updated=time.time())
-            write_cursor(self._info.directory, cursor)
-            self._cursor = cursor
+        with self._saving:
+            cursor = dataclasses.replace(self._cursor, **changes)
+            if cursor != self._cursor:
+                cursor = dataclasses.replace(cursor, updated=time.time())
+                write_cursor(self._info.directory, cursor)
+                self._cursor = cursor
 
 
 def journal_files(directory: Path) -> list[Path]:

@@ -31,6 +31,8 @@ Status = Literal["finished", "failed", "killed", "preempted"]
 STATUSES = ("finished", "failed", "killed", "preempted")
 JOURNAL_SECONDS = 2.0
 """The last events get so long to reach the journal even when nobody wants to wait for the sinks."""
+OUTAGE_SECONDS = 3.0
+"""Where a far side is known to be away, the end of a run waits so long for one more attempt."""
 _POLL_SECONDS = 0.05
 _RESTART_SECONDS = 2.0
 
@@ -86,6 +88,8 @@ class Run(RunEvents):
         deadline, ended = time.monotonic() + timeout, time.time()
         self._end(status, reason, timeout)
         while not (delivery := self.delivery()).settled(ended) and time.monotonic() < deadline:
+            if time.time() - ended > OUTAGE_SECONDS and delivery.settled(0.0):
+                break
             self._keep_couriers()
             time.sleep(_POLL_SECONDS)
         for state in delivery.values():

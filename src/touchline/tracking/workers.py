@@ -62,6 +62,10 @@ class Workers:
         """True while a call for the run goes on."""
         return run_id in self._busy
 
+    def busy_ones(self) -> list[str]:
+        """Ids of the runs for which a call goes on."""
+        return list(self._busy)
+
     def is_anyone_busy(self) -> bool:
         """True while any call goes on."""
         return bool(self._busy)
