@@ -89,7 +89,7 @@ def test_the_delivery_is_the_one_of_now(settings: Settings) -> None:
 
 
 def test_what_a_track_lacks_comes_with_its_command(tmp_path: Path) -> None:
-    settings = Settings.load(home=tmp_path / "home", sinks=("wandb",), wandb_mode="offline")
+    settings = Settings.load(home=tmp_path / "home", sinks=("wandb",), wandb_mode="disabled")
     with touchline.start_run(job="pretrain", settings=settings) as run:
         run.log({"train/loss": 1.0}, 1)
     text = summary(settings, ("pretrain", {}), run_id=run.id)

@@ -86,6 +86,19 @@ def test_a_run_arrives_whole(settings: Settings, tmp_path: Path) -> None:
     np.testing.assert_array_equal(model.predict(np.ones((5, 4), np.float32)), np.full((5, 2), 3.0))
 
 
+def test_a_model_whose_script_fails_is_set_aside_and_blocks_nothing(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "policy.py").write_text("raise RuntimeError('this policy cannot be built')")
+    run = touchline.start_run("train", settings=settings)
+    run.log_model(tmp_path / "weights", code=tmp_path / "policy.py")
+    run.log_input("models:/m-00000000000000000000000000000000", "actor")
+    run.log({"x": 1.0}, 1)
+    delivery = run.finish(timeout=60)
+    assert delivery.complete, delivery.sentences()
+    assert "cannot be built" in delivery["mlflow"].set_aside[0][1]
+    assert metric_rows(settings, "x") == [(1, 1.0)]
+
+
 def metric_rows(settings: Settings, name: str) -> list[tuple[int, float]]:
     with sqlite3.connect(f"file:{settings.home / 'mlflow.db'}?mode=ro", uri=True) as connection:
         query = "SELECT step, value FROM metrics WHERE key = ? ORDER BY step"

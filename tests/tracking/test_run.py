@@ -98,6 +98,20 @@ def test_a_process_that_forgets_to_finish_ends_its_run_truly(home: Path, tmp_pat
     assert (end.payload["status"], end.payload["reason"]) == ("failed", "ValueError: boom")
 
 
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [("sys.exit(3)", "failed"), ("sys.exit(0)", "finished"), ("sys.exit('no')", "failed"), ("", "finished")],
+)
+def test_a_script_that_exits_without_finish_is_judged_by_its_exit_code(
+    ending: str, status: str, home: Path, tmp_path: Path
+) -> None:
+    trainer(home, ending, tmp_path, sinks=()).wait(30)
+    with JournalReader(home / "runs" / "r1" / "journal.db") as journal:
+        end = journal.newest("end")
+    assert end is not None
+    assert end.payload["status"] == status
+
+
 def test_finishing_without_waiting_loses_nothing(alone: Settings) -> None:
     for _ in range(20):
         run = touchline.start_run("quick", settings=alone)

@@ -120,11 +120,13 @@ def honest_sentences(scores: Mapping[str, Mapping[str, float | None]]) -> Iterat
 def tracks(outcomes: Sequence[JobOutcome], settings: Settings) -> tuple[Track, ...]:
     """Add up what each sink has of the runs that lie in this home."""
     from touchline.tracking.delivery import SinkState, read_delivery
+    from touchline.tracking.sinks import far_sides
 
-    states: dict[str, list[SinkState]] = {sink: [] for sink in settings.sinks}
+    sinks = far_sides(settings.sinks)
+    states: dict[str, list[SinkState]] = {sink: [] for sink in sinks}
     for outcome in outcomes:
         try:
-            delivery = read_delivery(settings.run_directory(outcome.run_id), settings.sinks)
+            delivery = read_delivery(settings.run_directory(outcome.run_id), sinks)
         except TouchlineError:
             continue  # an earlier start did it on another machine
         for sink, state in delivery.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from touchline.errors import TouchlineError, UsageError
 from touchline.tracking.capture import Capture
 from touchline.tracking.delivery import Delivery, read_cursor, read_delivery
 from touchline.tracking.events import RunEvents
+from touchline.tracking.exit import last_error, listen
 from touchline.tracking.film import FINISH_SECONDS
 from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.launch import ensure_courier
@@ -53,6 +53,7 @@ class Run(RunEvents):
         self._view: ConsoleView | None = None
         writer.every_round(DeliveryNotices(directory, settings.sinks, writer.tell).look)
         atexit.register(self._end_with_process)
+        listen()
 
     def save_journal(self, directory: Path | str, step: int | None = None) -> Path:
         """Write a consistent copy of the journal into a checkpoint's ``directory`` and return its path.
@@ -200,8 +201,7 @@ class Run(RunEvents):
         """Called when the process ends without ``finish``; an unhandled exception is known by then."""
         if self._ended or os.getpid() != self._owner:
             return
-        error = getattr(sys, "last_value", None)
-        status, reason = _verdict(error)
+        status, reason = _verdict(last_error())
         try:
             self._end(status, reason or "The process ended without run.finish().", timeout=5.0)
         except TouchlineError as problem:

@@ -21,6 +21,8 @@ _ENTRIES_A_CALL = 99
 """MLflow takes 100 params and 100 tags a call; one place is for ``DELIVERED_TAG``."""
 _BYTES_A_CALL = 900_000
 _BYTES_A_METRIC = 120
+_OURS = ("model", "input", "dataset")
+"""Kinds that may fail by what is in them (a model's script, an unknown id) with MLflow's code for its own faults."""
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS")
 
 Entry = tuple[int, Any]
@@ -111,9 +113,18 @@ class BatchSender:
         wrong = code in _REFUSALS and "must be in the 'active' state" not in text
         if local and not code and (isinstance(error, FileNotFoundError) or not isinstance(error, OSError)):
             wrong = not isinstance(error, SinkUnavailable)
+        if not wrong and local and code and what in _OURS and self._answers():
+            wrong = True
         if wrong:
             return SetAside(seq, f"{what}: {text if code else f'{type(error).__name__}: {text}'}")
         raise error if isinstance(error, SinkUnavailable) else unavailable(self._settings, error) from error
+
+    def _answers(self) -> bool:
+        try:
+            self._client.get_run(self._run_id)
+        except Exception:
+            return False
+        return True
 
     def _deliver(self, entries: Sequence[Entry], halve: bool = False) -> list[SetAside]:
         """Send entries; where they are refused together, halve them until only the refused ones stay behind."""
