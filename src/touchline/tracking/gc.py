@@ -129,7 +129,7 @@ def _only_copy(directory: Path, status: RunStatus, archive: Archive) -> str:
 def _checkpoint_roots(directory: Path) -> set[Path]:
     """Directories of checkpoints inside the run's, relative to it."""
     with JournalReader(directory / FILE_NAME) as journal:
-        saved = {Path(str(event.payload["directory"])) for event in journal.of_kind(["checkpoint"])}
+        saved = {Path(str(event.payload.get("directory", ""))) for event in journal.of_kind(["checkpoint"])}
     inside = {path.relative_to(directory) for path in saved if path.is_absolute() and path.is_relative_to(directory)}
     return {Path(CHECKPOINTS), *inside}
 

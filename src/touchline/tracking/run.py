@@ -62,7 +62,7 @@ class Run(RunEvents):
         one). Waits for what was logged before. Raises TouchlineError when it cannot be written.
         """
         step = self._at(step)
-        self._writer.put("checkpoint", {}, step)
+        self._writer.put("checkpoint", {"directory": str(directory)}, step)
         if not self._writer.flush(JOURNAL_SECONDS * 5):
             raise self._writer.error or TouchlineError(
                 f"The journal of run {self.id} took no events within {JOURNAL_SECONDS * 5:g} s, so it was not "
