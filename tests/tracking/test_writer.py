@@ -255,7 +255,7 @@ def test_a_second_value_at_a_step_is_set_aside_and_told_once(
     assert caplog.text.count("stays") == 1
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1.7e308, 10**400, True, np.float32(2)])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1.7e308, 10**300, True, np.float32(2)])
 def test_a_number_is_kept_the_same_alone_and_among_others(journal: Journal, value: Any) -> None:
     writer = JournalWriter(journal)
     writer.log({"alone": value}, 0)

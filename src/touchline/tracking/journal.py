@@ -120,6 +120,9 @@ class Journal:
 
         Raises sqlite3.Error when the disk refuses; then nothing of the batch is in the journal.
         """
+        # An exception from a signal may have come between ``append_one``'s row and the note of its number.
+        newest = self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+        self._last = max(self._last, newest)
         rows = [(self._last + place, *event) for place, event in enumerate(events, start=1)]
         blocks = [rows[start : start + size] for start, size in _blocks(len(rows))]
         execute = self._connection.execute
@@ -137,6 +140,11 @@ class Journal:
             raise
         self._last += len(rows)
         return int(self._last)
+
+    def append_one(self, kind: str, step: int | None, time: float, payload: str) -> None:
+        """Commit one row; raises sqlite3.Error when the disk refuses. SQLite itself gives it the next number."""
+        row = (None, kind, step, time, payload)
+        self._last = self._connection.execute(_insert(1), row).lastrowid or self._last
 
     def put_back_if_removed(self) -> bool:
         """Write the journal anew when its file was removed; the open connection still has all of it.

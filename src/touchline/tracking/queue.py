@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -31,6 +32,23 @@ class Item:
     """Bytes in memory, about."""
 
 
+class Wake:
+    """Wakes the one thread that waits; unlike ``threading.Event`` it may be set in the middle of being set."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Let the present or the next wait end."""
+        with contextlib.suppress(RuntimeError):  # set already
+            self._lock.release()
+
+    def wait(self, timeout: float) -> None:
+        """Wait until it is set, at most ``timeout`` seconds."""
+        self._lock.acquire(timeout=timeout)
+
+
 class EventQueue:
     """Takes items from any thread and gives them to the one that writes; a barrier may stand between items."""
 
@@ -41,7 +59,7 @@ class EventQueue:
         self._comfort = capacity // 2 if overflow == "thin" else capacity
         self._wake = wake
         self._items: deque[Item | threading.Event] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may log in the middle of a log call
         self._size = 0
         self._offered = 0
         self._exhausted = False
@@ -72,7 +90,7 @@ class EventQueue:
     def _room(self, size: int, hopeless: Callable[[], bool]) -> bool:
         if self._overflow == "thin":
             return self._keeps(size)
-        if self._exhausted and self._size + size > self.capacity:
+        if self._exhausted and self._size and self._size + size > self.capacity:
             self.dropped += 1
             return False
         self.waited = True
@@ -80,7 +98,7 @@ class EventQueue:
         while not hopeless() and time.monotonic() < deadline:
             self._wake()
             time.sleep(_POLL_SECONDS)
-            if self._size + size <= self.capacity:
+            if not self._size or self._size + size <= self.capacity:
                 self._exhausted = False
                 return True
         self._exhausted = True

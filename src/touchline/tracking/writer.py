@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
 import time
 import weakref
@@ -13,7 +14,7 @@ from typing import Any, Literal
 from touchline.errors import TouchlineError
 from touchline.tracking.journal import Journal, encode, unwritable
 from touchline.tracking.ownership import RunLock
-from touchline.tracking.queue import EVENT_BYTES, VALUE_BYTES, EventQueue, Item, Overflow
+from touchline.tracking.queue import EVENT_BYTES, VALUE_BYTES, EventQueue, Item, Overflow, Wake
 from touchline.tracking.steps import StepIndex
 from touchline.tracking.summary import BestValues
 from touchline.tracking.values import are_numbers, histogram, is_plain, is_ready, points, size_of, snapshot, to_number
@@ -58,10 +59,12 @@ class JournalWriter:
         self._unwritten: list[Row] = []
         self._barriers: list[threading.Event] = []
         self._told: set[str] = set()
-        self._wake = threading.Event()
+        self._wake = Wake()
         self._queue = EventQueue(capacity, overflow, self._wake.set)
-        # The writing thread's, or a log call's that commits inline.
-        self._writing = threading.Lock()
+        # The writing thread's, or a log call's that commits inline; a signal handler may log in the middle of one.
+        self._writing = threading.RLock()
+        self._committing: set[int] = set()
+        """Threads that are about to commit, or do."""
         self._stopping = False
         self._refusal: str | None = None
         self._error: TouchlineError | None = None
@@ -100,6 +103,8 @@ class JournalWriter:
             self.tell("mapping", f"log() takes a mapping of names to numbers, and this is a {kind}; it is not kept.")
             return
         if is_plain(values):
+            if self._inline and self._commit_here(values, step):
+                return
             size = EVENT_BYTES + VALUE_BYTES * len(values)
         else:
             values = snapshot(values)
@@ -192,7 +197,6 @@ class JournalWriter:
         while True:
             last_round = self._stopping
             self._wake.wait(self._interval)
-            self._wake.clear()
             if time.monotonic() >= self._retry_at or last_round:
                 with self._writing:
                     while self._commit():
@@ -205,18 +209,53 @@ class JournalWriter:
             if last_round:
                 return
 
+    def _commit_here(self, values: Mapping[str, Any], step: int | None) -> bool:
+        """Commit numbers in the calling thread, which is quickest; False when something waits before them.
+
+        One statement writes a row and SQLite numbers it, so that an exception from a signal (Ctrl-C, a time-out) at
+        any instant leaves the row or nothing. What is longer is left to the writing thread, which no signal reaches.
+        """
+        me = threading.get_ident()
+        if me in self._committing:
+            return False
+        rows: list[Row] = []
+        try:
+            self._committing.add(me)
+            with self._writing:
+                if self._refusal or self._error or self._held or self._unwritten or self._queue:
+                    return False
+                try:
+                    self._add_metrics(rows, step, time.time(), values)
+                    while rows:
+                        self._journal.append_one(*rows[0])
+                        del rows[0]
+                except sqlite3.Error as error:
+                    self._unwritten += rows
+                    self._cannot_write_because(error)
+        finally:
+            self._committing.discard(me)
+        return True
+
     def _commit_now(self) -> None:
-        """Commit all that is queued in the calling thread; a disk that refused a moment ago is not asked again."""
-        with self._writing:
-            if time.monotonic() >= self._retry_at:
-                while self._commit():
-                    pass
+        """Wait until all that is queued is committed, unless the disk refuses."""
+        if threading.get_ident() in self._committing:
+            return  # a signal handler that logs in the middle of a log call: soon, not now
+        barrier = threading.Event()
+        self._queue.put(barrier)
+        self._wake.set()
+        while not barrier.wait(COMMIT_SECONDS) and self._error is None and self._thread.is_alive():
+            pass
+
+    def _cannot_write_because(self, error: Exception) -> None:
+        self._error = unwritable(self._journal.path, error)
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
+        self.tell("disk", f"{self._error} Training goes on; the events wait in memory.")
 
     def _commit(self) -> bool:
         """Write one batch; True when more is waiting."""
         if not self._unwritten:
             self._unwritten = self._take()
-        if self._unwritten:
+        if self._unwritten or self._inline:
             try:
                 if self._journal.put_back_if_removed():
                     self.tell(
@@ -224,13 +263,10 @@ class JournalWriter:
                         f"The directory of the journal {self._journal.path} was removed while its run goes on. The "
                         "journal is put back whole; media that waited there for delivery are lost.",
                     )
-                self._journal.append(self._unwritten)
-            except (
-                Exception
-            ) as error:  # whatever it is, this thread must not end: the events wait, and are tried again
-                self._error = unwritable(self._journal.path, error)
-                self._retry_at = time.monotonic() + _RETRY_SECONDS
-                self.tell("disk", f"{self._error} Training goes on; the events wait in memory.")
+                if self._unwritten:
+                    self._journal.append(self._unwritten)
+            except Exception as error:  # whatever it is, this thread must not end: the events are tried again
+                self._cannot_write_because(error)
                 return False
             self._unwritten = []
             self._error = None
@@ -307,6 +343,7 @@ class JournalWriter:
     def _forget_after_fork(self) -> None:
         self._refusal = "This process was forked from the one that owns the run, so what it logs is not kept."
         self._queue = EventQueue(self._queue.capacity, "wait", self._wake.set)
+        self._inline = False
 
 
 def _after_fork() -> None:
