@@ -63,8 +63,8 @@ class JournalWriter:
         self._queue = EventQueue(capacity, overflow, self._wake.set)
         # The writing thread's, or a log call's that commits inline; a signal handler may log in the middle of one.
         self._writing = threading.RLock()
-        self._committing: set[int] = set()
-        """Threads that are about to commit, or do."""
+        self._inside: set[int] = set()
+        """Threads in a call that commits: a signal handler that logs in the middle of one must wait for nothing."""
         self._stopping = False
         self._refusal: str | None = None
         self._error: TouchlineError | None = None
@@ -127,10 +127,11 @@ class JournalWriter:
             self.tell("refusal", self._refusal)
             return
         text = encode(payload)
-        self._queue.put(Item(kind, step, time.time(), text, EVENT_BYTES + len(text)))
+        item = Item(kind, step, time.time(), text, EVENT_BYTES + len(text))
         if self._inline:
-            self._commit_now()
+            self._commit_soon(lambda: self._queue.put(item))
         else:
+            self._queue.put(item)
             self._wake.set()
 
     def skip(self, count: int) -> None:
@@ -179,6 +180,12 @@ class JournalWriter:
         if self._refusal is not None:
             self.tell("refusal", self._refusal)
             return
+        if self._inline:
+            self._commit_soon(lambda: self._enqueue(item))
+        else:
+            self._enqueue(item)
+
+    def _enqueue(self, item: Item) -> None:
         queue = self._queue
         if not queue.offer(item, self._cannot_write):
             if queue.dropped:
@@ -187,8 +194,6 @@ class JournalWriter:
                 self.tell("thinned", f"The journal {self._journal.path} cannot keep up, so metrics are thinned out.")
         elif queue.waited:
             self.tell("full", f"The journal {self._journal.path} cannot keep up, so log() had to wait for it.")
-        if self._inline:
-            self._commit_now()
 
     def _cannot_write(self) -> bool:
         return self._error is not None
@@ -216,11 +221,11 @@ class JournalWriter:
         any instant leaves the row or nothing. What is longer is left to the writing thread, which no signal reaches.
         """
         me = threading.get_ident()
-        if me in self._committing:
+        if me in self._inside:
             return False
         rows: list[Row] = []
         try:
-            self._committing.add(me)
+            self._inside.add(me)
             with self._writing:
                 if self._refusal or self._error or self._held or self._unwritten or self._queue:
                     return False
@@ -233,18 +238,26 @@ class JournalWriter:
                     self._unwritten += rows
                     self._cannot_write_because(error)
         finally:
-            self._committing.discard(me)
+            self._inside.discard(me)
         return True
 
-    def _commit_now(self) -> None:
-        """Wait until all that is queued is committed, unless the disk refuses."""
-        if threading.get_ident() in self._committing:
-            return  # a signal handler that logs in the middle of a log call: soon, not now
-        barrier = threading.Event()
-        self._queue.put(barrier)
-        self._wake.set()
-        while not barrier.wait(COMMIT_SECONDS) and self._error is None and self._thread.is_alive():
-            pass
+    def _commit_soon(self, enqueue: Callable[[], None]) -> None:
+        """Queue something and wait until it is committed, unless the disk refuses."""
+        me = threading.get_ident()
+        if me in self._inside:
+            enqueue()
+            self._wake.set()
+            return
+        try:
+            self._inside.add(me)
+            enqueue()
+            barrier = threading.Event()
+            self._queue.put(barrier)
+            self._wake.set()
+            while not barrier.wait(COMMIT_SECONDS) and self._error is None and self._thread.is_alive():
+                pass
+        finally:
+            self._inside.discard(me)
 
     def _cannot_write_because(self, error: Exception) -> None:
         self._error = unwritable(self._journal.path, error)
