@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from touchline.errors import TouchlineError, unknown
+from touchline.errors import TouchlineError, at_least, unknown
 from touchline.overlay import digest, overlay, plain, read_toml
 
 __all__ = ["Settings", "digest", "overlay", "plain", "read_toml"]
@@ -68,6 +68,10 @@ class Settings:
     """A courier ends so many seconds after the last training it serves, delivered or not; then: touchline sync."""
     all_ranks: bool = False
     """True: every process of a distributed training records a run of its own, not only rank 0."""
+
+    def __post_init__(self) -> None:
+        at_least(0, self, "console_bytes", "video_bytes", "courier_seconds")
+        at_least(1, self, "queue_bytes")
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:

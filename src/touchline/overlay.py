@@ -72,6 +72,8 @@ def _hints(cls: Any) -> dict[str, Any]:
 
 
 def _name(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, typing.get_args(hint)))}"
     return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
 
 

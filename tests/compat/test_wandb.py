@@ -279,8 +279,15 @@ def test_leaving_a_with_block_ends_the_run(journal_only: Path) -> None:
 def test_a_machine_that_is_taken_away_ends_the_run_as_preempted() -> None:
     directory = start()
     wandb.mark_preempting()
-    wandb.finish()
+    wandb.finish(exit_code=1)
     assert events(directory, "end")[0][2]["status"] == "preempted"
+
+
+def test_a_training_that_finishes_before_its_machine_is_taken_is_finished() -> None:
+    directory = start()
+    wandb.mark_preempting()
+    wandb.finish()
+    assert events(directory, "end")[0][2]["status"] == "finished"
 
 
 def test_calls_before_init_say_what_is_missing() -> None:

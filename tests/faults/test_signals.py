@@ -1,4 +1,4 @@
-"""Signals in the middle of log calls: handlers that log, exceptions that leave; nothing wedges, nothing else is lost."""
+"""Signals in the middle of log calls: handlers that log, exceptions that leave; nothing wedges or is lost."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_an_upload_that_was_interrupted_goes_on_with_the_file_that_is_missing(
     (folder / "deep").mkdir(parents=True)
     for number in range(10):
         (folder / ("deep" if number % 2 else ".") / f"file{number}.bin").write_bytes(bytes([number]) * 1_000)
-    settings = Settings(home=home, sinks=("mlflow",), mlflow_tracking_uri=proxy.url)
+    settings = Settings(home=home, sinks=("mlflow",), mlflow_tracking_uri=proxy.url, capture=())
     proxy.limit = 6
     run = touchline.start_run("train", settings=settings)
     run.log({"x": 1.0}, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import subprocess
 import sys
@@ -108,8 +109,11 @@ def test_there_must_be_something_to_resume_from(alone: Settings, tmp_path: Path)
 
 def test_a_copy_that_cannot_be_written_is_told_and_training_goes_on(alone: Settings, tmp_path: Path) -> None:
     with touchline.start_run("train", settings=alone) as run:
-        with pytest.raises(TouchlineError, match="could not be copied"):
-            run.save_journal(tmp_path / "absent")
+        (tmp_path / "file").touch()
+        with pytest.raises(TouchlineError, match="cannot be made"):
+            run.save_journal(tmp_path / "file" / "below")
+        with pytest.raises(TouchlineError, match="cannot be copied"):
+            pickle.dumps(run)
         run.log({"x": 1.0}, 1)
     assert newest_attempt(run) == [(1, 1.0)]
 

@@ -35,7 +35,7 @@ def start(home: Path) -> Iterator[Start]:
     opened: list[Run] = []
 
     def start(**settings: Any) -> Run:
-        opened.append(start_run("train", run_id="r1", settings=Settings(home=home, sinks=(), **settings)))
+        opened.append(start_run("train", run_id="r1", settings=Settings(home=home, sinks=(), capture=(), **settings)))
         return opened[-1]
 
     yield start
@@ -329,6 +329,7 @@ def test_a_killed_training_leaves_no_encoder_and_its_rest_is_cleared_away(
 
 def test_other_ranks_encode_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "4")
     run = start_run("train", settings=Settings(home=home, sinks=()))
     run.log_video(gradient(), step=1)
     run.log({"loss": 1.0, "video": Video(gradient())}, 2)

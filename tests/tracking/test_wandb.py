@@ -22,7 +22,7 @@ from .conftest import kill_couriers, trainer, until
 
 @pytest.fixture
 def settings(home: Path, backend: WandbBackend) -> Settings:
-    return Settings(home=home, sinks=("wandb",), wandb_base_url=backend.url)
+    return Settings(home=home, sinks=("wandb",), wandb_base_url=backend.url, capture=())
 
 
 def points(run: BackendRun, name: str) -> list[tuple[int, float]]:

@@ -142,7 +142,7 @@ class Courier:
         try:
             if self._sink is None or self._outage is not None:
                 self._sink = self._sink or load_sink(self._name, self._settings)
-                self._sink.check()
+                self._check(self._sink)
                 self._outage = None
         except SinkUnavailable as error:
             self._went_down(error, routes)
@@ -165,7 +165,7 @@ class Courier:
             return
         self._next_look = time.monotonic() + _STALLED_SECONDS
         try:
-            self._sink.check()
+            self._check(self._sink)
         except SinkUnavailable as error:
             self._went_down(error, stalled)
 
@@ -182,13 +182,23 @@ class Courier:
             error = SinkUnavailable(f"{type(error).__name__}: {str(error)[:300]}.")
         route = self._routes[run_id]
         try:
-            self._sink.check()
+            self._check(self._sink)
         except SinkUnavailable as outage:
             self._went_down(outage, [route])
             return
         logger.warning("%s: %s", run_id, error)
         self._bench.send_off(run_id, error)
         route.mark_waiting(error, tried=True)
+
+    def _check(self, sink: Sink) -> None:
+        """Ask for a sign of life; a sink that fails in its own way is told too."""
+        try:
+            sink.check()
+        except SinkUnavailable:
+            raise
+        except Exception as error:
+            logger.exception("the %s sink cannot be asked", self._name)
+            raise SinkUnavailable(f"{type(error).__name__}: {str(error)[:300]}.") from error
 
     def _went_down(self, error: SinkUnavailable, routes: Sequence[Route]) -> None:
         logger.warning("%s", error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -70,11 +70,12 @@ class RunEvents:
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Record tags, as text; a later value replaces an earlier one."""
-        self._writer.put("tags", {str(key): str(value) for key, value in tags.items()})
+        self._writer.put("tags", {str(key): str(value) for key, value in _mapping("Tags", tags).items()})
 
     def set_summary(self, values: Mapping[str, Any]) -> None:
         """Record results of the whole run, numbers or text; a later value replaces an earlier one."""
-        self._writer.put("summary", {str(key): plain(_item(value)) for key, value in values.items()})
+        summary = {str(key): plain(_item(value)) for key, value in _mapping("A summary", values).items()}
+        self._writer.put("summary", summary)
 
     def define_metric(self, name: str, goal: Literal["maximize", "minimize"]) -> None:
         """Say which way a metric is better; the run's summary then holds its best value and the best one's step.
@@ -93,6 +94,10 @@ class RunEvents:
         """
         path = Path(path)
         name = name or path.name
+        if name.startswith("/") or ".." in Path(name).parts:
+            raise UsageError(
+                f"An artifact's name is a path below its run, and this is {name!r}. Leave out '/' and '..'."
+            )
         kept = self._keep(path, "artifacts", name)
         self._writer.put("artifact", {"name": name, "path": kept}, self._step)
 
@@ -140,6 +145,8 @@ class RunEvents:
         self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], step: int | None = None
     ) -> None:
         """Record a table of numbers and texts. Raises UsageError on a ragged one or above LONGEST_TABLE rows."""
+        if not isinstance(rows, Sequence) or not isinstance(columns, Sequence):
+            raise UsageError(f"A table is columns and a list of rows, and these are {columns!r} and {rows!r}.")
         if len(rows) > LONGEST_TABLE:
             raise UsageError(
                 f"The table {name!r} has {len(rows):,} rows, and a table holds {LONGEST_TABLE:,}. "
@@ -258,7 +265,15 @@ def _length(values: Any) -> int:
     shape = getattr(values, "shape", None)
     if shape is not None and len(shape) != 1:
         raise UsageError(f"A curve has one dimension, and this has shape {tuple(shape)}. Log one curve a call.")
+    if shape is None and not isinstance(values, Sized):
+        raise UsageError(f"A curve is made of sequences or arrays, and this is {values!r}.")
     return int(shape[0]) if shape is not None else len(values)
+
+
+def _mapping(what: str, values: Any) -> Mapping[str, Any]:
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{what}: give a mapping of names to values, not {values!r}.")
+    return values
 
 
 def _item(value: Any) -> Any:

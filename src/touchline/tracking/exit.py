@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
 from typing import NoReturn
 
@@ -22,7 +23,8 @@ def last_error() -> BaseException | None:
 
     For ``atexit`` functions: a SystemExit that was caught counts only there, where nothing came after it.
     """
-    error: BaseException | None = getattr(sys, "last_value", None)
+    # In a notebook a cell that failed is not the end: others came after it.
+    error: BaseException | None = None if hasattr(builtins, "__IPYTHON__") else getattr(sys, "last_value", None)
     return error if error is not None else (SystemExit(_code) if _code not in (None, 0) else None)
 
 

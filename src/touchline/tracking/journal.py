@@ -67,7 +67,25 @@ _encode = json.JSONEncoder(allow_nan=False, default=str).encode
 
 
 def encode(payload: Mapping[str, Any]) -> str:
-    """Encode a payload as strict JSON, non-finite numbers by name; other objects by ``str``."""
+    """Encode a payload as strict JSON, non-finite numbers by name; other objects by ``str``.
+
+    A byte that was no text (half of a surrogate pair, as in file names) becomes its escape: far sides refuse it.
+    """
+    text = _dump(payload)
+    return _dump(_texts(payload)) if "\\ud" in text else text
+
+
+def _texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_texts(str(key)): _texts(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_texts(item) for item in value]
+    return value
+
+
+def _dump(payload: Mapping[str, Any]) -> str:
     try:
         return _encode(payload)
     except ValueError:

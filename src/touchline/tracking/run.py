@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
@@ -45,7 +45,7 @@ class Run(RunEvents):
         self.job = job
         self.resumed = False
         """True when an earlier process began this run."""
-        self._ended = False
+        self._ended = self._end_told = False
         self._owner = os.getpid()
         self._couriers_seen = 0.0
         self._capture: Capture | None = None
@@ -69,6 +69,12 @@ class Run(RunEvents):
                 "copied. Check the disk of its directory."
             )
         target = Path(directory) / FILE_NAME
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TouchlineError(
+                f"The directory {directory} cannot be made ({error.strerror}). Choose another."
+            ) from error
         with JournalReader(self.directory / FILE_NAME) as journal:
             journal.backup(target)
         return target
@@ -122,6 +128,12 @@ class Run(RunEvents):
         """Id of the MLflow run once the courier has opened it, else None; see ``wait_delivered``."""
         return read_cursor(self.directory, "mlflow").remote_id or None
 
+    def __reduce__(self) -> NoReturn:
+        raise TouchlineError(
+            f"The run {self.id} cannot be copied or sent to another process. Log in the process that started it; "
+            "a worker may send it the values."
+        )
+
     def __enter__(self) -> Run:
         return self
 
@@ -166,7 +178,6 @@ class Run(RunEvents):
         if self._ended:
             return
         self._ended = True
-        atexit.unregister(self._end_with_process)
         try:
             self._videos.close(min(timeout, FINISH_SECONDS))
         finally:  # a person who does not wait for a video wants the journal all the same
@@ -179,6 +190,8 @@ class Run(RunEvents):
             self._capture.stop(timeout, self._failure)
         self._summarise(bound)
         self._writer.put("end", {"status": status, "reason": reason})
+        self._end_told = True
+        atexit.unregister(self._end_with_process)
         written = self._writer.close(bound)
         if self._view is not None:
             self._view.close()
@@ -199,11 +212,14 @@ class Run(RunEvents):
 
     def _end_with_process(self) -> None:
         """Called when the process ends without ``finish``; an unhandled exception is known by then."""
-        if self._ended or os.getpid() != self._owner:
+        if self._end_told or os.getpid() != self._owner:
             return
         status, reason = _verdict(last_error())
         try:
-            self._end(status, reason or "The process ended without run.finish().", timeout=5.0)
+            if self._ended:  # Ctrl-C came in the middle of finish()
+                self._end_journal(status, reason, timeout=5.0)
+            else:
+                self._end(status, reason or "The process ended without run.finish().", timeout=5.0)
         except TouchlineError as problem:
             logger.warning("%s", problem)
 

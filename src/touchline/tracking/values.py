@@ -156,8 +156,8 @@ def points(steps: Any, values: Any) -> Iterable[tuple[int, float]]:
 
     whole = _on_host(steps)
     if not np.issubdtype(whole.dtype, np.integer):
-        if not np.all(whole == np.floor(whole)):
-            raise ValueError("its steps are not whole numbers")
+        if not np.all((whole == np.floor(whole)) & (np.abs(whole) < 2**63)):
+            raise ValueError("its steps are not whole numbers below 2**63")
         whole = whole.astype(np.int64)
     return zip(whole.tolist(), _on_host(values).astype(float).tolist(), strict=True)
 

@@ -232,7 +232,7 @@ class Run:
         atexit.unregister(self._leave)
         if exit_code == 0:
             self.touchline.finish("finished")
-        elif self._preempting:
+        elif self._preempting and (exit_code or sys.exc_info()[1] is not None):
             self.touchline.finish("preempted")
         elif exit_code is None:
             end(self.touchline, sys.exc_info()[1])

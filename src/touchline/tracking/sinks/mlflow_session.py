@@ -177,6 +177,9 @@ class MlflowSession:
                 batch.add_tag(event.seq, f"touchline.{name}", event.payload[name])
         if event.payload.get("resumed"):
             self._client.update_run(self.remote_id, status="RUNNING")
+            told = self._client.get_run(self.remote_id).data.tags
+            for name in {"touchline.reason", "touchline.alert"} & told.keys():  # how an earlier attempt ended
+                self._client.delete_tag(self.remote_id, name)
 
     def _rewind(self, event: Event, batch: Batch) -> None:
         if event.seq > self._told:

@@ -20,7 +20,7 @@ SETTLE_SECONDS = 3.0
 _POLL_SECONDS = 0.5
 _TAIL = (
     "query RunResumeStatus($project: String, $entity: String, $name: String!) { model(name: $project, "
-    "entityName: $entity) { bucket(name: $name, missingOk: true) { name historyTail logLineCount } } }"
+    "entityName: $entity) { bucket(name: $name, missingOk: true) { name historyTail logLineCount summaryMetrics } } }"
 )
 
 
@@ -35,6 +35,8 @@ class Tail:
     global_step: int | None = None
     lines: int = 0
     """Lines of the console that it has."""
+    names: tuple[str, ...] = ()
+    """Of what it has a value."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,9 @@ def _tail(answer: dict[str, Any]) -> Tail:
         return Tail(exists=True, lines=lines)
     row = json.loads(rows[-1])
     step = row.get("global_step")
-    return Tail(True, int(row["_step"]), None if step is None else int(step), lines)
+    names = {*json.loads(bucket.get("summaryMetrics") or "{}"), *row}
+    return Tail(True, int(row["_step"]), None if step is None else int(step), lines, tuple(sorted(names)))
 
 
 def _seen_path(run: RunInfo) -> Path:
-    return run.directory / "delivery" / "wandb-seen.json"
+    return run.directory / "delivery" / "wandb-seen"  # not .json: that is a cursor's ending

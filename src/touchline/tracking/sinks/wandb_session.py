@@ -94,8 +94,13 @@ class WandbSession:
         return self._done
 
     def high_water(self) -> Mapping[str, int]:
-        """The training step of the last row that was found when the run was opened."""
-        return {} if self._found.global_step is None else {"*": self._found.global_step}
+        """The training step of the last row that was found when the run was opened, for each metric known there.
+
+        W&B does not tell the newest step of each metric, so one that was logged less often than the last row's counts
+        as told up to there.
+        """
+        step = self._found.global_step
+        return {} if step is None else dict.fromkeys(self._found.names, step)
 
     def close(self, status: str, reason: str, alert: bool) -> None:
         """Set ``touchline/status`` in the summary, end the run with its exit code, and read back."""
