@@ -69,7 +69,8 @@ class WandbSink:
         server = WandbServer(self._settings, run)
         seen = Seen.read(run)
         # Without a cursor another machine may have sent rows; with rows handed over and not confirmed, this one has.
-        tail = server.settled(seen.row, uncertain=sent > delivered or not sent)
+        handed = sent > delivered
+        tail = server.settled(seen.row, uncertain=handed or not sent, handed=handed)
         if not tail.exists:
             seen, delivered, sent = seen.save(run, row=0), 0, 0
         handle = self._init(run)

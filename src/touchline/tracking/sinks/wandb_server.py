@@ -15,12 +15,12 @@ from touchline.tracking.sinks.base import RunInfo, SinkUnavailable
 ASK_SECONDS = 5.0
 STALE_SECONDS = 20.0
 """How long a server may lag behind what it said before, until the run has to wait for another attempt."""
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS = 6.0
 """Rows of a session that was cut off count as arrived or lost when no more came for so long."""
 _POLL_SECONDS = 0.5
 _TAIL = (
     "query RunResumeStatus($project: String, $entity: String, $name: String!) { model(name: $project, "
-    "entityName: $entity) { bucket(name: $name, missingOk: true) { name historyTail logLineCount summaryMetrics } } }"
+    "entityName: $entity) { bucket(name: $name, missingOk: true) { name historyTail logLineCount } } }"
 )
 
 
@@ -35,8 +35,6 @@ class Tail:
     global_step: int | None = None
     lines: int = 0
     """Lines of the console that it has."""
-    names: tuple[str, ...] = ()
-    """Of what it has a value."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +86,11 @@ class WandbServer:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"an unexpected answer: {error!r}") from error
 
-    def settled(self, seen: int, uncertain: bool) -> Tail:
+    def settled(self, seen: int, uncertain: bool, handed: bool = False) -> Tail:
         """The last history row, once the answer is not older than what was ``seen`` before.
 
-        ``uncertain``: rows may be on their way, so it must also stay the same for a moment. Raises
+        ``uncertain``: rows may be on their way, so it must also stay the same for a moment; ``handed``: this machine
+        handed some over, so that an answer of nothing may be an old one too. Raises
         SinkUnavailable when the server keeps lagging behind.
         """
         started = changed = time.monotonic()
@@ -102,7 +101,7 @@ class WandbServer:
                 newest, changed = tail, time.monotonic()
             now = time.monotonic()
             if tail.row >= seen or not tail.exists:
-                nothing = not tail.exists or (tail.row == 0 and not seen)
+                nothing = not handed and (not tail.exists or (tail.row == 0 and not seen))
                 if nothing or not uncertain or now - changed >= SETTLE_SECONDS:
                     return tail
             elif now - started >= STALE_SECONDS:
@@ -129,8 +128,7 @@ def _tail(answer: dict[str, Any]) -> Tail:
         return Tail(exists=True, lines=lines)
     row = json.loads(rows[-1])
     step = row.get("global_step")
-    names = {*json.loads(bucket.get("summaryMetrics") or "{}"), *row}
-    return Tail(True, int(row["_step"]), None if step is None else int(step), lines, tuple(sorted(names)))
+    return Tail(True, int(row["_step"]), None if step is None else int(step), lines)
 
 
 def _seen_path(run: RunInfo) -> Path:

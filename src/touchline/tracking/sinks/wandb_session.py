@@ -94,13 +94,12 @@ class WandbSession:
         return self._done
 
     def high_water(self) -> Mapping[str, int]:
-        """The training step of the last row that was found when the run was opened, for each metric known there.
+        """The training step of the last row that was found when the run was opened, for every metric.
 
-        W&B does not tell the newest step of each metric, so one that was logged less often than the last row's counts
-        as told up to there.
+        W&B tells neither the newest step of each metric nor, before a session's end, which metrics it has; so one
+        that was logged less often than the last row's counts as told up to there.
         """
-        step = self._found.global_step
-        return {} if step is None else dict.fromkeys(self._found.names, step)
+        return {} if self._found.global_step is None else {"*": self._found.global_step}
 
     def close(self, status: str, reason: str, alert: bool) -> None:
         """Set ``touchline/status`` in the summary, end the run with its exit code, and read back."""
