@@ -143,7 +143,7 @@ class Settings:
         if self.mlflow_tracking_uri is not None or not store.exists() or store.stat().st_size == 0:
             return
         try:
-            connection = sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=5.0)
+            connection = sqlite3.connect(f"file:{store}?mode=rw", uri=True, timeout=5.0)
             try:
                 connection.execute("SELECT name FROM sqlite_master").fetchall()
             finally:

@@ -39,7 +39,8 @@ def _check_database(path: Path) -> None:
     if not path.exists() or path.stat().st_size == 0:
         return
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
+        # Not read-only: after a kill in the middle of a write only one who may write can put the log in order.
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=5.0)
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         finally:
