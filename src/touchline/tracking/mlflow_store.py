@@ -46,6 +46,8 @@ def _check_database(path: Path) -> None:
         finally:
             connection.close()
     except sqlite3.Error as error:
+        if "locked" in str(error):  # somebody writes, so it is whole
+            return
         raise SinkUnavailable(
             f"The MLflow store {path} cannot be read ({error}). Nothing is lost: put a backup in its place, or move "
             f"it away with: mv {path} {path}.damaged , and refill a new one with: touchline sync"
