@@ -22,8 +22,8 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest -m "" --durations=10
 
 lint: $(STAMP)
-	@$(BIN)/ruff check src tests benchmarks
-	@$(BIN)/ruff format --check src tests benchmarks
+	@$(BIN)/ruff check src tests benchmarks examples
+	@$(BIN)/ruff format --check src tests benchmarks examples
 	@$(BIN)/mypy
 
 $(STAMP): pyproject.toml constraints.txt

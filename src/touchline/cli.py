@@ -19,9 +19,12 @@ from touchline.commands.options import Home, settings_of
 from touchline.config import Settings, overlay, read_toml
 from touchline.errors import TouchlineError, UsageError, unknown
 from touchline.jobs.base import JOBS, Interrupted, find_job
+from touchline.tracking.exit import listen
 
 T = TypeVar("T")
 KILLED, TERMINATED = 130, 143
+
+listen()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
 from touchline.tracking.journal import Event, JournalReader
 
-from .conftest import couriers_of, trainer, until
+from .conftest import couriers_of, start_script, trainer, until
 
 
 @pytest.fixture
@@ -110,6 +110,39 @@ def test_a_script_that_exits_without_finish_is_judged_by_its_exit_code(
         end = journal.newest("end")
     assert end is not None
     assert end.payload["status"] == status
+
+
+def test_the_exit_code_is_known_where_main_is_called_within_sys_exit(home: Path, tmp_path: Path) -> None:
+    start_script(
+        "import sys\nfrom pathlib import Path\nfrom touchline import Settings, start_run\n"
+        f"def main():\n    start_run('train', settings=Settings(home=Path({str(home)!r}), sinks=()), run_id='r1')\n"
+        "    return 3\nsys.exit(main())",
+        tmp_path,
+    ).wait(30)
+    with JournalReader(home / "runs" / "r1" / "journal.db") as journal:
+        end = journal.newest("end")
+    assert end is not None
+    assert end.payload["status"] == "failed"
+
+
+def test_a_finish_that_is_interrupted_ends_the_run_as_it_was_told(home: Path, tmp_path: Path) -> None:
+    process = trainer(
+        home,
+        """
+        def interrupted(timeout):
+            raise KeyboardInterrupt
+
+        run._videos.close = interrupted  # as Ctrl-C does while the last video is waited for
+        run.finish("preempted", reason="the machine was taken")
+        """,
+        tmp_path,
+        sinks=(),
+    )
+    assert process.wait(30) != 0
+    with JournalReader(home / "runs" / "r1" / "journal.db") as journal:
+        end = journal.newest("end")
+    assert end is not None
+    assert end.payload == {"status": "preempted", "reason": "the machine was taken"}
 
 
 def test_finishing_without_waiting_loses_nothing(alone: Settings) -> None:

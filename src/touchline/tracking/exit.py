@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import builtins
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
-_original = sys.exit
+_original: Callable[..., NoReturn] | None = None
 _code: object = None
 
 
 def listen() -> None:
-    """Remember what ``sys.exit`` is called with, from now on."""
+    """Remember what ``sys.exit`` is called with, from now on.
+
+    For the import of a module: in ``sys.exit(main())`` the function is looked up before ``main`` begins.
+    """
     global _original
-    if sys.exit is not _exit:
-        _original = sys.exit
-        sys.exit = _exit
+    # Once: another library may have put its own function before this one, which calls this one.
+    if _original is None:
+        _original, sys.exit = sys.exit, _exit
 
 
 def last_error() -> BaseException | None:
@@ -31,4 +35,5 @@ def last_error() -> BaseException | None:
 def _exit(code: object = None, /) -> NoReturn:
     global _code
     _code = code
-    _original(code)  # type: ignore[arg-type]
+    assert _original is not None
+    _original(code)

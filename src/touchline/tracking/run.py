@@ -15,7 +15,7 @@ from touchline.errors import TouchlineError, UsageError
 from touchline.tracking.capture import Capture
 from touchline.tracking.delivery import Delivery, read_cursor, read_delivery
 from touchline.tracking.events import RunEvents
-from touchline.tracking.exit import last_error, listen
+from touchline.tracking.exit import last_error
 from touchline.tracking.film import FINISH_SECONDS
 from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.launch import ensure_courier
@@ -46,6 +46,7 @@ class Run(RunEvents):
         self.resumed = False
         """True when an earlier process began this run."""
         self._ended = self._end_told = False
+        self._end_as: tuple[str, str] | None = None
         self._owner = os.getpid()
         self._couriers_seen = 0.0
         self._capture: Capture | None = None
@@ -53,7 +54,6 @@ class Run(RunEvents):
         self._view: ConsoleView | None = None
         writer.every_round(DeliveryNotices(directory, settings.sinks, writer.tell).look)
         atexit.register(self._end_with_process)
-        listen()
 
     def save_journal(self, directory: Path | str, step: int | None = None) -> Path:
         """Write a consistent copy of the journal into a checkpoint's ``directory`` and return its path.
@@ -177,7 +177,7 @@ class Run(RunEvents):
     def _end(self, status: str, reason: str, timeout: float) -> None:
         if self._ended:
             return
-        self._ended = True
+        self._ended, self._end_as = True, (status, reason)
         try:
             self._videos.close(min(timeout, FINISH_SECONDS))
         finally:  # a person who does not wait for a video wants the journal all the same
@@ -214,11 +214,11 @@ class Run(RunEvents):
         """Called when the process ends without ``finish``; an unhandled exception is known by then."""
         if self._end_told or os.getpid() != self._owner:
             return
-        status, reason = _verdict(last_error())
         try:
-            if self._ended:  # Ctrl-C came in the middle of finish()
-                self._end_journal(status, reason, timeout=5.0)
+            if self._end_as is not None:  # Ctrl-C came in the middle of finish()
+                self._end_journal(*self._end_as, timeout=5.0)
             else:
+                status, reason = _verdict(last_error())
                 self._end(status, reason or "The process ended without run.finish().", timeout=5.0)
         except TouchlineError as problem:
             logger.warning("%s", problem)

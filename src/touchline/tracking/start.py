@@ -20,6 +20,7 @@ from touchline.errors import TouchlineError, UsageError
 from touchline.tracking.capture import check_parts
 from touchline.tracking.capture.masking import mask_arguments
 from touchline.tracking.events import slug
+from touchline.tracking.exit import listen
 from touchline.tracking.filesystem import refuse_network_filesystem
 from touchline.tracking.journal import FILE_NAME, RESTORE_GAP, Journal, JournalReader, unwritable
 from touchline.tracking.launch import destination
@@ -35,6 +36,8 @@ from touchline.tracking.thinning import thin_seconds
 from touchline.tracking.writer import Durability, JournalWriter, Overflow
 
 logger = logging.getLogger("touchline")
+
+listen()
 
 
 @dataclass(frozen=True)
