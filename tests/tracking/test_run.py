@@ -67,6 +67,20 @@ def test_a_configuration_becomes_flat_parameters(alone: Settings) -> None:
     assert events(run, "tags")[0].payload == {"a": "1"}
 
 
+def test_of_two_values_under_one_name_the_first_stays_and_the_other_is_told(
+    alone: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = touchline.start_run("train", config={"a.b": 1, "a": {"b": 2, "c": 3}, 7: "x", "7": "y"}, settings=alone)
+    run.log({1: 0.5, "1": 0.25}, 3)  # type: ignore[dict-item]
+    run.finish()
+    assert events(run, "params")[0].payload == {"a.b": 1, "a.c": 3, "7": "x"}
+    assert "'a.b': 1 stays, 2 is left out" in caplog.text
+    assert "'7': 'x' stays" in caplog.text
+    assert [event.metrics for event in events(run, "metrics")] == [{"1": 0.5}]
+    assert [event.payload for event in events(run, "duplicate")] == [{"1": 0.25}]
+    assert "'1' at step 3 is set aside" in caplog.text
+
+
 def test_no_step_is_the_last_step(alone: Settings) -> None:
     run = touchline.start_run("train", settings=alone)
     for place, step in enumerate((None, 7, None, 8.0)):

@@ -59,6 +59,20 @@ def test_a_run_arrives_whole(settings: Settings, backend: WandbBackend, tmp_path
     assert (far.exit_code, far.complete) == (0, True)
 
 
+def test_names_of_its_own_are_set_aside_and_take_nothing_along(settings: Settings, backend: WandbBackend) -> None:
+    run = touchline.start_run("train", settings=settings)
+    own = {"_step": 1.0, "_timestamp": 2.0, "_runtime": 3.0, "_wandb": 4.0, "": 5.0}
+    for step in range(3):
+        run.log({"x": step, "global_step": step, **own}, step)
+    run.log({"x": 3, "global_step": 77}, 3)
+    delivery = run.finish(timeout=60)
+    assert delivery.complete, delivery.sentences()
+    assert points(backend.runs[run.id], "x") == [(step, step) for step in range(4)]
+    (_, first), (_, second) = delivery["wandb"].set_aside
+    assert "the name '', '_runtime', '_step', '_timestamp', '_wandb' for itself" in first
+    assert "the name 'global_step' for itself" in second
+
+
 def test_what_was_kept_without_a_key_is_delivered_by_a_later_sync(
     settings: Settings, backend: WandbBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ def reason(base_url: str, home: Path) -> tuple[str, bool]:
 def test_a_port_that_never_answers_is_told_apart_from_a_closed_one(tmp_path: Path) -> None:
     with silent_port() as url:
         sentence, permanent = reason(url, tmp_path)
-        assert "does not answer within 2 s; is the port blocked?" in sentence
+        assert "does not answer within 2 s; check whether the port is blocked." in sentence
         assert not permanent
     sentence, permanent = reason(url, tmp_path)
     assert f"{url} cannot be reached (Connection refused)" in sentence

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 import re
 import reprlib
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -65,8 +66,18 @@ class RunEvents:
         self._writer.log_curve(name, steps, values)
 
     def log_params(self, params: Any) -> None:
-        """Record parameters (a mapping or a dataclass); nested ones become ``outer.inner``."""
-        self._writer.put("params", flat(plain(params)))
+        """Record parameters (a mapping or a dataclass); nested ones become ``outer.inner``.
+
+        Of two that get one name that way the first stays, and a warning names the other.
+        """
+        named: dict[str, Any] = {}
+        for name, value in leaves(params):
+            if named.setdefault(name, value) is not value:
+                self._writer.tell(
+                    f"parameter {name}",
+                    f"Two parameters are called {name!r}: {named[name]!r} stays, {value!r} is left out. Rename one.",
+                )
+        self._writer.put("params", plain(named))
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Record tags, as text; a later value replaces an earlier one."""
@@ -248,17 +259,24 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "run"
 
 
-def flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings to ``outer.inner`` keys. Raises UsageError on anything but a mapping."""
+def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings and dataclasses under names such as ``outer.inner``.
+
+    Raises UsageError on anything but a mapping or a dataclass.
+    """
+    if _is_record(values):
+        values = {field.name: getattr(values, field.name) for field in dataclasses.fields(values)}
     if not isinstance(values, Mapping):
         raise UsageError(f"Parameters are a mapping or a dataclass, and this is {values!r}.")
-    result: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            result.update(flat(value, f"{prefix}{key}."))
+        if _is_record(value) or (isinstance(value, Mapping) and value):
+            yield from leaves(value, f"{prefix}{key}.")
         else:
-            result[f"{prefix}{key}"] = value
-    return result
+            yield f"{prefix}{key}", value
+
+
+def _is_record(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
 def _length(values: Any) -> int:

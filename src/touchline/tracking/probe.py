@@ -73,8 +73,10 @@ def probe_wandb(settings: Settings, timeout: float = TIMEOUT_SECONDS) -> Reachab
     except urllib.error.HTTPError as error:
         return _refused(base_url, error.code, through)
     except TimeoutError:
-        hint = "is the proxy or the port behind it blocked?" if proxy else "is the port blocked?"
-        return Reachable(False, f"{base_url} does not answer within {timeout:g} s{through}; {hint}")
+        what = "the proxy or the port behind it" if proxy else "the port"
+        return Reachable(
+            False, f"{base_url} does not answer within {timeout:g} s{through}; check whether {what} is blocked."
+        )
     except json.JSONDecodeError:
         return Reachable(False, f"{base_url} answers{through}, but not as W&B does; check WANDB_BASE_URL.")
     except (OSError, ValueError) as error:
@@ -131,9 +133,9 @@ def probe_http(url: str, timeout: float = TIMEOUT_SECONDS) -> Reachable:
         if error.code >= 500:
             return Reachable(False, f"{shown} answers HTTP {error.code}; look at the server's log.")
     except TimeoutError:
-        return Reachable(False, f"{shown} does not answer within {timeout:g} s; is the port blocked?")
+        return Reachable(False, f"{shown} does not answer within {timeout:g} s; check whether the port is blocked.")
     except (OSError, ValueError) as error:
-        return Reachable(False, f"{shown} cannot be reached ({_cause(error)}); is the server running?")
+        return Reachable(False, f"{shown} cannot be reached ({_cause(error)}); check whether the server is running.")
     return Reachable(True)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from touchline.config import Settings, plain
+from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
 from touchline.tracking.capture import check_parts
 from touchline.tracking.capture.masking import mask_arguments
@@ -123,7 +123,7 @@ def start_run(
     run.resumed = past is not None
     _begin(run, name or run_id, past, group or "", parent.id if isinstance(parent, Run) else parent or "")
     if config is not None and past is None:
-        run.log_params(plain(config))
+        run.log_params(config)
     if tags:
         run.set_tags(tags)
     run._start_capture()

@@ -332,11 +332,18 @@ class JournalWriter:
         if are_numbers(values):
             numbers = dict(values)
         else:
-            for name, value in values.items():
+            for key, value in values.items():
+                name = str(key)
                 try:
-                    numbers[str(name)] = to_number(value)
+                    number = to_number(value)
                 except Exception as error:
-                    self._set_aside(rows, str(name), step, moment, str(error))
+                    self._set_aside(rows, name, step, moment, str(error))
+                    continue
+                if name not in numbers:
+                    numbers[name] = number
+                else:
+                    rows.append(("duplicate", step, moment, encode({name: number})))
+                    self._set_aside(rows, name, step, moment, "another name of the same call is the same as text")
         if numbers and step is not None and (again := self._steps.add(numbers, step)):
             rows.append(("duplicate", step, moment, encode({name: numbers.pop(name) for name in again})))
             for name in again:

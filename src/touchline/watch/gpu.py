@@ -9,6 +9,7 @@ from types import TracebackType
 
 from touchline.errors import UsageError
 from touchline.watch.nvml import METRICS, Device, Driver, NvmlUnavailable
+from touchline.watch.snapshot import Snapshot
 
 _STALE_SAMPLES = 3
 _JOIN_SECONDS = 2.0
@@ -30,16 +31,6 @@ class _Window:
         return {name: total / self.counts[name] for name, total in self.sums.items()}
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """One look at everything."""
-
-    at: float
-    """Monotonic seconds."""
-    values: dict[str, float]
-    absent: dict[str, str]
-
-
 class GpuWatch:
     """Samples GPUs and host every ``interval`` seconds; a context manager, or ``start`` and ``stop``.
 
@@ -54,7 +45,7 @@ class GpuWatch:
         self._interval = interval
         self._changed = threading.Condition()
         self._window = _Window()
-        self._latest: _Sample | None = None
+        self._latest: Snapshot | None = None
         self._begun = self._done = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -113,7 +104,7 @@ class GpuWatch:
             target = self._begun + 1
             return self._changed.wait_for(lambda: self._done >= target, timeout)
 
-    def _is_fresh(self, sample: _Sample) -> bool:
+    def _is_fresh(self, sample: Snapshot) -> bool:
         return time.monotonic() - sample.at <= _STALE_SAMPLES * self._interval
 
     def _work(self) -> None:
@@ -132,7 +123,7 @@ class GpuWatch:
                 values["host/cpu_percent"] = psutil.cpu_percent()
             with self._changed:
                 self._window.add(values)
-                self._latest = _Sample(time.monotonic(), values, absent)
+                self._latest = Snapshot(time.monotonic(), values, absent)
                 self._done = begun
                 self._changed.notify_all()
             due = max(due + self._interval, time.monotonic())

@@ -26,7 +26,7 @@ from touchline.compat.wandb._saved import SavedFiles
 from touchline.errors import TouchlineError, UsageError
 from touchline.tracking import run as tracking
 from touchline.tracking.delivery import read_cursor
-from touchline.tracking.events import flat
+from touchline.tracking.events import leaves
 from touchline.tracking.values import snapshot
 
 logger = logging.getLogger("touchline")
@@ -64,7 +64,7 @@ class Run:
         self._saved = SavedFiles(run)
         self._definitions = Definitions(FreeSteps(run.directory if earlier else None), run.define_metric)
         self.config = Config(run.log_params)
-        self.summary = Summary(lambda values: run.set_summary(flat(values)))
+        self.summary = Summary(lambda values: run.set_summary(dict(leaves(values))))
         atexit.register(self._leave)
 
     @property

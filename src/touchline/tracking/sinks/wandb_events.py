@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from touchline.tracking.journal import Event
-from touchline.tracking.sinks.base import RunInfo
+from touchline.tracking.sinks.base import RunInfo, SetAside
 
 if TYPE_CHECKING:
     import wandb
@@ -22,6 +22,8 @@ STATE = ("params", "tags", "input", "dataset", "goal", "summary", "rewind")
 _LEVELS = {"info": "INFO", "warn": "WARN", "error": "ERROR"}
 _LONGEST_TAG = 64
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+_RESERVED = frozenset(("", "_step", "_timestamp", "_runtime", "_wandb"))
+"""Names of metrics that the SDK drops without a word, or writes its own values under."""
 
 
 class WandbEvents:
@@ -41,6 +43,8 @@ class WandbEvents:
         self._rewinds: list[int] = []
         self._goals: dict[str, str] = {}
         self._uploads: dict[int, Upload] = {}
+        self._refused: list[SetAside] = []
+        self._refused_names: set[str] = set()
         self._handlers: dict[str, Callable[[Event], None]] = {
             "metrics": self._metrics,
             "image": self._image,
@@ -94,6 +98,11 @@ class WandbEvents:
             del self._uploads[seq]
         return self._uploads
 
+    def refused(self) -> list[SetAside]:
+        """What W&B cannot take of the events so far, each name once; empties the list."""
+        refused, self._refused = self._refused, []
+        return refused
+
     def _row(self, event: Event, values: dict[str, Any]) -> None:
         self.last_row = max(self.last_row, event.seq)
         if event.seq > self._handed:
@@ -104,7 +113,16 @@ class WandbEvents:
     def _metrics(self, event: Event) -> None:
         if not event.payload:  # a rewind or the thinning left nothing of it
             return
-        self._row(event, event.metrics)
+        values = event.metrics
+        taken = _RESERVED.intersection(values)
+        if values.get("global_step", event.step) != event.step:
+            taken |= {"global_step"}
+        if new := sorted(taken - self._refused_names):
+            self._refused_names |= taken
+            names = ", ".join(map(repr, new))
+            reason = f"metrics: W&B keeps the name {names} for itself; log the metric under another one"
+            self._refused.append(SetAside(event.seq, reason))
+        self._row(event, {name: value for name, value in values.items() if name not in taken} if taken else values)
         for name, goal in self._goals.items():
             if name in event.payload:
                 self._best(name, goal, float(event.payload[name]), event.step)

@@ -92,6 +92,7 @@ class WandbOfflineSession:
         if self._timeline.is_current(event):
             try:
                 self._events.apply(event)
+                return self._events.refused()
             except Exception as error:
                 logger.exception("event %s of %s", event.seq, self._run.id)
                 return [SetAside(event.seq, f"{event.kind}: {' '.join(str(error).split())[:300]}")]

@@ -78,7 +78,7 @@ class WandbSession:
                 refused.append(SetAside(event.seq, f"{event.kind}: {' '.join(str(error).split())[:300]}"))
             self._newest = max(self._newest, event.seq)
         self._seen = self._seen.save(self._run, alerted=self._events.alerted)
-        return refused + self._refused_uploads(uploading)
+        return refused + self._events.refused() + self._refused_uploads(uploading)
 
     def acknowledged(self) -> int:
         """Everything sent, once the server's tail has reached the last history row; else up to that tail."""
