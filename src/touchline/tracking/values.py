@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import numbers
 import reprlib
 import sys
 from collections.abc import Iterable, Mapping
+from operator import call
 from typing import Any, Protocol, runtime_checkable
 
 from touchline.tracking.journal import encode_number
@@ -17,6 +17,8 @@ _PLAIN = frozenset((float, int, bool))
 _FLOAT_BITS = 1_023
 _NUMBERS = frozenset((float, int))
 _TEXT = frozenset((str,))
+_host_sharding: Any = None
+"""Where the newest JAX array on the CPU lay."""
 
 
 def is_plain(values: Mapping[str, Any]) -> bool:
@@ -75,16 +77,26 @@ def _copy(value: Any) -> Any:
 
 def _lies_on_host(value: Any) -> bool:
     """True for a JAX array on the CPU: to ask for its copy would cost more than all the rest of a log call."""
+    global _host_sharding
+    sharding = getattr(value, "sharding", None)
+    if sharding is not None and sharding is _host_sharding:  # what one compiled step returns shares one
+        return True
     devices = getattr(value, "devices", None)
-    return devices is not None and all(device.platform == "cpu" for device in devices())
+    if devices is None or not all(device.platform == "cpu" for device in devices()):
+        return False
+    _host_sharding = sharding
+    return True
 
 
 def is_ready(value: Any) -> bool:
     """False while a device is still computing a JAX array; torch and everything else convert at once."""
     try:
-        if not hasattr(value, "is_ready"):
+        ready = getattr(value, "is_ready", None)
+        if ready is None:
             return True
-        return bool(value.is_deleted() or value.is_ready())
+        # ``is_ready`` of a deleted array ends the process; asked within one call of C, no other thread can donate
+        # the array between the two answers.
+        return any(map(call, (value.is_deleted, ready)))
     except Exception:  # the conversion will meet the same error and tell it
         return True
 
@@ -115,6 +127,14 @@ def to_number(value: Any) -> float | int | str:
         return int(value)
     if type(value) is int:
         return _bounded(value)
+    try:  # most are one number, and to ask first costs as much as to read it
+        number = value.item()
+    except Exception:
+        return _examined(value)
+    return encode_number(number) if type(number) is float else _examined(number)
+
+
+def _examined(value: Any) -> float | int | str:
     if isinstance(value, str | bytes) or value is None:
         raise TypeError(f"{reprlib.repr(value)} is not a number")
     deleted = getattr(value, "is_deleted", None)
@@ -143,10 +163,13 @@ def size_of(values: Mapping[str, Any]) -> int:
     size = EVENT_BYTES + VALUE_BYTES * len(values)
     if not is_plain(values):
         for value in values.values():
-            with contextlib.suppress(Exception):  # an object that answers no question
-                size += getattr(value, "nbytes", 0) or (
-                    VALUE_BYTES * len(value) if isinstance(value, list | tuple) else 0
-                )
+            try:
+                if isinstance(value, list | tuple):
+                    size += VALUE_BYTES * len(value)
+                elif getattr(value, "shape", None) != ():
+                    size += getattr(value, "nbytes", 0)
+            except Exception:  # an object that answers no question
+                continue
     return size
 
 
