@@ -140,7 +140,7 @@ def test_a_silence_is_charged_up_to_a_bound_and_the_energy_counter_bridges_it():
 def test_a_snapshot_that_is_seen_again_or_late_is_charged_nothing():
     meter = CostMeter(device_names=L4)
     first, second = steady(1, utilization_percent=50.0)
-    watched(meter, [first, second, second, first, second])
+    watched(meter, [first, second, second, first])
     assert meter.metrics()["cost/usd"] == pytest.approx(0.80 / 3600)
 
 
@@ -152,6 +152,11 @@ def test_a_resumed_run_goes_on_from_what_it_had_cost():
     second = CostMeter(device_names=L4, before=first.metrics() | {"loss": 3.0})
     watched(second, snapshots[400:])
     assert second.metrics() == pytest.approx(whole.metrics())
+
+
+def test_a_run_that_is_resumed_where_no_price_is_known_does_not_go_on_telling_the_old_sum():
+    before = {"cost/usd": 1.0, "cost/usd_wasted": 0.5, "cost/energy_wh": 70.0}
+    assert CostMeter(device_names=UNKNOWN, before=before).metrics() == {"cost/energy_wh": 70.0}
 
 
 @given(

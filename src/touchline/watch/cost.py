@@ -78,8 +78,10 @@ class CostMeter:
             prices: the list prices if left out.
             spot: whether the devices are paid at spot prices.
             budget_usd: of the whole run, what was spent before included.
-            device_names: as the driver tells them, in the order of ``gpu/0/…``, ``gpu/1/…``.
-            before: ``cost/…`` series of the run's earlier part; others are left out.
+            device_names: of the devices that this run is charged for, as the driver tells them, in the order of
+                ``gpu/0/…``, ``gpu/1/…``.
+            before: the newest ``cost/…`` values that the run's earlier part logged, also where it goes on from an
+                older checkpoint, for what was undone was paid for. Other series are left out.
 
         Raises:
             UsageError: the budget is not above 0.
