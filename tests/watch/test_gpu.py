@@ -1,3 +1,4 @@
+import logging
 import os
 import subprocess
 import sys
@@ -6,147 +7,79 @@ import time
 
 import pytest
 
-from tests.watch.conftest import ONE_GPU
+from tests.watch.test_nvml import NO_GPM, PLAIN, also
 from touchline.errors import UsageError
+from touchline.testing.nvml import packaged_scenario
 from touchline.watch import GpuWatch
 
-PLAIN = {"gpu/utilization_percent", "gpu/memory_percent", "gpu/memory_used_gb", "gpu/temperature", "gpu/power_watts"}
-HOST = {"host/cpu_percent", "host/memory_percent"}
-TWO_GPUS = {
-    "count": 2,
-    **{key: value for key, value in ONE_GPU.items() if key != "count"},
-    "1.utilization": 20,
-    "1.total": 24_000_000_000,
-    "1.free": 24_000_000_000,
-    "1.temperature": 40,
-    "1.power": 10_000,
-}
+L4, TWO = packaged_scenario("l4"), packaged_scenario("two_l4")
+HOST = {"host/cpu_percent", "host/memory_percent", "host/disk_percent"}
+PEAKS = {f"gpu/{name}/{end}" for name in ("utilization_percent", "memory_percent") for end in ("min", "max")}
+BRIEF = {"gpu/utilization_percent", "gpu/memory_percent", "gpu/memory_used_gb"} | PEAKS
 
 
-def test_one_gpu_is_told_under_the_plain_names(watch):
-    watching = watch(ONE_GPU)
-    watching.ask()
-    metrics, absent = watching.ask()
-    assert set(metrics) == PLAIN | HOST
-    assert absent == {}
+def has_all_of(names):
+    return lambda metrics, absent: names <= set(metrics)
+
+
+def test_at_each_log_step_utilisation_memory_and_host_are_told(watch):
+    metrics, absent = watch(L4).until(has_all_of(BRIEF | HOST))
+    assert set(metrics) == BRIEF | HOST
+    assert absent == NO_GPM
     assert metrics["gpu/utilization_percent"] == 80
-    assert metrics["gpu/memory_percent"] == 75
     assert metrics["gpu/memory_used_gb"] == 18
-    assert metrics["gpu/temperature"] == 61
-    assert metrics["gpu/power_watts"] == 55.5
 
 
-def test_several_gpus_have_names_of_their_own_and_an_aggregate(watch):
-    metrics, absent = watch(TWO_GPUS).ask()
-    assert absent == {}
+def test_in_detail_everything_is_told(watch):
+    metrics, _ = watch(L4).until(has_all_of(BRIEF | HOST), detail=True)
+    more = {f"gpu/{name}/{end}" for name in ("temperature", "power_watts") for end in ("min", "max")}
+    assert set(metrics) == BRIEF | HOST | PLAIN - set(NO_GPM) | more
+    assert (metrics["gpu/temperature"], metrics["gpu/temperature/max"]) == (61, 61)
+
+
+def test_of_several_gpus_each_is_told_at_a_log_step(watch):
+    metrics, _ = watch(TWO).until(has_all_of({"gpu/1/utilization_percent"}))
     assert (metrics["gpu/0/utilization_percent"], metrics["gpu/1/utilization_percent"]) == (80, 20)
-    assert metrics["gpu/utilization_percent"] == 50
-    assert metrics["gpu/memory_percent"] == 75
-    assert metrics["gpu/memory_used_gb"] == 18
-    assert metrics["gpu/temperature"] == 61
-    assert metrics["gpu/power_watts"] == 65.5
+    assert "gpu/1/temperature" not in metrics
 
 
-@pytest.mark.parametrize(
-    ("visible", "utilization"), [("1", 20), ("GPU-00000001", 20), ("0", 80), ("0,7,1", 80), ("1,1", 20)]
-)
-def test_only_visible_gpus_are_watched(watch, visible, utilization):
-    metrics, _ = watch(TWO_GPUS, CUDA_VISIBLE_DEVICES=visible).ask()
-    assert metrics["gpu/utilization_percent"] == utilization
-    assert "gpu/0/utilization_percent" not in metrics
-
-
-def test_hidden_gpus_are_absent_with_the_reason(watch):
-    metrics, absent = watch(TWO_GPUS, CUDA_VISIBLE_DEVICES="").ask()
-    assert set(metrics) <= HOST
-    assert set(absent) == PLAIN
-    assert absent["gpu/memory_percent"] == "CUDA_VISIBLE_DEVICES='' hides every GPU"
-
-
-def test_a_metric_that_a_device_does_not_support_is_absent_alone_with_the_reason(watch):
-    metrics, absent = watch({**ONE_GPU, "0.utilization_error": 3}).ask()
-    assert absent == {"gpu/utilization_percent": "Not Supported (NVIDIA Stand-In)"}
-    assert metrics["gpu/memory_percent"] == 75
-
-
-def test_of_several_gpus_the_one_that_fails_is_named(watch):
-    metrics, absent = watch({**TWO_GPUS, "1.power_error": 3}).ask()
-    assert set(absent) == {"gpu/power_watts", "gpu/1/power_watts"}
-    assert absent["gpu/power_watts"].startswith("GPU 1: Not Supported")
-    assert metrics["gpu/0/power_watts"] == 55.5
-
-
-def test_a_device_without_memory_of_its_own_says_so(watch):
-    _, absent = watch({**ONE_GPU, "0.total": 0, "0.free": 0}).ask()
-    assert "no memory of its own" in absent["gpu/memory_percent"]
-
-
-def test_a_transient_error_heals(watch):
-    watching = watch(ONE_GPU)
-    assert "gpu/utilization_percent" in watching.ask()[0]
-    watching.set({**ONE_GPU, "0.utilization_error": 999})
-    watching.ask()
-    metrics, absent = watching.ask()
-    assert "gpu/utilization_percent" not in metrics
-    assert "gpu/utilization_percent" in absent
-    watching.set({**ONE_GPU, "0.utilization": 90})
-    watching.ask()
-    metrics, absent = watching.ask()
-    assert metrics["gpu/utilization_percent"] == 90
-    assert absent == {}
-
-
-def test_a_lost_gpu_is_told_and_found_again(watch):
-    lost = {f"0.{key}_error": 15 for key in ("utilization", "memory", "temperature", "power")}
-    watching = watch({**ONE_GPU, **lost})
-    metrics, absent = watching.ask()
-    assert set(metrics) <= HOST
-    assert set(absent) == PLAIN
-    assert "lost" in absent["gpu/utilization_percent"]
-    watching.set(ONE_GPU)
-    watching.ask()
-    assert set(watching.ask()[0]) == PLAIN | HOST
-
-
-def test_a_driver_that_does_not_start_is_told_and_tried_again(watch):
-    watching = watch({**ONE_GPU, "init_error": 9})
-    assert "does not start" in watching.ask()[1]["gpu/utilization_percent"]
-    watching.set(ONE_GPU)
-    watching.ask()
-    assert watching.ask()[0]["gpu/utilization_percent"] == 80
-
-
-def test_metrics_are_the_mean_since_the_last_call(watch):
-    watching = watch({**ONE_GPU, "0.utilization": 0})
-    watching.ask()
-    watching.set({**ONE_GPU, "0.utilization": 100})
-    mean = watching.ask()[0]["gpu/utilization_percent"]
-    assert 0 < mean <= 100
-    watching.ask()
-    assert watching.ask()[0]["gpu/utilization_percent"] == 100
+def test_a_log_step_tells_mean_least_and_most_since_the_last_one(watch):
+    watching = watch(also(L4, "utilization = 0"), interval=0.1)
+    watching.until(has_all_of(BRIEF))
+    watching.set(also(L4, "utilization = 100"))
+    told = [watching.until(lambda metrics, _: metrics["gpu/utilization_percent/max"] == 100)[0], watching.ask()[0]]
+    least, mean, most = ("/min", "", "/max")
+    assert 0 <= told[0][f"gpu/utilization_percent{least}"] <= told[0][f"gpu/utilization_percent{mean}"] <= 100
+    assert [told[1][f"gpu/utilization_percent{end}"] for end in (least, mean, most)] == [100, 100, 100]
 
 
 def test_between_two_samples_the_newest_one_is_told(watch):
-    watching = watch(ONE_GPU, interval=30)
+    watching = watch(L4, interval=30)
     assert watching.ask()[0]["gpu/utilization_percent"] == 80
-    assert watching.ask("now")[0]["gpu/utilization_percent"] == 80
+    assert watching.ask(wait=False)[0]["gpu/utilization_percent"] == 80
+    assert watching.ask(wait=False, detail=True)[0]["gpu/temperature"] == 61
 
 
-def test_a_driver_that_hangs_holds_up_nobody_and_what_is_old_is_not_told(watch):
-    watching = watch(ONE_GPU)
-    watching.ask()
-    watching.set({**ONE_GPU, "hang_ms": 3000})
-    deadline = time.monotonic() + 10
-    while True:
-        metrics, absent = watching.ask("now")
-        assert watching.took < 0.05
-        if not metrics:
-            break
-        assert time.monotonic() < deadline
-    assert "held up the watch" in absent["gpu/utilization_percent"]
+def test_while_the_driver_hangs_nobody_waits_for_it_and_the_rest_is_told(watch):
+    watching = watch(L4)
+    watching.until(has_all_of(BRIEF))
+    watching.set(also(L4, "hang nvmlDeviceGetUtilizationRates = 600s"))
+    _, absent = watching.until(lambda metrics, absent: set(metrics) == HOST)
+    assert set(absent) >= PLAIN
+    assert "has not answered for" in absent["gpu/utilization_percent"]
+    assert set(watching.latest) == HOST
 
 
-def test_without_a_driver_each_metric_is_absent_with_the_reason_and_the_host_is_watched():
+def test_a_driver_that_is_back_from_a_hang_is_watched_again(watch):
+    watching = watch(also(L4, "hang nvmlDeviceGetUtilizationRates = 1s from 5s"))
+    watching.until(has_all_of(BRIEF))
+    watching.at(5)
+    watching.until(lambda metrics, absent: "has not answered for" in absent.get("gpu/utilization_percent", ""))
+    watching.at(0)
+    assert watching.until(has_all_of(BRIEF))[1] == NO_GPM
+
+
+def test_without_a_driver_each_series_is_absent_with_the_reason_and_the_host_is_watched():
     script = (
         "from touchline.watch import GpuWatch\nwith GpuWatch(0.02) as w:\n"
         " assert w.wait_sample(20) and w.wait_sample(20)\n print(sorted(w.metrics()), w.absent)"
@@ -156,8 +89,12 @@ def test_without_a_driver_each_metric_is_absent_with_the_reason_and_the_host_is_
     blind = "import ctypes\nreal = ctypes.CDLL\ndef refuse(name, *a, **k):\n"
     blind += " if 'nvidia-ml' in str(name): raise OSError(name)\n return real(name, *a, **k)\nctypes.CDLL = refuse\n"
     out = subprocess.run([sys.executable, "-c", blind + script], capture_output=True, text=True, env=clean)
-    assert out.stdout.startswith("['host/cpu_percent', 'host/memory_percent']"), out.stderr
+    assert out.stdout.startswith(str(sorted(HOST))), out.stderr
     assert "'gpu/utilization_percent': 'no NVIDIA driver on this machine (libnvidia-ml.so.1 not found)'" in out.stdout
+
+
+def ours():
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("touchline-watch")}
 
 
 def test_a_stopped_watch_has_no_thread_and_starts_again():
@@ -165,13 +102,15 @@ def test_a_stopped_watch_has_no_thread_and_starts_again():
     for _ in range(2):
         with watch:
             assert watch.wait_sample(20)
-            assert "touchline-watch" in {thread.name for thread in threading.enumerate()}
-        assert "touchline-watch" not in {thread.name for thread in threading.enumerate()}
+            assert ours() == {"touchline-watch", "touchline-watch-driver"}
+        assert ours() == set()
 
 
 def test_a_watch_that_never_started_has_nothing_and_says_so():
     watch = GpuWatch()
     assert watch.metrics() == {}
+    assert watch.latest is None
+    assert watch.device_names == ()
     assert watch.absent["gpu/utilization_percent"] == "no sample was taken yet"
 
 
@@ -179,3 +118,81 @@ def test_a_watch_that_never_started_has_nothing_and_says_so():
 def test_an_interval_that_is_none_is_refused(interval):
     with pytest.raises(UsageError, match="above 0 seconds"):
         GpuWatch(interval)
+
+
+def test_the_latest_sample_is_never_changed():
+    with GpuWatch(0.02) as watch:
+        assert watch.wait_sample(20)
+        with pytest.raises(TypeError):
+            watch.latest.values["host/memory_percent"] = 0.0
+
+
+def test_a_source_adds_series_and_absences_to_each_sample():
+    def pool():
+        return {"jax/memory_percent": 40.0}, {"torch/memory_percent": "torch is not imported"}
+
+    with GpuWatch(0.02, sources=[pool]) as watch:
+        assert watch.wait_sample(20)
+        assert watch.latest.values["jax/memory_percent"] == 40.0
+        assert watch.metrics()["jax/memory_percent/max"] == 40.0
+        assert watch.absent["torch/memory_percent"] == "torch is not imported"
+
+
+def test_a_source_that_fails_is_told_once_and_heals(caplog):
+    answers = iter([{"a/b": 1.0}, None, None, {"a/b": 2.0}])
+    seen = []
+
+    def source():
+        answer = next(answers, {"a/b": 3.0})
+        if answer is None:
+            raise RuntimeError("the pool is gone")
+        return answer, {}
+
+    def observer(sample):
+        seen.append((sample.values.get("a/b"), sample.absent.get("a/b", "")))
+
+    with caplog.at_level(logging.ERROR, "touchline"), GpuWatch(0.01, sources=[source], observers=[observer]) as watch:
+        while len(seen) < 5:
+            assert watch.wait_sample(20)
+    assert [value for value, _ in seen[:5]] == [1.0, None, None, 2.0, 3.0]
+    assert all("the pool is gone" in reason for _, reason in seen[1:3])
+    assert caplog.text.count("Traceback") == 1
+
+
+def test_an_observer_that_fails_is_told_every_sample_all_the_same_and_logged_once(caplog):
+    seen = []
+
+    def observer(sample):
+        seen.append(sample)
+        raise RuntimeError("nobody listens")
+
+    with caplog.at_level(logging.ERROR, "touchline"), GpuWatch(0.01, observers=[observer]) as watch:
+        while len(seen) < 4:
+            assert watch.wait_sample(20)
+    assert [sample.at for sample in seen] == sorted({sample.at for sample in seen})
+    assert caplog.text.count("Traceback") == 1
+
+
+def test_a_source_that_holds_up_the_watch_holds_up_nobody_else_and_is_told():
+    go_on = threading.Event()
+    samples = iter([True])
+
+    def source():
+        if not next(samples, False):
+            go_on.wait(30)
+        return {"a/b": 1.0}, {}
+
+    with GpuWatch(0.01, sources=[source]) as watch:
+        deadline = time.monotonic() + 20
+        while "held up" not in watch.absent.get("a/b", ""):
+            assert time.monotonic() < deadline
+            watch.metrics()
+        assert watch.metrics() == {}
+        go_on.set()
+
+
+def test_the_devices_are_named(start):
+    script = (
+        "from touchline.watch import GpuWatch\nwith GpuWatch(0.02) as w:\n w.wait_sample(20); print(w.device_names)"
+    )
+    assert start(script, TWO).communicate()[0] == "('NVIDIA L4', 'NVIDIA L4')\n"

@@ -1,66 +1,81 @@
-"""The watch: a thread samples, the training thread takes the means."""
+"""The watch: threads sample, the training thread takes what they found."""
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
-from types import TracebackType
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
 
 from touchline.errors import UsageError
-from touchline.watch.nvml import METRICS, Device, Driver, NvmlUnavailable
+from touchline.watch.guarded import Found, GuardedObserver, GuardedSource, Observer, Source
+from touchline.watch.host import Host
+from touchline.watch.nvml_patient import PatientGpus
+from touchline.watch.nvml_series import NAMES
 from touchline.watch.snapshot import Snapshot
+from touchline.watch.window import Window, is_brief, summary_of
 
+_STALE_SECONDS = 1.0
 _STALE_SAMPLES = 3
 _JOIN_SECONDS = 2.0
-
-
-@dataclass
-class _Window:
-    """Sums since they were last taken."""
-
-    sums: dict[str, float] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-            self.counts[name] = self.counts.get(name, 0) + 1
-
-    def means(self) -> dict[str, float]:
-        return {name: total / self.counts[name] for name, total in self.sums.items()}
 
 
 class GpuWatch:
     """Samples GPUs and host every ``interval`` seconds; a context manager, or ``start`` and ``stop``.
 
-    With one GPU the names are ``gpu/utilization_percent`` and so on; with several each has ``gpu/0/…`` and the plain
-    name is their mean (utilisation), maximum (memory percent, temperature) or sum (memory in GB, power).
+    A thread takes the samples, and another one asks the driver on its behalf: while the driver hangs, everything else
+    is sampled on, and the GPUs' series are absent with that reason. With one GPU the names are
+    ``gpu/utilization_percent`` and so on; with several each has ``gpu/0/…``, and the plain name is all of theirs
+    together: mean (utilisation, clocks, SM activity), maximum (memory percent, temperature, throttling) or sum
+    (memory in GB, power, energy).
     """
 
-    def __init__(self, interval: float = 1.0) -> None:
-        """``interval``: seconds between samples."""
+    def __init__(
+        self,
+        interval: float = 1.0,
+        *,
+        sources: Sequence[Source] = (),
+        observers: Sequence[Observer] = (),
+        disk: Path | None = None,
+    ) -> None:
+        """Nothing is sampled before ``start``.
+
+        Args:
+            interval: seconds between samples.
+            sources: asked for more series at each sample, in the watch's thread; must not wait.
+            observers: told each sample, in the watch's thread.
+            disk: a path on the disk of ``host/disk_percent``; the working directory when None.
+
+        Raises:
+            UsageError: when ``interval`` is not above 0.
+        """
         if not interval > 0.0:
             raise UsageError(f"A watch's interval is above 0 seconds, and this is {interval}. 1.0 is usual.")
         self._interval = interval
+        self._sources = tuple(GuardedSource(source) for source in sources)
+        self._observers = tuple(GuardedObserver(observer) for observer in observers)
+        self._disk = disk or Path.cwd()
         self._changed = threading.Condition()
-        self._window = _Window()
+        self._brief, self._detail = Window(), Window()
         self._latest: Snapshot | None = None
         self._begun = self._done = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._driver: Driver | None = None
+        self._device_names: tuple[str, ...] = ()
 
     def start(self) -> GpuWatch:
         """Begin to sample; a watch that runs already goes on."""
         if self._thread is None:
-            self._stop.clear()
-            self._thread = threading.Thread(target=self._work, name="touchline-watch", daemon=True)
+            self._stop = threading.Event()
+            self._thread = threading.Thread(
+                target=self._work, args=(self._stop,), name="touchline-watch", daemon=True
+            )
             self._thread.start()
         return self
 
     def stop(self) -> None:
-        """End the thread; one that hangs in the driver is left behind after 2 s."""
+        """End the threads; one that hangs in the driver is left behind after 2 s."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._stop.set()
@@ -74,29 +89,47 @@ class GpuWatch:
     ) -> None:
         self.stop()
 
-    def metrics(self) -> dict[str, float]:
-        """Return the mean of each metric since the last call; at once, whatever the driver does.
+    def metrics(self, detail: bool = False) -> dict[str, float]:
+        """Return the mean of each series since the last call; at once, whatever the driver does.
 
-        When no sample was taken in between, the newest one, unless it is too old to be true.
+        Of what peaks (utilisation and memory percent; in detail temperature and power) also ``<name>/min`` and
+        ``<name>/max``; of what counts up (energy, cost, XID) the newest value. Without ``detail``: utilisation and
+        memory of the GPUs, the host, and all series of the sources. With it, everything; the series that come only
+        then are summed up since the last call with ``detail``. When no sample was taken in between, the newest one,
+        unless it is too old to be true.
         """
         with self._changed:
-            window, self._window = self._window, _Window()
+            brief, self._brief = self._brief, Window()
+            details = Window()
+            if detail:
+                details, self._detail = self._detail, details
             latest = self._latest
-        if window.sums:
-            return window.means()
-        return dict(latest.values) if latest is not None and self._is_fresh(latest) else {}
+        found = brief.summary()
+        if not found and latest is not None and self._is_fresh(latest):
+            found = summary_of({name: value for name, value in latest.values.items() if detail or is_brief(name)})
+        return {**found, **details.summary()}
+
+    @property
+    def latest(self) -> Snapshot | None:
+        """The newest sample; None before the first one."""
+        with self._changed:
+            return self._latest
 
     @property
     def absent(self) -> dict[str, str]:
-        """The metrics that cannot be had now, each with the reason."""
-        with self._changed:
-            latest = self._latest
+        """The series that cannot be had now, each with the reason."""
+        latest = self.latest
         if latest is None:
-            return {f"gpu/{metric.name}": "no sample was taken yet" for metric in METRICS}
+            return {f"gpu/{name}": "no sample was taken yet" for name in NAMES}
         if self._thread is not None and not self._is_fresh(latest):
-            silent = f"the NVIDIA driver has held up the watch for {time.monotonic() - latest.at:.0f} s"
+            silent = f"the watch has been held up for {time.monotonic() - latest.at:.0f} s by a source or an observer"
             return {**latest.absent, **dict.fromkeys(latest.values, silent)}
         return dict(latest.absent)
+
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        """What the visible devices are called, such as ``NVIDIA L4``; empty until they were seen."""
+        return self._device_names
 
     def wait_sample(self, timeout: float) -> bool:
         """Wait until a sample that begins after this call is complete; whether it was within ``timeout`` seconds."""
@@ -105,68 +138,39 @@ class GpuWatch:
             return self._changed.wait_for(lambda: self._done >= target, timeout)
 
     def _is_fresh(self, sample: Snapshot) -> bool:
-        return time.monotonic() - sample.at <= _STALE_SAMPLES * self._interval
+        return time.monotonic() - sample.at <= _STALE_SAMPLES * self._interval + _STALE_SECONDS
 
-    def _work(self) -> None:
-        import psutil
-
-        psutil.cpu_percent()  # The first call has nothing to compare with and returns 0.
-        stop = self._stop
+    def _work(self, stop: threading.Event) -> None:
+        gpus = PatientGpus()
+        sources = (GuardedSource(gpus.look), GuardedSource(Host(self._disk).look), *self._sources)
         due = time.monotonic()
         while not stop.is_set():
             with self._changed:
                 self._begun += 1
                 begun = self._begun
-            values, absent = self._gpus()
-            values["host/memory_percent"] = psutil.virtual_memory().percent
-            if begun > 1:
-                values["host/cpu_percent"] = psutil.cpu_percent()
-            with self._changed:
-                self._window.add(values)
-                self._latest = Snapshot(time.monotonic(), values, absent)
-                self._done = begun
-                self._changed.notify_all()
+            values, absent = _all(source() for source in sources)
+            self._device_names = gpus.device_names
+            self._take(Snapshot(time.monotonic(), MappingProxyType(values), MappingProxyType(absent)), begun)
             due = max(due + self._interval, time.monotonic())
             stop.wait(due - time.monotonic())
-        self._close()
+        gpus.close(_JOIN_SECONDS / 2)
 
-    def _gpus(self) -> tuple[dict[str, float], dict[str, str]]:
-        try:
-            self._driver = self._driver or Driver()
-        except NvmlUnavailable as error:
-            return {}, {f"gpu/{metric.name}": str(error) for metric in METRICS}
-        values, absent = _sample(self._driver, self._driver.devices)
-        if not values:
-            # Containers lose the driver for good when its devices are set up anew, and a new start finds it again.
-            self._close()
-        return values, absent
-
-    def _close(self) -> None:
-        driver, self._driver = self._driver, None
-        if driver is not None:
-            driver.close()
+    def _take(self, sample: Snapshot, begun: int) -> None:
+        with self._changed:
+            for name, value in sample.values.items():
+                (self._brief if is_brief(name) else self._detail).add(name, value)
+            self._latest = sample
+        for observer in self._observers:
+            observer(sample)
+        with self._changed:
+            self._done = begun
+            self._changed.notify_all()
 
 
-def _sample(driver: Driver, devices: tuple[Device, ...]) -> tuple[dict[str, float], dict[str, str]]:
+def _all(found: Iterable[Found]) -> tuple[dict[str, float], dict[str, str]]:
     values: dict[str, float] = {}
     absent: dict[str, str] = {}
-    for metric in METRICS:
-        found: list[float] = []
-        reasons: list[str] = []
-        for device in devices:
-            name = f"gpu/{device.index}/{metric.name}"
-            try:
-                value = driver.read(metric, device)
-            except NvmlUnavailable as error:
-                reasons.append(f"GPU {device.index}: {error}" if len(devices) > 1 else str(error))
-                if len(devices) > 1:
-                    absent[name] = str(error)
-                continue
-            found.append(value)
-            if len(devices) > 1:
-                values[name] = value
-        if len(found) == len(devices):
-            values[f"gpu/{metric.name}"] = metric.together(found)
-        else:
-            absent[f"gpu/{metric.name}"] = reasons[0]
+    for more_values, more_absent in found:
+        values |= more_values
+        absent |= more_absent
     return values, absent

@@ -1,12 +1,11 @@
-"""What the watch asks of NVIDIA's driver, one function a metric, through nvidia-ml-py (imported as pynvml)."""
+"""NVIDIA's driver, open: the devices that this process may use, through nvidia-ml-py (imported as pynvml)."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 
@@ -15,58 +14,23 @@ class NvmlUnavailable(Exception):
 
 
 @dataclass(frozen=True)
-class Metric:
-    """One figure of one device, and how the figures of several devices become one."""
-
-    name: str
-    """Without the prefix ``gpu/``."""
-    read: Callable[[Any, Any], float]
-    """Called with pynvml and a device handle; raises pynvml.NVMLError."""
-    together: Callable[[Sequence[float]], float]
-
-
-@dataclass(frozen=True)
 class Device:
-    """A GPU that this process may use."""
+    """A GPU, or a MIG device of one, that this process may use."""
 
     index: int
     """Counts from 0 over the visible devices."""
     name: str
     uuid: str
     handle: Any
+    card: Any
+    """Handle of the whole GPU; the same as ``handle`` except on MIG devices."""
+    gpu_instance: int | None = None
+    """NVML's number of the MIG device's GPU instance; None for a whole GPU."""
 
-
-def _memory_percent(nvml: Any, handle: Any) -> float:
-    # ``used`` leaves out what the driver reserves, and that memory cannot be had either.
-    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    return float(100.0 * (memory.total - memory.free) / memory.total)
-
-
-def _memory_used_gb(nvml: Any, handle: Any) -> float:
-    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    return float((memory.total - memory.free) / 1e9)
-
-
-def _temperature(nvml: Any, handle: Any) -> float:
-    try:
-        return float(nvml.nvmlDeviceGetTemperatureV(handle, nvml.NVML_TEMPERATURE_GPU))
-    except nvml.NVMLError_FunctionNotFound:
-        # Drivers before 570 have only the call that newer ones are about to drop.
-        return float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-METRICS: tuple[Metric, ...] = (
-    Metric("utilization_percent", lambda nvml, gpu: float(nvml.nvmlDeviceGetUtilizationRates(gpu).gpu), _mean),
-    Metric("memory_percent", _memory_percent, max),
-    Metric("memory_used_gb", _memory_used_gb, sum),
-    Metric("temperature", _temperature, max),
-    Metric("power_watts", lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3, sum),
-)
-"""Percent of time with a kernel running, percent and GB (1e9 bytes) of memory, °C, W."""
+    @property
+    def is_mig(self) -> bool:
+        """Whether this is a part of a GPU."""
+        return self.gpu_instance is not None
 
 
 class Driver:
@@ -78,7 +42,7 @@ class Driver:
             import pynvml
         except ImportError as error:
             raise NvmlUnavailable("nvidia-ml-py is not installed (pip install nvidia-ml-py)") from error
-        self._nvml = pynvml
+        self.nvml: Any = pynvml
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
@@ -92,37 +56,38 @@ class Driver:
             self.close()
             raise
 
-    def read(self, metric: Metric, device: Device) -> float:
-        """Return one figure; raises NvmlUnavailable with the reason when it cannot be had now."""
-        try:
-            return metric.read(self._nvml, device.handle)
-        except self._nvml.NVMLError as error:
-            raise NvmlUnavailable(f"{error} ({device.name})") from error
-        except ZeroDivisionError as error:
-            raise NvmlUnavailable(f"the device reports no memory of its own ({device.name})") from error
-
     def close(self) -> None:
         """Let go of the driver."""
         # A driver that is gone cannot be shut down, and nothing depends on it.
-        with contextlib.suppress(self._nvml.NVMLError):
-            self._nvml.nvmlShutdown()
+        with contextlib.suppress(self.nvml.NVMLError):
+            self.nvml.nvmlShutdown()
 
 
-def select(uuids: Sequence[str], environment: Mapping[str, str] = MappingProxyType(os.environ)) -> list[int]:
-    """Return which devices ``CUDA_VISIBLE_DEVICES`` leaves visible, in its order; indices into ``uuids``.
+def select(cards: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> list[str]:
+    """Return the UUIDs of the devices that CUDA shows to a process, in its order.
 
-    As CUDA does, an entry that names no device hides itself and all that follow. CUDA numbers devices as NVML
-    does where they are of one kind or where ``CUDA_DEVICE_ORDER=PCI_BUS_ID``.
+    ``cards``: UUID of each GPU, in NVML's order → UUIDs of its MIG devices. As CUDA does, an entry of
+    ``CUDA_VISIBLE_DEVICES`` that names no device hides itself and all that follow; a GPU in MIG mode stands for its
+    first MIG device; and a process sees one MIG device at most, and no other GPU beside it (NVIDIA Multi-Instance GPU
+    User Guide, "CUDA Device Enumeration"). CUDA numbers GPUs as NVML does where they are of one kind or where
+    ``CUDA_DEVICE_ORDER=PCI_BUS_ID``.
     """
+    chosen = _named(list(cards), [mig for migs in cards.values() for mig in migs], environment)
+    parts = [cards[uuid][0] if cards.get(uuid) else uuid for uuid in chosen]
+    migs = [uuid for uuid in parts if uuid not in cards]
+    return migs[:1] or parts
+
+
+def _named(uuids: list[str], migs: list[str], environment: Mapping[str, str]) -> list[str]:
     wanted = environment.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
-        return list(range(len(uuids)))
-    chosen: list[int] = []
+        return uuids
+    chosen: list[str] = []
     for entry in (part.strip() for part in wanted.split(",")):
         if entry.isdecimal():
-            matches = [int(entry)] if int(entry) < len(uuids) else []
+            matches = uuids[int(entry) : int(entry) + 1]
         else:
-            matches = [i for i, uuid in enumerate(uuids) if entry and uuid.startswith(entry)]
+            matches = [uuid for uuid in (*uuids, *migs) if entry and uuid.startswith(entry)]
         if len(matches) != 1 or matches[0] in chosen:
             break
         chosen += matches
@@ -130,17 +95,50 @@ def select(uuids: Sequence[str], environment: Mapping[str, str] = MappingProxyTy
 
 
 def _visible(nvml: Any, environment: Mapping[str, str]) -> tuple[Device, ...]:
-    handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-    if not handles:
-        raise NvmlUnavailable("the NVIDIA driver finds no GPU")
-    uuids = [_text(nvml.nvmlDeviceGetUUID(handle)) for handle in handles]
-    chosen = select(uuids, environment)
+    cards = _cards(nvml)
+    migs = {uuid: dict(_migs(nvml, card)) for uuid, card in cards.items()}
+    chosen = select({uuid: tuple(parts) for uuid, parts in migs.items()}, environment)
     if not chosen:
         raise NvmlUnavailable(f"CUDA_VISIBLE_DEVICES={environment['CUDA_VISIBLE_DEVICES']!r} hides every GPU")
-    return tuple(
-        Device(index, _text(nvml.nvmlDeviceGetName(handles[i])), uuids[i], handles[i])
-        for index, i in enumerate(chosen)
-    )
+    devices = []
+    for index, uuid in enumerate(chosen):
+        if uuid in cards:
+            card = handle = cards[uuid]
+            instance = None
+        else:
+            card, handle = next((cards[gpu], parts[uuid]) for gpu, parts in migs.items() if uuid in parts)
+            instance = int(nvml.nvmlDeviceGetGpuInstanceId(handle))
+        devices.append(Device(index, text(nvml.nvmlDeviceGetName(handle)), uuid, handle, card, instance))
+    return tuple(devices)
+
+
+def _cards(nvml: Any) -> dict[str, Any]:
+    """Every GPU's handle by its UUID; one that is lost has neither, and CUDA does not number it."""
+    cards: dict[str, Any] = {}
+    lost: list[str] = []
+    for index in range(nvml.nvmlDeviceGetCount()):
+        try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            cards[text(nvml.nvmlDeviceGetUUID(handle))] = handle
+        except nvml.NVMLError as error:
+            lost.append(f"GPU {index}: {error}")
+    if not cards:
+        raise NvmlUnavailable(f"the NVIDIA driver finds no GPU ({'; '.join(lost) or 'it lists none'})")
+    return cards
+
+
+def _migs(nvml: Any, card: Any) -> Iterator[tuple[str, Any]]:
+    try:
+        is_on = nvml.nvmlDeviceGetMigMode(card)[0]
+        count = nvml.nvmlDeviceGetMaxMigDeviceCount(card) if is_on else 0
+    except nvml.NVMLError:
+        # Most devices know of no MIG mode, and say so by an error.
+        return
+    for index in range(count):
+        # Indices of MIG devices that nobody made are not found.
+        with contextlib.suppress(nvml.NVMLError):
+            handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(card, index)
+            yield text(nvml.nvmlDeviceGetUUID(handle)), handle
 
 
 def _why_closed(nvml: Any, error: Exception) -> str:
@@ -149,5 +147,6 @@ def _why_closed(nvml: Any, error: Exception) -> str:
     return f"the NVIDIA driver does not start ({error})"
 
 
-def _text(value: str | bytes) -> str:
+def text(value: str | bytes) -> str:
+    """Return what NVML says as text; older releases of nvidia-ml-py give bytes."""
     return value.decode() if isinstance(value, bytes) else value
