@@ -61,6 +61,18 @@ def test_the_table_tells_what_is_not_well_with_its_remedy_and_ends_with_the_verd
     assert lines[-1] == verdict
 
 
+def test_packages_that_are_well_share_a_row_and_one_that_is_not_has_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_report(
+        Report(
+            (Check("jax", "ok", "0.10.2"), Check("torch", "missing", "not installed"), Check("numpy", "ok", "2.4.6"))
+        )
+    )
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[:2] == ["ok packages jax 0.10.2, numpy 2.4.6", "missing torch not installed"]
+
+
 def test_a_home_that_cannot_be_used_is_an_object_too(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "mlflow.db").write_bytes(b"scrambled" * 1000)
     assert call("doctor", "--json") == 1

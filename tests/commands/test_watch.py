@@ -24,7 +24,7 @@ from rich.console import Console
 from tests.watch.conftest import ONE_GPU
 from touchline.commands.watch_gpus import gpus
 from touchline.commands.watch_picture import picture
-from touchline.commands.watch_runs import RunView, WatchedHome, WatchedRun, speed
+from touchline.commands.watch_runs import RunView, SinkView, WatchedHome, WatchedRun, speed
 from touchline.config import Settings
 from touchline.testing.nvml import SCENARIO_VARIABLE, build_driver, write_scenario
 from touchline.tracking.journal import RESTORE_GAP, Journal, encode
@@ -40,9 +40,9 @@ BUSY = {
 }  # fmt: skip
 
 
-def drawn(seen: Snapshot, names: Sequence[str] = (), runs: Sequence[RunView] = ()) -> str:
+def drawn(seen: Snapshot, names: Sequence[str] = (), runs: Sequence[RunView] = (), width: int = 300) -> str:
     text = io.StringIO()
-    Console(file=text, width=300, highlight=False).print(picture(seen, names, runs, ()))
+    Console(file=text, width=width, highlight=False).print(picture(seen, names, runs, (), width))
     return text.getvalue()
 
 
@@ -111,6 +111,30 @@ def test_a_lost_gpu_among_two_is_named() -> None:
     assert "50 %" in cells(text, "0 ")
 
 
+def test_eighty_characters_are_enough() -> None:
+    names = ["NVIDIA H100 80GB HBM3"] * 2
+    all_of_both = {f"gpu/{index}/{name[4:]}": value for index in (0, 1) for name, value in BUSY.items()}
+    sinks = (SinkView("mlflow", "live", 0, ""), SinkView("wandb", "waiting", 1_234_567, ""))
+    run = RunView(
+        "20261124-134318-train-dac2",
+        "walk",
+        "train",
+        "running",
+        "",
+        98_765_432,
+        123_456.0,
+        time.time(),
+        {},
+        (),
+        sinks,
+    )
+    text = drawn(Snapshot(0.0, all_of_both), names, [run], width=80)
+    assert cells(text, "1 ") == "1 93 % 17.2 GB 72 % 66 °C 58 W no"
+    assert "GPU 1 is: NVIDIA H100 80GB HBM3" in text
+    assert cells(text, f"{run.id} ") == f"{run.id} running 98,765,432 123,456 just now"
+    assert f"{run.id}: mlflow live; wandb waiting, 1,234,567 to send" in text
+
+
 def test_a_running_run_is_shown_with_what_its_journal_has(home: Path) -> None:
     now = time.time()
     points = [("metrics", 1_000 * k, now - 5 + k, {"loss": 0.5}) for k in range(5)]
@@ -122,7 +146,7 @@ def test_a_running_run_is_shown_with_what_its_journal_has(home: Path) -> None:
         text = drawn(Snapshot(0.0, {}), (), [run])
     assert (run.state, run.step, run.speed) == ("running", 4_000, 1_000.0)
     line = cells(text, "r1 ")
-    assert line.startswith("r1 running 4,000 1,000 ") and line.endswith(" ago mlflow waiting, 5 waiting")
+    assert line.startswith("r1 running 4,000 1,000 ") and line.endswith(" ago mlflow waiting, 5 to send")
     assert "r1: GPU 61 %, 0.25 USD" in text
     assert "r1: alert (error) 2 h 00 min ago: Memory is full 96 %" in text
     assert "r1: mlflow: The server is away." in text
@@ -247,7 +271,8 @@ def test_one_view_is_printed_with_the_gpu_that_the_driver_has(home: Path, driver
         )
     assert (done.returncode, done.stderr) == (0, "")
     assert "80 %" in cells(done.stdout, "0 NVIDIA Stand-In") and "61 °C" in cells(done.stdout, "0 NVIDIA Stand-In")
-    assert cells(done.stdout, "walk (r1)").startswith("walk (r1) running 12")
+    assert cells(done.stdout, "r1 ").startswith("r1 running 12")
+    assert "r1 (walk): " in done.stdout
     assert "\x1b" not in done.stdout
 
 

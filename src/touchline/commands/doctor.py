@@ -68,17 +68,23 @@ def plain(report: Report) -> dict[str, Any]:
 
 
 def print_report(report: Report) -> None:
-    """Print the checks as a table, the remedies under it."""
+    """Print the checks as a table, each remedy under its check, and the packages that are well in one row."""
     from rich.table import Table
     from rich.text import Text
 
     from touchline.jobs.progress import terminal
+    from touchline.jobs.setup import PACKAGES
     from touchline.tracking.narrate import clean
 
     console = terminal()
     marks = {"ok": Text("ok", "green"), "degraded": Text("less", "yellow"), "missing": Text("missing", "red")}
     table = Table.grid(padding=(0, 2))
+    well = [check for check in report.checks if check.level == "ok" and check.name in PACKAGES]
+    if well:
+        table.add_row(marks["ok"], "packages", ", ".join(f"{check.name} {clean(check.found)}" for check in well))
     for check in report.checks:
+        if check in well:
+            continue
         table.add_row(marks[check.level], Text(check.name), Text(clean(check.found)))
         if check.remedy:
             table.add_row("", "", Text(clean(check.remedy), "bold"))

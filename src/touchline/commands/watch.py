@@ -69,7 +69,7 @@ def _once(console: Console, settings: Settings, home: WatchedHome) -> None:
         deadline = time.monotonic() + _DRIVER_SECONDS
         gpus.wait_sample(_DRIVER_SECONDS)
         gpus.wait_sample(max(deadline - time.monotonic(), 0.0))
-        console.print(_View(settings, home, gpus).draw())
+        console.print(_View(settings, home, gpus).draw(console.width))
 
 
 def _live(console: Console, settings: Settings, home: WatchedHome) -> None:
@@ -83,7 +83,7 @@ def _live(console: Console, settings: Settings, home: WatchedHome) -> None:
         gpus.wait_sample(REFRESH_SECONDS)
         view = _View(settings, home, gpus)
         while True:
-            live.update(view.draw(), refresh=True)
+            live.update(view.draw(console.width), refresh=True)
             if pressed.wait("q", REFRESH_SECONDS):
                 return
 
@@ -94,9 +94,9 @@ class _View:
     def __init__(self, settings: Settings, home: WatchedHome, gpus: GpuWatch) -> None:
         self._settings, self._home, self._gpus = settings, home, gpus
         self._names: tuple[str, ...] = ()
-        self._last: Snapshot | None = None
 
-    def draw(self) -> RenderableType:
+    def draw(self, width: int) -> RenderableType:
+        """Draw what is so now, for lines of ``width`` characters."""
         from touchline.commands.watch_gpus import device_names, gpus
         from touchline.commands.watch_picture import picture
 
@@ -107,7 +107,7 @@ class _View:
         if not self._settings.home.is_dir():
             where = f"The home {self._settings.home} is not there; name the one that holds the runs with --home DIR."
             sentences = (*sentences, where)
-        return picture(seen, self._names, runs, sentences)
+        return picture(seen, self._names, runs, sentences, width)
 
 
 def figures(gpus: GpuWatch) -> Snapshot:

@@ -21,6 +21,8 @@ FULL_PERCENT = 95.0
 """Memory above this is shown in red: the next allocation may fail."""
 HOT_CELSIUS = 85.0
 """Temperature above this is shown in red: devices begin to slow down a little higher."""
+NARROW = 120
+"""Characters of a line below which the tables are narrow."""
 _NOTHING = "–"
 _LEVELS = {"info": "cyan", "warn": "yellow", "error": "red"}
 _FIGURES: Mapping[str, Callable[[float], str]] = {
@@ -36,79 +38,83 @@ _FIGURES: Mapping[str, Callable[[float], str]] = {
 
 
 def picture(
-    seen: Snapshot, names: Sequence[str], runs: Sequence[RunView], sentences: Sequence[str]
+    seen: Snapshot, names: Sequence[str], runs: Sequence[RunView], sentences: Sequence[str], width: int
 ) -> RenderableType:
-    """Draw one view: ``seen`` and the models ``names`` of the GPUs, the ``runs``, and ``sentences`` about them."""
+    """Draw one view: ``seen`` and the models ``names`` of the GPUs, the ``runs``, and ``sentences`` about them.
+
+    ``width``: characters a line; on a narrow one the tables leave out what is dispensable or say it below.
+    """
     from rich.console import Group
     from rich.text import Text
 
-    return Group(*_machine(seen, names), Text(), *_home(runs), *(Text(clean(sentence)) for sentence in sentences))
+    narrow = width < NARROW
+    machine, home = _machine(seen, names, narrow), _home(runs, narrow)
+    return Group(*machine, Text(), *home, *(_text(sentence) for sentence in sentences))
 
 
-def _machine(seen: Snapshot, names: Sequence[str]) -> list[RenderableType]:
-    from rich.text import Text
-
+def _machine(seen: Snapshot, names: Sequence[str], narrow: bool) -> list[RenderableType]:
     devices = gpus(seen, names)
     host = [
         f"{what} {seen.values[f'host/{name}_percent']:.0f} %"
         for what, name in (("CPU", "cpu"), ("memory", "memory"), ("disk", "disk"))
         if f"host/{name}_percent" in seen.values
     ]
-    drawn: list[RenderableType] = [_table_of_gpus(devices)] if devices else [Text(clean(f"No GPU: {why_none(seen)}"))]
-    drawn += [Text(clean(sentence), "yellow") for device in devices for sentence in device.sentences]
-    return [*drawn, Text(f"Host: {', '.join(host)}")] if host else drawn
+    if not devices:
+        drawn: list[RenderableType] = [_text(f"No GPU: {why_none(seen)}")]
+    elif narrow:
+        drawn = [_table_of_gpus(devices, narrow)]
+        drawn += [_text(f"GPU {device.index} is: {device.name}", "dim") for device in devices if device.name]
+    else:
+        drawn = [_table_of_gpus(devices, narrow)]
+    drawn += [_text(sentence, "yellow") for device in devices for sentence in device.sentences]
+    return [*drawn, _text(f"Host: {', '.join(host)}")] if host else drawn
 
 
-def _table_of_gpus(devices: Sequence[Gpu]) -> Table:
-    # Only where a device has it, for most have not: the share of time in which the cores themselves worked.
-    has_sm = any("sm_percent" in device.values for device in devices)
-    sm = [("SM active", "right")] if has_sm else []
-    table = _table(
-        [
-            ("GPU", "left"), ("utilisation", "right"), *sm, ("memory", "right"), ("temperature", "right"),
-            ("power", "right"), ("clock", "right"), ("throttled", "left"),
-        ]
-    )  # fmt: skip
-    for device in devices:
-        values = device.values
-        table.add_row(
-            _text(f"{device.index} {device.name}".rstrip()),
-            _figure(values, "utilization_percent", "{:.0f} %"),
-            *([_figure(values, "sm_percent", "{:.0f} %")] if has_sm else []),
-            _memory(values),
-            _figure(values, "temperature", "{:.0f} °C", above=HOT_CELSIUS),
-            _of(values, "power_watts", "power_limit_watts", "W"),
-            _of(values, "clock_sm_mhz", "clock_sm_max_mhz", "MHz"),
-            _throttled(device.throttled),
-        )
+def _table_of_gpus(devices: Sequence[Gpu], narrow: bool) -> Table:
+    columns: dict[str, tuple[str, Callable[[Gpu], Text]]] = {
+        "GPU": ("left", lambda gpu: _text(f"{gpu.index} {'' if narrow else gpu.name}".rstrip())),
+        "utilisation": ("right", lambda gpu: _figure(gpu.values, "utilization_percent", "{:.0f} %")),
+        "SM active": ("right", lambda gpu: _figure(gpu.values, "sm_percent", "{:.0f} %")),
+        "memory": ("right", lambda gpu: _memory(gpu.values)),
+        "temperature": ("right", lambda gpu: _figure(gpu.values, "temperature", "{:.0f} °C", above=HOT_CELSIUS)),
+        "power": ("right", lambda gpu: _of(gpu.values, "power_watts", "power_limit_watts", "W", narrow)),
+        "clock": ("right", lambda gpu: _of(gpu.values, "clock_sm_mhz", "clock_sm_max_mhz", "MHz", narrow)),
+        "throttled": ("left", lambda gpu: _throttled(gpu.throttled)),
+    }
+    if narrow:
+        del columns["clock"]
+    # The share of time in which the cores themselves worked, which only some devices tell.
+    if not any("sm_percent" in gpu.values for gpu in devices):
+        del columns["SM active"]
+    table = _table([(name, side) for name, (side, _) in columns.items()])
+    for gpu in devices:
+        table.add_row(*(cell(gpu) for _, cell in columns.values()))
     return table
 
 
-def _home(runs: Sequence[RunView]) -> list[RenderableType]:
-    from rich.text import Text
-
+def _home(runs: Sequence[RunView], narrow: bool) -> list[RenderableType]:
     if not runs:
-        return [Text("No run is going on.")]
-    table = _table(
-        [("run", "left"), ("state", "left"), ("step", "right"), ("steps/s", "right"), ("last value", "left"),
-         ("sinks", "left")]
-    )  # fmt: skip
+        return [_text("No run is going on.")]
+    columns = [("run", "left"), ("state", "left"), ("step", "right"), ("steps/s", "right"), ("last value", "left")]
+    table = _table(columns if narrow else [*columns, ("sinks", "left")])
     for run in runs:
-        table.add_row(
-            _text(run.id if run.name in ("", run.id) else f"{run.name} ({run.id})"),
+        cells = [
+            _text(run.id),
             _text(run.state, STYLES.get(run.state, "")),
             _text(_NOTHING if run.step is None else f"{run.step:,}"),
             _text(_NOTHING if run.speed is None else _pace(run.speed)),
             _text(_NOTHING if run.logged is None else _ago(run.logged)),
-            _sinks(run),
-        )
-    return [table, *(line for run in runs for line in _words(run))]
+        ]
+        table.add_row(*(cells if narrow else [*cells, _sinks(run)]))
+    return [table, *(line for run in runs for line in _words(run, narrow))]
 
 
-def _words(run: RunView) -> list[Text]:
+def _words(run: RunView, narrow: bool) -> list[Text]:
     """The lines under the table that a run fills: its figures, its alerts, why it ended and why a sink waits."""
+    who = run.id if run.name in ("", run.id) else f"{run.id} ({run.name})"
     figures = ", ".join(tell(run.figures[name]) for name, tell in _FIGURES.items() if name in run.figures)
-    lines = [_text(f"{run.id}: {figures}", "dim")] if figures else []
+    lines = [_text(f"{who}: {figures or 'no figures of a GPU'}", "dim")] if figures or who != run.id else []
+    lines += [_text(f"{run.id}: ") + _sinks(run)] if narrow else []
     lines += [
         _text(
             f"{run.id}: alert ({event.payload.get('level', 'warn')}) {_ago(event.time)}: {event.payload['title']} "
@@ -128,12 +134,12 @@ def _sinks(run: RunView) -> Text:
 
     parts = [
         _text(
-            f"{sink.name} {sink.state}" + (f", {sink.waiting:,} waiting" if sink.waiting else ""),
+            f"{sink.name} {sink.state}" + (f", {sink.waiting:,} to send" if sink.waiting else ""),
             STYLES.get(sink.state, ""),
         )
         for sink in run.sinks
     ]
-    return Text("; ").join(parts) if parts else _text("none")
+    return Text("; ").join(parts) if parts else _text("no sinks")
 
 
 def _memory(values: Mapping[str, float]) -> Text:
@@ -150,11 +156,11 @@ def _figure(values: Mapping[str, float], name: str, form: str, above: float = fl
     return _text(_NOTHING) if value is None else _text(form.format(value), "bold red" if value > above else "")
 
 
-def _of(values: Mapping[str, float], name: str, limit: str, unit: str) -> Text:
-    """A figure and, where it is known, its limit."""
+def _of(values: Mapping[str, float], name: str, limit: str, unit: str, narrow: bool) -> Text:
+    """A figure and, where it is known and there is room, its limit."""
     if name not in values:
         return _text(_NOTHING)
-    most = f" of {values[limit]:,.0f}" if limit in values else ""
+    most = f" of {values[limit]:,.0f}" if limit in values and not narrow else ""
     return _text(f"{values[name]:,.0f}{most} {unit}")
 
 
@@ -178,7 +184,7 @@ def _table(columns: Sequence[tuple[str, str]]) -> Table:
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for name, side in columns:
-        table.add_column(name, justify="right" if side == "right" else "left")
+        table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
     return table
 
 
