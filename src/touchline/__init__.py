@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from touchline.cadence import Cadence, WallClockCadence
     from touchline.catalog import load_model
     from touchline.config import Settings
     from touchline.errors import TouchlineError, UsageError
-    from touchline.tracking.cadence import Cadence, WallClockCadence
     from touchline.tracking.grid import tile
     from touchline.tracking.run import Run
     from touchline.tracking.start import start_run
@@ -37,13 +37,13 @@ __all__ = [
 ]
 
 _HOME_OF = {
-    "Cadence": "touchline.tracking.cadence",
+    "Cadence": "touchline.cadence",
     "Run": "touchline.tracking.run",
     "Settings": "touchline.config",
     "TouchlineError": "touchline.errors",
     "UsageError": "touchline.errors",
     "Video": "touchline.tracking.video",
-    "WallClockCadence": "touchline.tracking.cadence",
+    "WallClockCadence": "touchline.cadence",
     "encode_video": "touchline.tracking.video",
     "get_wandb_video": "touchline.tracking.video",
     "load_model": "touchline.catalog",

@@ -213,7 +213,7 @@ def guarded(call: Callable[[], int]) -> int:
         return call()
     except Interrupted as error:
         print(f"touchline: {error}", file=sys.stderr)
-        return TERMINATED if error.reason == "preempted" else KILLED
+        return {"preempted": TERMINATED, "budget": 1}.get(error.reason or "", KILLED)
     except TouchlineError as error:
         print(f"touchline: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1

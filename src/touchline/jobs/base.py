@@ -83,7 +83,7 @@ class Interrupted(TouchlineError):
     def __init__(self, message: str, reason: str | None = None) -> None:
         super().__init__(message)
         self.reason = reason
-        """``interrupted`` by a person, or ``preempted`` by the machine's owner."""
+        """``interrupted`` by a person, ``preempted`` by the machine's owner, or ``budget``: it is spent."""
 
 
 class Stop(Protocol):

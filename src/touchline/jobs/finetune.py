@@ -53,6 +53,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     import torch
     from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+    from touchline.cadence import Cadence
     from touchline.jobs.models import load_converted, log_policy, register
     from touchline.jobs.official import Judge, film_official
     from touchline.jobs.recorder import Hooks, TrainingRecorder
@@ -63,7 +64,6 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     from touchline.soccer.control import Controller
     from touchline.soccer.official import OfficialEnv
     from touchline.soccer.tasks import TASKS
-    from touchline.tracking.cadence import Cadence
 
     torch.set_num_threads(1)  # measured fastest for networks of this size
     start = load_converted(run)

@@ -58,6 +58,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.jax_guard import guard_jax
 
     guard_jax(run.settings)
+    from touchline.cadence import Cadence
     from touchline.jobs.models import log_policy, register
     from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.worlds import film, make_world
@@ -68,7 +69,6 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.soccer.control import controller_named
     from touchline.soccer.observation import OBSERVATION_SIZE
     from touchline.soccer.world import WorldConfig
-    from touchline.tracking.cadence import Cadence
 
     controller = controller_named(config.controller)
     world = WorldConfig(controller, config.weights, config.episode_steps)

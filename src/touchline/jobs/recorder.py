@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from touchline.cadence import Cadence, WallClockCadence
 from touchline.checkpoint import CheckpointStore
 from touchline.errors import TouchlineError
 from touchline.jobs.base import Interrupted, raise_if_stopped
@@ -21,9 +22,9 @@ from touchline.jobs.progress import progress
 from touchline.jobs.recording import RecordingConfig
 from touchline.learning.progress import Progress
 from touchline.soccer.render import VideoRecorder
-from touchline.tracking.cadence import Cadence, WallClockCadence
 from touchline.tracking.run import Run
-from touchline.watch import GpuWatch
+from touchline.watch import TrainingWatch, WatchConfig
+from touchline.watch.system import SystemRecord
 
 logger = logging.getLogger("touchline")
 
@@ -48,7 +49,11 @@ class TrainingRecorder:
         self._checkpoint_due = Cadence(config.checkpoint_every, minimum_seconds=config.checkpoint_minimum_seconds)
         self._video_due = WallClockCadence(config.video_seconds)
         self._store = CheckpointStore(run.directory / "checkpoints", keep_last=config.keep_checkpoints)
-        self._watch = GpuWatch()
+        self._detail_due = Cadence(config.gpu_detail_every, minimum_seconds=config.log_minimum_seconds)
+        self._watch = TrainingWatch(
+            run, WatchConfig(prices=config.prices, spot=config.spot, budget_usd=config.budget_usd)
+        )
+        self._system = SystemRecord(run.directory / "system.json")
         self._video = VideoRecorder(run.directory / "videos-in-work")
         self._display = progress(run.job, total_steps, "policy transitions")
         self._open = contextlib.ExitStack()
@@ -72,6 +77,7 @@ class TrainingRecorder:
                 self._conclude(self.last)
             if error is None and self.last is not None and not self._filmed:
                 self._film(self.last)
+            self._system.wait()
             self._deliver_videos(self._video.close(timeout=60.0 if error is None else 0.0))
             self.run.set_tags({f"absent.{name}": reason for name, reason in self._watch.absent.items()})
 
@@ -84,13 +90,20 @@ class TrainingRecorder:
     def __call__(self, progress: Progress[Any]) -> None:
         """Serve what is due after one vector step; raises Interrupted when the job was asked to stop."""
         self.last = progress
+        self._watch.note(progress.step, progress.metrics)
         if self._log_due.due(progress.step):
             self._log(progress)
         if self._checkpoint_due.due(progress.step):
             self._save(progress)
         if self._video_due.due():
             self._film(progress)
-        raise_if_stopped(f"after {progress.step:,} policy transitions")
+        where = f"after {progress.step:,} policy transitions"
+        raise_if_stopped(where)
+        if self._watch.budget == "spent":
+            spent = self._watch.cost["cost/usd"]
+            raise Interrupted(
+                f"Stopped {where}: {spent:.2f} of {self.config.budget_usd:.2f} USD are spent.", "budget"
+            )
 
     def _log(self, progress: Progress[Any]) -> None:
         now = time.monotonic()
@@ -108,7 +121,7 @@ class TrainingRecorder:
         }
         metrics |= {f"train/{name}": value for name, value in (*progress.metrics.items(), *episodes.items())}
         metrics |= {f"reward/{name}": float(np.mean(value)) for name, value in progress.terms.items()}
-        metrics |= self._watch.metrics()
+        metrics |= self._watch.metrics(detail=self._detail_due.due(progress.step))
         self.run.log(metrics, progress.step)
         self._bar.update(progress.step, **episodes)
         self._deliver_videos(self._video.poll())
@@ -122,6 +135,7 @@ class TrainingRecorder:
             add=lambda directory: self._add_journal(directory, progress.step),
         )
         self.run.log_artifact(path, f"checkpoints/{path.name}")
+        self._system.take(lambda file: self.run.log_artifact(file, f"system/{path.name}.json"))
         self._saved_step = progress.step
 
     def _add_journal(self, directory: Path, step: int) -> None:

@@ -23,8 +23,16 @@ class RecordingConfig:
     """Newest checkpoints that are kept."""
     video_seconds: float = 300.0
     """Wall-clock seconds between videos."""
+    gpu_detail_every: int = 5_000
+    """Policy transitions between temperature, power, clocks, throttling and cost of the GPU."""
+    budget_usd: float = 0.0
+    """What the job may cost on its GPUs: told at 80 %, stopped at 100 %; 0: whatever it takes."""
+    spot: bool = False
+    """Whether the GPUs are paid at spot prices."""
+    prices: tuple[str, ...] = ()
+    """USD per hour that replace the list prices, such as ``L4=0.71/0.28`` (on demand/spot)."""
 
     def __post_init__(self) -> None:
-        at_least(1, self, "log_every", "checkpoint_every", "keep_checkpoints")
-        at_least(0.0, self, "log_minimum_seconds", "checkpoint_minimum_seconds")
+        at_least(1, self, "log_every", "checkpoint_every", "keep_checkpoints", "gpu_detail_every")
+        at_least(0.0, self, "log_minimum_seconds", "checkpoint_minimum_seconds", "budget_usd")
         at_least(0.1, self, "video_seconds")

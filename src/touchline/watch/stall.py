@@ -67,7 +67,8 @@ class Training:
 
         ``metrics``: what ``float`` takes; that is done later, so that a value on a device holds up nobody here.
         """
-        self._notes.append(_Note(step, {k: v for k, v in metrics.items() if self._is_wanted(k)}, at))
+        wanted = {name: _detached(value) for name, value in metrics.items() if self._is_wanted(name)}
+        self._notes.append(_Note(step, wanted, at))
 
     def find(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Yield how training stands; nothing before the first note."""
@@ -95,7 +96,8 @@ class Training:
                 self._best = None  # A run that went back to a checkpoint makes its way again.
             self._last = note
         for name, given in note.metrics.items():
-            with contextlib.suppress(TypeError, ValueError):
+            # What is no number, or an array that was donated meanwhile, says nothing.
+            with contextlib.suppress(Exception):
                 value = float(given)
                 self._take_value(name, value, note.step)
 
@@ -147,3 +149,8 @@ class Training:
             "with another seed before you stop it.",
             f"{name} gets better again",
         )
+
+
+def _detached(value: Any) -> Any:
+    """A tensor without its graph, whose memory a note would hold; everything else as it is."""
+    return value.detach() if hasattr(value, "detach") else value

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import platform
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from touchline.watch.aside import Aside, TakesLong
 from touchline.watch.nvml import Device, Driver, NvmlUnavailable, text
 from touchline.watch.secrets import without_secrets
+
+logger = logging.getLogger("touchline")
 
 
 def system_snapshot(driver_timeout: float = 2.0, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -35,6 +41,33 @@ def system_snapshot(driver_timeout: float = 2.0, environment: Mapping[str, str] 
         "packages": _packages(),
         "environment": without_secrets(os.environ if environment is None else environment),
     }
+
+
+class SystemRecord:
+    """Takes system snapshots beside the training: a driver that hangs would hold it up for seconds."""
+
+    def __init__(self, path: Path) -> None:
+        """``path``: the JSON file that each snapshot overwrites."""
+        self._path = path
+        self._thread: threading.Thread | None = None
+
+    def take(self, done: Callable[[Path], object]) -> None:
+        """Write a snapshot and call ``done`` with the file, both in a thread; not while another is taken."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._take, args=(done,), name="touchline-system", daemon=True)
+            self._thread.start()
+
+    def wait(self, timeout: float = 5.0) -> None:
+        """Wait for the snapshot that is being taken, so long in seconds at most."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _take(self, done: Callable[[Path], object]) -> None:
+        try:
+            self._path.write_text(json.dumps(system_snapshot(), indent=2), encoding="utf-8")
+            done(self._path)
+        except Exception as error:  # the training goes on without it
+            logger.warning("The snapshot of the system was not kept (%s).", error)
 
 
 def _patiently(ask: Callable[[], dict[str, Any]], timeout: float) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from touchline.cadence import Cadence, WallClockCadence
 from touchline.jobs.recording import RecordingConfig
-from touchline.tracking.cadence import Cadence, WallClockCadence
 
 strides = st.lists(st.one_of(st.integers(1, 5_000), st.integers(1, 10**12)), max_size=200)
 timed_moves = st.lists(
