@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from touchline.watch.window import Window, is_brief, summary_of
+from touchline.watch.window import Window, Windows, is_brief
 
 VALUES = st.lists(st.floats(0, 100), min_size=1)
 
@@ -10,8 +10,8 @@ VALUES = st.lists(st.floats(0, 100), min_size=1)
 def of(name, values):
     window = Window()
     for value in values:
-        window.add(name, value)
-    return window.summary()
+        window = window.grown({name: value})
+    return dict(window.summary)
 
 
 @given(VALUES)
@@ -47,6 +47,13 @@ def test_of_the_driver_only_utilisation_and_memory_belong_into_every_log_step(na
     assert is_brief(name) is brief
 
 
-def test_one_sample_is_its_own_summary():
-    assert summary_of({"gpu/temperature": 50.0})["gpu/temperature/max"] == 50.0
-    assert summary_of({}) == {}
+def test_a_sample_is_split_into_what_every_log_step_tells_and_the_rest():
+    windows = Windows().grown({"gpu/temperature": 50.0, "host/cpu_percent": 7.0})
+    assert windows.brief.summary == {"host/cpu_percent": 7.0}
+    assert set(windows.detail.summary) == {"gpu/temperature", "gpu/temperature/min", "gpu/temperature/max"}
+
+
+def test_a_window_that_grew_leaves_the_one_before_as_it_was():
+    before = Window().grown({"a": 1.0})
+    assert before.grown({"a": 3.0}).summary == {"a": 2.0}
+    assert before.summary == {"a": 1.0}

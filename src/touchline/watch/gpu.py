@@ -14,7 +14,7 @@ from touchline.watch.host import Host
 from touchline.watch.nvml_patient import PatientGpus
 from touchline.watch.nvml_series import NAMES
 from touchline.watch.snapshot import Snapshot
-from touchline.watch.window import Window, is_brief, summary_of
+from touchline.watch.window import Window, Windows
 
 _STALE_SECONDS = 1.0
 _STALE_SAMPLES = 3
@@ -56,9 +56,11 @@ class GpuWatch:
         self._sources = tuple(GuardedSource(source) for source in sources)
         self._observers = tuple(GuardedObserver(observer) for observer in observers)
         self._disk = disk or Path.cwd()
-        self._changed = threading.Condition()
-        self._brief, self._detail = Window(), Window()
+        self._lock = threading.Lock()
+        self._windows = Windows()
         self._latest: Snapshot | None = None
+        self._of_latest = Windows()
+        self._changed = threading.Condition()
         self._begun = self._done = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -98,22 +100,19 @@ class GpuWatch:
         then are summed up since the last call with ``detail``. When no sample was taken in between, the newest one,
         unless it is too old to be true.
         """
-        with self._changed:
-            brief, self._brief = self._brief, Window()
-            details = Window()
-            if detail:
-                details, self._detail = self._detail, details
-            latest = self._latest
-        found = brief.summary()
-        if not found and latest is not None and self._is_fresh(latest):
-            found = summary_of({name: value for name, value in latest.values.items() if detail or is_brief(name)})
-        return {**found, **details.summary()}
+        with self._lock:
+            taken, latest, of_latest = self._windows, self._latest, self._of_latest
+            self._windows = Windows(detail=Window() if detail else taken.detail)
+        if not taken.brief.series:
+            if latest is None or not self._is_fresh(latest):
+                return {}
+            taken = Windows(of_latest.brief, taken.detail if taken.detail.series else of_latest.detail)
+        return {**taken.brief.summary, **taken.detail.summary} if detail else dict(taken.brief.summary)
 
     @property
     def latest(self) -> Snapshot | None:
         """The newest sample; None before the first one."""
-        with self._changed:
-            return self._latest
+        return self._latest
 
     @property
     def absent(self) -> dict[str, str]:
@@ -142,7 +141,8 @@ class GpuWatch:
 
     def _work(self, stop: threading.Event) -> None:
         gpus = PatientGpus()
-        sources = (GuardedSource(gpus.look), GuardedSource(Host(self._disk).look), *self._sources)
+        driver = GuardedSource(gpus.look, names=(f"gpu/{name}" for name in NAMES))
+        sources = (driver, GuardedSource(Host(self._disk).look), *self._sources)
         due = time.monotonic()
         while not stop.is_set():
             with self._changed:
@@ -156,10 +156,13 @@ class GpuWatch:
         gpus.close(_JOIN_SECONDS / 2)
 
     def _take(self, sample: Snapshot, begun: int) -> None:
-        with self._changed:
-            for name, value in sample.values.items():
-                (self._brief if is_brief(name) else self._detail).add(name, value)
-            self._latest = sample
+        alone = Windows().grown(sample.values)
+        before = self._windows
+        grown = before.grown(sample.values)
+        with self._lock:
+            # Computed outside the lock, so that who asks does not wait; who asked meanwhile has taken all before.
+            self._windows = grown if self._windows is before else self._windows.grown(sample.values)
+            self._latest, self._of_latest = sample, alone
         for observer in self._observers:
             observer(sample)
         with self._changed:

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -168,5 +167,7 @@ def _host() -> dict[str, Any]:
 
 
 def _packages() -> dict[str, str]:
+    from importlib import metadata
+
     found = {package.metadata["Name"]: package.version for package in metadata.distributions()}
     return dict(sorted((name, version) for name, version in found.items() if name))

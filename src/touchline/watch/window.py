@@ -25,49 +25,54 @@ def is_counting(name: str) -> bool:
     return name.rpartition("/")[2] in _COUNTING
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class _Series:
     newest: float
     total: float
     least: float
     most: float
-    count: int = 1
+    count: int
 
-    def add(self, value: float) -> None:
-        self.newest = value
-        self.total += value
-        self.count += 1
-        self.least = min(self.least, value)
-        self.most = max(self.most, value)
+    def grown(self, value: float) -> _Series:
+        least, most = min(self.least, value), max(self.most, value)
+        return _Series(value, self.total + value, least, most, self.count + 1)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Window:
-    """Samples since it began."""
+    """Samples of some time, summed up already, so that who takes the summary computes nothing."""
 
-    series: dict[str, _Series] = field(default_factory=dict)
+    series: Mapping[str, _Series] = field(default_factory=dict)
+    summary: Mapping[str, float] = field(default_factory=dict)
+    """Each series' mean; of what peaks also ``<name>/min`` and ``<name>/max``; of what counts the newest."""
 
-    def add(self, name: str, value: float) -> None:
-        """Take one value of a series."""
-        series = self.series.get(name)
-        if series is None:
-            self.series[name] = _Series(value, value, value, value)
-        else:
-            series.add(value)
-
-    def summary(self) -> dict[str, float]:
-        """Return each series' mean, of what peaks also ``<name>/min`` and ``<name>/max``, of a count the newest."""
-        found: dict[str, float] = {}
-        for name, series in self.series.items():
-            found[name] = series.newest if is_counting(name) else series.total / series.count
-            if is_peaking(name):
-                found[f"{name}/min"], found[f"{name}/max"] = series.least, series.most
-        return found
+    def grown(self, values: Mapping[str, float]) -> Window:
+        """Return the window with one more sample in it."""
+        series = dict(self.series)
+        for name, value in values.items():
+            before = series.get(name)
+            series[name] = before.grown(value) if before else _Series(value, value, value, value, 1)
+        return Window(series, _summary(series))
 
 
-def summary_of(values: Mapping[str, float]) -> dict[str, float]:
-    """Return the summary of one sample."""
-    window = Window()
-    for name, value in values.items():
-        window.add(name, value)
-    return window.summary()
+def _summary(window: Mapping[str, _Series]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, series in window.items():
+        found[name] = series.newest if is_counting(name) else series.total / series.count
+        if is_peaking(name):
+            found[f"{name}/min"], found[f"{name}/max"] = series.least, series.most
+    return found
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What every log step tells, and what only some tell."""
+
+    brief: Window = field(default_factory=Window)
+    detail: Window = field(default_factory=Window)
+
+    def grown(self, values: Mapping[str, float]) -> Windows:
+        """Return both with one more sample in them, each series in its own."""
+        brief = {name: value for name, value in values.items() if is_brief(name)}
+        detail = {name: value for name, value in values.items() if name not in brief}
+        return Windows(self.brief.grown(brief), self.detail.grown(detail))
