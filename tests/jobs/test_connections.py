@@ -23,6 +23,8 @@ from touchline.jobs import connections
 from touchline.jobs.trial import try_registry, try_storage
 from touchline.testing.wandb_backend import API_KEY, wandb_backend
 
+from ..tracking.test_mlflow_server import server as server
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
@@ -192,3 +194,19 @@ def test_a_password_of_the_server_is_not_told(clock_server: tuple[str, dict[str,
     check = connections.clock(Settings(home=tmp_path, sinks=(), mlflow_tracking_uri=url), 5.0)
     assert "skew_seconds" in check.figures
     assert "secret" not in check.found
+
+
+@pytest.mark.slow
+def test_the_trial_passes_through_a_server_and_leaves_nothing_there(server: int, tmp_path: Path) -> None:
+    there = Settings(home=tmp_path / "server")
+    settings = Settings(home=tmp_path / "home", mlflow_tracking_uri=f"http://127.0.0.1:{server}")
+    before = rows_and_files(there)
+    checks = connections.mlflow(settings, 120.0)
+    assert [(check.name, check.level) for check in checks] == [
+        ("mlflow store", "ok"),
+        ("registry", "ok"),
+        ("storage", "ok"),
+    ], checks
+    counts, files = rows_and_files(there)
+    assert counts == before[0]
+    assert {name for name in files - before[1] if (there.home / name).is_file()} == set()
