@@ -138,6 +138,26 @@ def test_a_storage_that_cannot_be_written_is_told(store: Settings) -> None:
         try_storage(client, replace(store, project="elsewhere"), "trial")
 
 
+@pytest.mark.parametrize(
+    ("uri", "place", "level"),
+    [
+        ("http://far:5000", "file:///srv/mlruns/0", "degraded"),
+        ("http://far:5000", "mlflow-artifacts:/0", "ok"),
+        ("sqlite:////home/me/mlflow.db", "file:///home/me", "ok"),
+    ],
+)
+def test_a_server_that_leaves_artifacts_to_each_client_s_own_disk_is_told(uri: str, place: str, level: str) -> None:
+    check = connections.judge_storage(Settings(mlflow_tracking_uri=uri), {"seconds": 0.1, "place": place})
+    assert check.level == level
+    assert ("--serve-artifacts" in check.remedy) == (level == "degraded")
+
+
+def test_a_storage_that_only_runs_may_write_is_not_tried() -> None:
+    check = connections.judge_storage(Settings(mlflow_tracking_uri="databricks"), None)
+    assert (check.level, check.figures) == ("ok", {})
+    assert "only a run may write" in check.found
+
+
 def test_a_trial_that_gets_no_answer_names_what_may_be_left(store: Settings) -> None:
     registry, storage = connections.try_out(store, 0.01)
     assert (registry.level, storage.level) == ("missing", "missing")
