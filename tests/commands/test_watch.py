@@ -111,6 +111,18 @@ def test_a_lost_gpu_among_two_is_named() -> None:
     assert "50 %" in cells(text, "0 ")
 
 
+def test_the_only_gpu_is_shown_as_lost_even_before_its_model_was_known() -> None:
+    text = drawn(Snapshot(0.0, {}, {"gpu/temperature": "GPU is lost", "gpu/power_watts": "GPU is lost"}))
+    assert cells(text, "0 ") == "0 – – – – – –"
+    assert "GPU 0 has no figures: GPU is lost" in text
+
+
+def test_without_a_gpu_the_reason_is_told_once_and_the_host_is_shown() -> None:
+    reasons = dict.fromkeys(("gpu/temperature", "gpu/power_watts"), "no NVIDIA driver on this machine")
+    text = drawn(Snapshot(0.0, {"host/cpu_percent": 12.0, "host/disk_percent": 77.0}, reasons))
+    assert text.splitlines()[:2] == ["No GPU: no NVIDIA driver on this machine", "Host: CPU 12 %, disk 77 %"]
+
+
 def test_eighty_characters_are_enough() -> None:
     names = ["NVIDIA H100 80GB HBM3"] * 2
     all_of_both = {f"gpu/{index}/{name[4:]}": value for index in (0, 1) for name, value in BUSY.items()}

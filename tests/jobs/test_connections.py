@@ -23,6 +23,8 @@ from touchline.jobs import connections
 from touchline.jobs.trial import try_registry, try_storage
 from touchline.testing.wandb_backend import API_KEY, wandb_backend
 
+from ..tracking.test_mlflow_server import server as server
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
@@ -136,6 +138,26 @@ def test_a_storage_that_cannot_be_written_is_told(store: Settings) -> None:
         try_storage(client, replace(store, project="elsewhere"), "trial")
 
 
+@pytest.mark.parametrize(
+    ("uri", "place", "level"),
+    [
+        ("http://far:5000", "file:///srv/mlruns/0", "degraded"),
+        ("http://far:5000", "mlflow-artifacts:/0", "ok"),
+        ("sqlite:////home/me/mlflow.db", "file:///home/me", "ok"),
+    ],
+)
+def test_a_server_that_leaves_artifacts_to_each_client_s_own_disk_is_told(uri: str, place: str, level: str) -> None:
+    check = connections.judge_storage(Settings(mlflow_tracking_uri=uri), {"seconds": 0.1, "place": place})
+    assert check.level == level
+    assert ("--serve-artifacts" in check.remedy) == (level == "degraded")
+
+
+def test_a_storage_that_only_runs_may_write_is_not_tried() -> None:
+    check = connections.judge_storage(Settings(mlflow_tracking_uri="databricks"), None)
+    assert (check.level, check.figures) == ("ok", {})
+    assert "only a run may write" in check.found
+
+
 def test_a_trial_that_gets_no_answer_names_what_may_be_left(store: Settings) -> None:
     registry, storage = connections.try_out(store, 0.01)
     assert (registry.level, storage.level) == ("missing", "missing")
@@ -192,3 +214,19 @@ def test_a_password_of_the_server_is_not_told(clock_server: tuple[str, dict[str,
     check = connections.clock(Settings(home=tmp_path, sinks=(), mlflow_tracking_uri=url), 5.0)
     assert "skew_seconds" in check.figures
     assert "secret" not in check.found
+
+
+@pytest.mark.slow
+def test_the_trial_passes_through_a_server_and_leaves_nothing_there(server: int, tmp_path: Path) -> None:
+    there = Settings(home=tmp_path / "server")
+    settings = Settings(home=tmp_path / "home", mlflow_tracking_uri=f"http://127.0.0.1:{server}")
+    before = rows_and_files(there)
+    checks = connections.mlflow(settings, 120.0)
+    assert [(check.name, check.level) for check in checks] == [
+        ("mlflow store", "ok"),
+        ("registry", "ok"),
+        ("storage", "ok"),
+    ], checks
+    counts, files = rows_and_files(there)
+    assert counts == before[0]
+    assert {name for name in files - before[1] if (there.home / name).is_file()} == set()

@@ -52,7 +52,8 @@ def gpus(seen: Snapshot, names: Sequence[str]) -> tuple[Gpu, ...]:
     """
     values, absent = _by_device(seen.values), _by_device(seen.absent)
     own = sorted({index for index in (*values, *absent) if index is not None})
-    if not own and not values.get(None) and not names:
+    is_lost = any("lost" in reason for reason in absent.get(None, {}).values())
+    if not (own or values.get(None) or names or is_lost):
         return ()
     # With one device the plain names are its own; with several they are aggregates of no device.
     places: Sequence[int | None] = own or [None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import email.utils
 import json
 import os
@@ -13,7 +14,9 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Mapping
 from importlib.util import find_spec
+from typing import Any
 
 from touchline.config import Settings, plain
 from touchline.jobs.setup import Check
@@ -103,14 +106,30 @@ def try_out(settings: Settings, seconds: float) -> tuple[Check, Check]:
         "registry", outcome["registry"], f"a model below {settings.catalog_prefix} was registered and removed",
         f"Ask for the right to create models below {settings.catalog_prefix}, or choose TOUCHLINE_CATALOG_PREFIX.",
     )  # fmt: skip
-    storage = _trial(
-        "storage", outcome["storage"], "a file was stored, read back and removed",
+    return registry, judge_storage(settings, outcome.get("storage"))
+
+
+def judge_storage(settings: Settings, outcome: Mapping[str, Any] | None) -> Check:
+    """Judge what the trial of the storage told; None: it could not be tried."""
+    if outcome is None:
+        return Check("storage", "ok", "not tried, because only a run may write there")
+    check = _trial(
+        "storage", outcome, "a file was stored, read back and removed",
         "Ask for the right to write there, or look into the server's artifact settings.",
     )  # fmt: skip
-    return registry, storage
+    is_here = str(outcome.get("place", "")).startswith("file:")
+    if check.level != "ok" or not is_here or not settings.tracking_uri.startswith(("http://", "https://")):
+        return check
+    # MLflow gives the path of its own disk, and each client writes to that path on its own.
+    return dataclasses.replace(
+        check,
+        level="degraded",
+        found=f"the server leaves artifacts to {outcome['place']} of whatever machine writes them",
+        remedy="Unless the server shares that disk, start it with --serve-artifacts and --artifacts-destination.",
+    )
 
 
-def _trial(name: str, outcome: dict[str, float | str], done: str, remedy: str) -> Check:
+def _trial(name: str, outcome: Mapping[str, Any], done: str, remedy: str) -> Check:
     if "error" in outcome:
         return Check(name, "missing", str(outcome["error"]), remedy)
     took = float(outcome["seconds"])

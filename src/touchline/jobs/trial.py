@@ -50,7 +50,7 @@ def try_storage(client: MlflowClient, settings: Settings, name: str) -> float:
     """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    place = f"{_location(client, settings)}/{name}"
+    place = f"{location(client, settings)}/{name}"
     stores = {"tracking_uri": settings.tracking_uri, "registry_uri": registry_uri(settings)}
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="touchline-") as directory, telling(settings, f"store a file in {place}"):
@@ -68,33 +68,45 @@ def try_storage(client: MlflowClient, settings: Settings, name: str) -> float:
     return time.perf_counter() - began
 
 
-def _location(client: MlflowClient, settings: Settings) -> str:
-    """Where the project's artifacts lie, or will: the home, the experiment's place or that of the default one."""
+def location(client: MlflowClient, settings: Settings) -> str:
+    """URI below which a trial stores: where the project's artifacts lie, else where those of the store would."""
     experiment = client.get_experiment_by_name(settings.project)
     if experiment is None and settings.tracking_uri.startswith("sqlite:"):
         return settings.home.as_uri()
-    location = str((experiment or client.get_experiment("0")).artifact_location).rstrip("/")
-    parts = urlsplit(location)
+    uri = str((experiment or client.get_experiment("0")).artifact_location).rstrip("/")
+    parts = urlsplit(uri)
     if parts.scheme not in ("", "file"):
-        return location
+        return uri
     path = Path(unquote(parts.path))
     # A directory that the first run makes is not to be left behind by a trial.
     return next(parent for parent in (path, *path.parents) if parent.is_dir()).as_uri()
 
 
 def main() -> None:
-    """Read the settings and a name from standard input, try both, and print what came of each as JSON."""
+    """Read the settings and a name from standard input, try both, and print what came of each as JSON.
+
+    Each is ``{"seconds": …}`` or ``{"error": …}``; of the storage also ``place``. On Databricks there is no storage:
+    only a run may write there.
+    """
     order: dict[str, Any] = json.load(sys.stdin)
     settings = settings_from_order(order["settings"])
     client = open_client(settings)
 
-    def outcome(trial: Callable[[MlflowClient, Settings, str], float]) -> dict[str, Any]:
+    def outcome(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
-            return {"seconds": trial(client, settings, order["name"])}
+            return trial()
         except Exception as error:
             return {"error": str(error) or type(error).__name__}
 
-    print(json.dumps({"registry": outcome(try_registry), "storage": outcome(try_storage)}))
+    outcomes = {"registry": outcome(lambda: {"seconds": try_registry(client, settings, order["name"])})}
+    if settings.tracking_uri.split(":")[0] != "databricks":
+        outcomes["storage"] = outcome(
+            lambda: {
+                "seconds": try_storage(client, settings, order["name"]),
+                "place": location(client, settings),
+            }
+        )
+    print(json.dumps(outcomes))
 
 
 if __name__ == "__main__":
