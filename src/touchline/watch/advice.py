@@ -32,7 +32,6 @@ TITLES: Mapping[Cause, str] = {
 _NOTEWORTHY = 0.005
 _SWAPPING_PERCENT = 95.0
 _IDLE_PERCENT = 70.0
-_AT_THE_LIMIT = 0.95
 _RECOMPILING = 10
 
 
@@ -104,7 +103,7 @@ def _for_small_kernels(evidence: Evidence) -> str:
 
 def _for_compiling(evidence: Evidence) -> str:
     if (evidence.compilations or 0) >= _RECOMPILING:
-        return "Keep shapes fixed (pad them), and pass numbers that change as arrays, so that one program serves them all."
+        return "Keep shapes fixed (pad them), and pass changing numbers as arrays: one program then serves them all."
     return "Wait for it to end; a compile cache (jax_compilation_cache_dir) saves it at the next start."
 
 
@@ -119,7 +118,7 @@ def _for_heat(_: Evidence) -> str:
 
 
 def _for_power(evidence: Evidence) -> str:
-    if evidence.power_share is not None and evidence.power_share < _AT_THE_LIMIT:
+    if evidence.power_watts is not None and not evidence.is_at_the_power_limit:
         return "Look at the server's power supplies: the clock is held down although the card is below its own limit."
     return "Raise the limit if supply and cooling allow it (nvidia-smi --power-limit), or compute in lower precision."
 

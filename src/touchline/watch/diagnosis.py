@@ -23,10 +23,9 @@ LOW_PERCENT = 80.0
 _FEW_PROCESSORS = 0.3
 _SMALL_BATCH = 512
 _HOT_CELSIUS = 83.0
-_AT_THE_LIMIT = 0.95
 _LOWERED_CLOCK = 0.85
-_CLOCK_WHILE_THROTTLED = 0.5
-_FULL_PERCENT = 85.0
+_LOST_WHILE_THROTTLED = 0.5
+_FULL_PERCENT = 80.0
 _NOTHING_RAN = 0.1
 _SECONDS_A_COMPILATION = 0.5
 
@@ -84,26 +83,28 @@ def _throttling(evidence: Evidence) -> Loss:
     clock, throttled = evidence.clock_share, evidence.throttled
     thermal, power = evidence.throttle_thermal or 0.0, evidence.throttle_power or 0.0
     is_hot = (evidence.temperature or 0.0) >= _HOT_CELSIUS
-    is_at_the_limit = (evidence.power_share or 0.0) >= _AT_THE_LIMIT
+    is_at_the_limit = evidence.is_at_the_power_limit
+    cause: Cause = "power_throttled"
+    if thermal > power or (thermal == power and is_hot and not is_at_the_limit):
+        cause = "thermally_throttled"
     if throttled is None:
-        # Some virtual machines tell no reasons.
-        throttled = float((is_hot or is_at_the_limit) and clock is not None and clock < _LOWERED_CLOCK)
-    is_thermal = thermal > power if thermal != power else is_hot and not is_at_the_limit
-    lowered = 1.0 - (_CLOCK_WHILE_THROTTLED if clock is None else clock)
-    return Loss(
-        "thermally_throttled" if is_thermal else "power_throttled",
-        evidence.busy * (min(lowered, throttled) if clock is not None else lowered * throttled),
-    )
+        # Some virtual machines tell no reasons: the clock shows that it is held down, heat and power show by what.
+        throttled = float(is_at_the_limit if clock is None else clock < _LOWERED_CLOCK)
+        cause = cause if is_hot or is_at_the_limit else "unknown"
+    if clock is None:
+        return Loss(cause, evidence.busy * throttled * _LOST_WHILE_THROTTLED)
+    return Loss(cause, evidence.busy * min(throttled, 1.0 - clock))
 
 
 def _small_kernels(evidence: Evidence) -> float:
     """Processors left empty while kernels run or updates launch them, where few are filled; else gaps in updates."""
+    is_small = evidence.batch_size is not None and evidence.batch_size <= _SMALL_BATCH
     occupancy = evidence.occupancy
+    if occupancy is None and is_small:
+        occupancy = _FEW_PROCESSORS
     if occupancy is not None and occupancy <= _FEW_PROCESSORS:
         return max(evidence.busy, evidence.spent("update")) * (1.0 - occupancy)
-    if evidence.batch_size is not None and evidence.batch_size <= _SMALL_BATCH:
-        return _gaps(evidence)
-    return 0.0
+    return _gaps(evidence) if is_small else 0.0
 
 
 def _compiling(evidence: Evidence) -> float:

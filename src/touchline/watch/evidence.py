@@ -15,6 +15,7 @@ _OF_THE_GPU = (
     *("clock_sm_mhz", "clock_sm_max_mhz", "throttle_thermal", "throttle_power", "throttle_hardware"),
 )
 _OF_THE_HOST = ("cpu_percent", "memory_percent")
+_AT_THE_LIMIT = 0.95
 _REST_WATTS = 20.0
 _REST_SHARE = 0.14
 
@@ -108,9 +109,9 @@ class Evidence:
         return sum(self.sections.get(name, 0.0) for name in names)
 
     @property
-    def power_share(self) -> float | None:
-        """Power against its limit."""
-        return _ratio(self.power_watts, self.power_limit_watts)
+    def is_at_the_power_limit(self) -> bool:
+        """Whether it draws all it may, as far as is known."""
+        return (_ratio(self.power_watts, self.power_limit_watts) or 0.0) >= _AT_THE_LIMIT
 
     @property
     def clock_share(self) -> float | None:
@@ -140,11 +141,11 @@ class Evidence:
         rest = _REST_WATTS * self.gpus + _REST_SHARE * self.power_limit_watts
         if self.lowest_power_watts is not None:
             rest = min(rest, self.lowest_power_watts)
-        if rest >= self.power_limit_watts:
+        clock = 1.0 if self.throttled == 0.0 else self.clock_share
+        if not clock or rest >= self.power_limit_watts:
             return None
-        full_clock = self.clock_share if self.throttled and self.clock_share else 1.0
         drawn = max(0.0, self.power_watts - rest) / (self.power_limit_watts - rest)
-        return min(1.0, drawn / self.busy / full_clock**2)
+        return min(1.0, drawn / self.busy / clock**2)
 
 
 def _finite(values: Mapping[str, float], name: str) -> float | None:
