@@ -49,8 +49,7 @@ class Idleness:
         """Take a sample; returns what the window came to when it is complete."""
         if self._began is None:
             self._begin(sample.at)
-        for name, value in sample.values.items():
-            self._window.add(name, value)
+        self._window = self._window.grown(sample.values)
         elapsed = sample.at - (self._began or sample.at)
         if elapsed < self._seconds:
             return None

@@ -111,7 +111,8 @@ class TrainingWatch:
         self._due = Cadence(config.every, config.minimum_seconds, start=start)
         self._detail_due = Cadence(config.detail_every, config.minimum_seconds, start=start)
         self._priced: tuple[str, ...] = ()
-        self._meter = self._meter_of((), cost_before or {})
+        self._cost_before = dict(cost_before or {})
+        self._meter = self._meter_of(())
 
     def __enter__(self) -> TrainingWatch:
         return self.open()
@@ -175,7 +176,8 @@ class TrainingWatch:
         """Judge one sample; in the watch's thread."""
         if self._gpu.device_names != self._priced:
             self._priced = self._gpu.device_names
-            self._meter = self._meter_of(self._priced, self._meter.metrics())
+            self._cost_before |= self._meter.metrics()
+            self._meter = self._meter_of(self._priced)
         crossing = self._meter.observe(sample)
         if crossing is not None:
             level: Level = "error" if self._meter.state() == "spent" else "warn"
@@ -191,8 +193,8 @@ class TrainingWatch:
             if judged.is_news and judged.diagnosis is not None:
                 self._run.alert(judged.title, str(judged.diagnosis), "info")
 
-    def _meter_of(self, devices: tuple[str, ...], before: Mapping[str, float]) -> CostMeter:
+    def _meter_of(self, devices: tuple[str, ...]) -> CostMeter:
         config = self.config
         # A budget is judged once the devices are known: what they are called comes with the first sample.
         budget = config.budget_usd if config.budget_usd and devices else None
-        return CostMeter(Prices.parse(config.prices), config.spot, budget, devices, before)
+        return CostMeter(Prices.parse(config.prices), config.spot, budget, devices, self._cost_before)
