@@ -41,7 +41,7 @@ def sentences(cause: Cause, evidence: Evidence) -> tuple[str, ...]:
 
 
 def _sentences(cause: Cause, evidence: Evidence) -> Iterator[str]:
-    yield f"A kernel ran for {evidence.busy:.0%} of the time."
+    yield f"A kernel ran for {_percent(evidence.busy)} of the time."
     yield _times(evidence)
     if cause in ("thermally_throttled", "power_throttled"):
         yield from _clock(cause, evidence)
@@ -62,19 +62,23 @@ def _sentences(cause: Cause, evidence: Evidence) -> Iterator[str]:
 
 def _times(evidence: Evidence) -> str:
     by_share = sorted(evidence.sections.items(), key=lambda section: -section[1])
-    told = [f"{name} {share:.0%}" for name, share in by_share if share >= _NOTEWORTHY]
+    told = [f"{name} {_percent(share)}" for name, share in by_share if share >= _NOTEWORTHY]
     if not told:
         return "The loop's time is in no section."
-    return f"The loop's time: {', '.join(told)}, in no section {evidence.untimed:.0%}."
+    return f"The loop's time: {', '.join(told)}, in no section {_percent(evidence.untimed)}."
 
 
 def _clock(cause: Cause, evidence: Evidence) -> Iterator[str]:
     if evidence.clock_sm_mhz is not None and evidence.clock_sm_max_mhz is not None:
         yield f"Its clock was {evidence.clock_sm_mhz:.0f} MHz of {evidence.clock_sm_max_mhz:.0f}."
     if evidence.throttled is not None:
-        yield f"It was throttled for {evidence.throttled:.0%} of the time."
+        yield f"It was throttled for {_percent(evidence.throttled)} of the time."
     if cause == "thermally_throttled" and evidence.temperature is not None:
         yield f"It was {evidence.temperature:.0f} °C hot."
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.0f} %"
 
 
 def suggestion(cause: Cause, evidence: Evidence) -> str:

@@ -21,13 +21,18 @@ LOW_PERCENT = 80.0
 """Utilisation from which on there is nothing to diagnose."""
 
 _FEW_PROCESSORS = 0.3
+"""Occupancy up to which kernels are small: batches of thousands fill half of a card and more."""
 _SMALL_BATCH = 512
+"""Samples; at the widths of control policies a layer's product over fewer fills a few processors of a large card."""
 _HOT_CELSIUS = 83.0
+"""Where GeForce cards begin to slow down; those of data centres do a little later."""
 _LOWERED_CLOCK = 0.85
+"""Below what a free GeForce reaches of the maximum that its driver states."""
 _LOST_WHILE_THROTTLED = 0.5
 _FULL_PERCENT = 80.0
 _NOTHING_RAN = 0.1
 _SECONDS_A_COMPILATION = 0.5
+_CONTRADICTED = 0.5
 
 
 @dataclass(frozen=True)
@@ -98,13 +103,13 @@ def _throttling(evidence: Evidence) -> Loss:
 
 def _small_kernels(evidence: Evidence) -> float:
     """Processors left empty while kernels run or updates launch them, where few are filled; else gaps in updates."""
-    is_small = evidence.batch_size is not None and evidence.batch_size <= _SMALL_BATCH
     occupancy = evidence.occupancy
-    if occupancy is None and is_small:
-        occupancy = _FEW_PROCESSORS
+    launching = max(0.0, evidence.spent("update") - _compiling_untimed(evidence))
     if occupancy is not None and occupancy <= _FEW_PROCESSORS:
-        return max(evidence.busy, evidence.spent("update")) * (1.0 - occupancy)
-    return _gaps(evidence) if is_small else 0.0
+        return max(evidence.busy, launching) * (1.0 - occupancy)
+    if evidence.batch_size is None or evidence.batch_size > _SMALL_BATCH:
+        return 0.0
+    return _gaps(evidence) if occupancy is not None else launching * (1.0 - _FEW_PROCESSORS)
 
 
 def _compiling(evidence: Evidence) -> float:
@@ -127,7 +132,7 @@ def _waiting(evidence: Evidence) -> Iterator[Loss]:
     rest = _rest_elsewhere(evidence)
     unexplained = max(0.0, _untimed_rest(evidence) - _compiling_untimed(evidence))
     is_simulating = "environment" not in evidence.sections and (evidence.host_cpu_percent or 0.0) >= _FULL_PERCENT
-    if rest < 0.5:
+    if rest < _CONTRADICTED:
         # Dispatch is asynchronous: the sections measure waits for a card that works, not what the card waits for.
         yield Loss("unknown", 1.0 - evidence.busy)
         return

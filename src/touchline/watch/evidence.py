@@ -121,8 +121,8 @@ class Evidence:
     @property
     def throttled(self) -> float | None:
         """Share of time in which anything lowers the clock, 0 to 1; None where the driver tells no reasons."""
-        told = [s for s in (self.throttle_thermal, self.throttle_power, self.throttle_hardware) if s is not None]
-        return max(told, default=None)
+        reasons = (self.throttle_thermal, self.throttle_power, self.throttle_hardware)
+        return max((share for share in reasons if share is not None), default=None)
 
     @property
     def occupancy(self) -> float | None:
@@ -141,11 +141,17 @@ class Evidence:
         rest = _REST_WATTS * self.gpus + _REST_SHARE * self.power_limit_watts
         if self.lowest_power_watts is not None:
             rest = min(rest, self.lowest_power_watts)
-        clock = 1.0 if self.throttled == 0.0 else self.clock_share
+        clock = self._clock_of_its_work
         if not clock or rest >= self.power_limit_watts:
             return None
         drawn = max(0.0, self.power_watts - rest) / (self.power_limit_watts - rest)
         return min(1.0, drawn / self.busy / clock**2)
+
+    @property
+    def _clock_of_its_work(self) -> float | None:
+        # A clock that nothing holds down is low because the card rests, and rises when it works.
+        is_free = self.throttled == 0.0 or (self.throttled is None and self.clock_share is None)
+        return 1.0 if is_free else self.clock_share
 
 
 def _finite(values: Mapping[str, float], name: str) -> float | None:

@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from threading import get_ident
 from types import TracebackType
 from typing import Any
 
@@ -84,11 +85,8 @@ class Sections:
         return count
 
     def _enter(self, name: str) -> None:
-        caller = threading.get_ident()
-        if caller != self._loop:
-            if self._loop is not None:
-                return
-            self._loop = caller
+        if get_ident() != self._loop and not self._is_first_to_open():
+            return
         if not _compilers.listening and "jax" in sys.modules:
             _compilers.listen()
         with self._lock:
@@ -97,10 +95,15 @@ class Sections:
             self._current = name
 
     def _leave(self) -> None:
-        if threading.get_ident() == self._loop:
+        if get_ident() == self._loop:
             with self._lock:
                 self._charge()
                 self._current = self._outer.pop()
+
+    def _is_first_to_open(self) -> bool:
+        if self._loop is None:
+            self._loop = get_ident()
+        return get_ident() == self._loop
 
     def _charge(self) -> float:
         """Charge the time since the last charge to what is current; return the time. The caller holds the lock."""
@@ -113,7 +116,7 @@ class Sections:
         """Take in that JAX has just finished a step of a compilation; called in the thread that compiled."""
         with self._lock:
             self._compilations += event == _COMPILED
-            if threading.get_ident() != self._loop or self._current == _COMPILE:
+            if get_ident() != self._loop or self._current == _COMPILE:
                 return
             now = self._charge()
             began = max(now - seconds, self._began)
