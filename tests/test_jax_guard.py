@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
@@ -37,12 +36,11 @@ def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
     assert environment == once
 
 
-def test_the_variable_that_jax_does_not_read_is_told(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="XLA_PYTHON_CLIENT_PREALLOCATE"):
-        prepare({"JAX_PREALLOCATE": "false"}, tmp_path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        prepare({"JAX_PREALLOCATE": "false", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}, tmp_path)
+def test_a_file_of_flags_stays_alone(tmp_path: Path) -> None:
+    environment = {"XLA_FLAGS": "/etc/xla.flags"}
+    prepare(environment, tmp_path)
+    assert environment["XLA_FLAGS"] == "/etc/xla.flags"
+    assert environment["NPROC"] == "8"
 
 
 @pytest.mark.parametrize(("set_by_user", "refused"), [({}, True), ({"NPROC": "8"}, False)])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import MutableMapping
 from pathlib import Path
 
@@ -42,16 +41,11 @@ def is_guarded(environment: MutableMapping[str, str]) -> bool:
 
 def prepare(environment: MutableMapping[str, str], cache: Path) -> None:
     """Put the guard and the compile cache into ``environment``; values that are there already stay."""
-    flags = environment.get("XLA_FLAGS", "")
-    if SCHEDULER_FLAG not in flags:
+    flags = environment.get("XLA_FLAGS", "").strip()
+    # XLA takes anything else for the name of a file with flags, and ends the process when text follows it.
+    if SCHEDULER_FLAG not in flags and flags[:2] in ("", "--"):
         environment["XLA_FLAGS"] = f"{flags} {SCHEDULER_FLAG}=false".strip()
     environment.setdefault("NPROC", "8")
     environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     environment.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
     environment.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-    if "JAX_PREALLOCATE" in environment and "XLA_PYTHON_CLIENT_PREALLOCATE" not in environment:
-        warnings.warn(
-            f"JAX_PREALLOCATE={environment['JAX_PREALLOCATE']} has no effect: jax reads "
-            "XLA_PYTHON_CLIENT_PREALLOCATE. Set that one instead.",
-            stacklevel=3,
-        )

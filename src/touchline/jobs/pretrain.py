@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -47,6 +48,8 @@ class PretrainConfig:
         at_least(2, self, "evaluation_episodes")
 
 
+logger = logging.getLogger("touchline")
+
 SELECTION_SEED = 1_000_003
 """Selection among the policies of a training plays these episodes; training never resets with it."""
 REPORT_SEED = 1_000_033
@@ -69,7 +72,11 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.soccer.control import controller_named
     from touchline.soccer.observation import OBSERVATION_SIZE
     from touchline.soccer.world import WorldConfig
+    from touchline.watch import jax_memory
 
+    if not jax_memory.live_backends():  # a pipeline may train twice in one process
+        for note in jax_memory.configure().notes:
+            logger.warning("%s", note)
     controller = controller_named(config.controller)
     world = WorldConfig(controller, config.weights, config.episode_steps)
     metadata = {"controller": controller.to_dict(), "job": "pretrain", "run": run.id, "seed": config.seed}
