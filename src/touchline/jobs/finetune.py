@@ -109,12 +109,18 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
                 run, config.recording, hooks, total_steps=config.total_steps, decimation=controller.decimation
             ) as recorder:
                 for progress in ddpg_train.train(
-                    envs, start.policy, config.ddpg, total_steps=config.total_steps, seed=config.seed
+                    envs,
+                    start.policy,
+                    config.ddpg,
+                    total_steps=config.total_steps,
+                    seed=config.seed,
+                    section=recorder.section,
                 ):
                     recorder(progress)
                     last = progress.step >= config.total_steps
                     if selection_due.due(progress.step) or last:
-                        reached = score(actor := actor_of(progress.state), progress.step)
+                        with recorder.section("evaluation"):
+                            reached = score(actor := actor_of(progress.state), progress.step)
                         if reached > best_score:
                             best, best_score, best_step = actor, reached, progress.step
         finally:

@@ -116,10 +116,13 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         with TrainingRecorder(
             run, config.recording, hooks, total_steps=config.total_steps, decimation=controller.decimation
         ) as recorder:
-            for progress in sac_train.train(envs, config.sac, total_steps=config.total_steps, seed=config.seed):
+            for progress in sac_train.train(
+                envs, config.sac, total_steps=config.total_steps, seed=config.seed, section=recorder.section
+            ):
                 recorder(progress)
                 if selection_due.due(progress.step) or progress.step >= config.total_steps:
-                    select(policy_of(progress.state), progress.step)
+                    with recorder.section("evaluation"):
+                        select(policy_of(progress.state), progress.step)
         ((_, best_step, trained),) = best
         before, after = examine(untrained, REPORT_SEED), examine(trained, REPORT_SEED)
     finally:

@@ -53,6 +53,8 @@ class TrainingRecorder:
         self._watch = TrainingWatch(
             run, WatchConfig(prices=config.prices, spot=config.spot, budget_usd=config.budget_usd)
         )
+        self.section = self._watch.section
+        """Times a part of the loop, see ``TrainingWatch.section``."""
         self._system = SystemRecord(run.directory / "system.json")
         self._video = VideoRecorder(run.directory / "videos-in-work")
         self._display = progress(run.job, total_steps, "policy transitions")
@@ -92,11 +94,14 @@ class TrainingRecorder:
         self.last = progress
         self._watch.note(progress.step, progress.metrics)
         if self._log_due.due(progress.step):
-            self._log(progress)
+            with self.section("logging"):
+                self._log(progress)
         if self._checkpoint_due.due(progress.step):
-            self._save(progress)
+            with self.section("checkpoint"):
+                self._save(progress)
         if self._video_due.due():
-            self._film(progress)
+            with self.section("evaluation"):
+                self._film(progress)
         where = f"after {progress.step:,} policy transitions"
         raise_if_stopped(where)
         if self._watch.budget == "spent":

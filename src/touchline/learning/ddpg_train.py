@@ -16,7 +16,7 @@ from touchline.learning.convert import mlp_of
 from touchline.learning.ddpg import DDPG_FF
 from touchline.learning.ddpg_config import DdpgConfig
 from touchline.learning.policy import Policy
-from touchline.learning.progress import EpisodeStatistics, Progress, final_observation
+from touchline.learning.progress import EpisodeStatistics, Progress, Section, final_observation, untimed
 from touchline.learning.replay import ReplayBuffer, Transitions
 
 
@@ -27,10 +27,13 @@ def train(
     *,
     total_steps: int,
     seed: int,
+    section: Section = untimed,
 ) -> Iterator[Progress[DDPG_FF]]:
     """Fine-tune ``start`` for ``total_steps`` policy transitions, yielding after every vector step.
 
     The start policy's normaliser stays frozen: the converted weights were learnt with it.
+
+    ``section`` times the parts of the loop.
 
     Raises:
         UsageError: the environment does not restart ended episodes in the same step.
@@ -55,7 +58,8 @@ def train(
             action = learner(torch.from_numpy(seen)).numpy()
         noise = rng.normal(0.0, config.noise, action.shape)
         action = np.clip(action + noise, -1.0, 1.0).astype(np.float32)
-        observation, reward, terminated, truncated, info = envs.step(action)
+        with section("environment"):
+            observation, reward, terminated, truncated, info = envs.step(action)
         following = start.normalise(observation)
         final = start.normalise(final_observation(observation, info, terminated | truncated))
         replay.add(Transitions(seen, action, reward.astype(np.float32), final, terminated.astype(np.float32)))
@@ -64,9 +68,10 @@ def train(
         episodes.add(reward, terminated, truncated)
         if step >= config.warmup_steps:
             for _ in range(config.updates_per_step):
-                batch = replay.sample(rng, config.batch_size)
-                tensors = (torch.from_numpy(part) for part in batch)
-                metrics = metrics | learner.update(*tensors, train_actor=updates >= config.critic_warmup_updates)
+                with section("transfer"):
+                    tensors = [torch.from_numpy(part) for part in replay.sample(rng, config.batch_size)]
+                with section("update"):
+                    metrics = metrics | learner.update(*tensors, train_actor=updates >= config.critic_warmup_updates)
                 updates += 1
         yield Progress(
             step=step,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -11,6 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 State = TypeVar("State")
+Section = Callable[[str], AbstractContextManager[object]]
+"""Times a part of a loop by its name: ``environment``, ``transfer`` or ``update``."""
+
+
+def untimed(name: str) -> AbstractContextManager[object]:
+    """The section of a loop whose time nobody asks for."""
+    return nullcontext()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from touchline.errors import UsageError
-from touchline.learning.progress import EpisodeStatistics, Progress, final_observation
+from touchline.learning.progress import EpisodeStatistics, Progress, Section, final_observation, untimed
 from touchline.learning.sac import Batch, Sac, State
 from touchline.learning.sac_config import SacConfig
 
@@ -24,11 +24,14 @@ def train(
     *,
     total_steps: int,
     seed: int,
+    section: Section = untimed,
 ) -> Iterator[Progress[State]]:
     """Train for ``total_steps`` policy transitions over all environments, yielding after every vector step.
 
     The environment must restart ended episodes in the same step and hand over ``info["final_obs"]``, shape
     (num_envs, n), so that time-outs can bootstrap.
+
+    ``section`` times the parts of the loop.
 
     Raises:
         UsageError: the environment restarts episodes in another way.
@@ -66,20 +69,23 @@ def train(
     while step < total_steps:
         state, action = sac.explore(state, observation)
         action = np.asarray(action)
-        following, reward, terminated, truncated, info = envs.step(action)
+        with section("environment"):
+            following, reward, terminated, truncated, info = envs.step(action)
         final = final_observation(following, info, terminated | truncated)
-        memory = add(
-            memory,
-            Batch(observation, action, reward.astype(np.float32), final, terminated.astype(np.float32)),
-        )
+        with section("transfer"):
+            memory = add(
+                memory,
+                Batch(observation, action, reward.astype(np.float32), final, terminated.astype(np.float32)),
+            )
         observation = following
         step += envs.num_envs
         episodes.add(reward, terminated, truncated)
         if step >= config.warmup_steps:
-            key, draw_key = jax.random.split(key)
-            # reading the previous losses first keeps one update in flight while the environments step
-            _refuse_non_finite(metrics, step)
-            state, metrics = sac.update(state, draw(memory, draw_key))
+            with section("update"):
+                key, draw_key = jax.random.split(key)
+                # reading the previous losses first keeps one update in flight while the environments step
+                _refuse_non_finite(metrics, step)
+                state, metrics = sac.update(state, draw(memory, draw_key))
             updates += config.updates_per_step
         yield Progress(
             step=step,
