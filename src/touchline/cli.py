@@ -37,13 +37,6 @@ class UiOptions:
 
 
 @dataclass(frozen=True)
-class DoctorOptions:
-    """Check what a training needs of this machine, and say how to get what is missing."""
-
-    home: Home = None
-
-
-@dataclass(frozen=True)
 class LineageOptions:
     """Show which runs and models a registered model comes from."""
 
@@ -149,18 +142,6 @@ def ui(arguments: list[str]) -> int:
     return 0
 
 
-def doctor(arguments: list[str]) -> int:
-    """``touchline doctor``."""
-    options = _parse(DoctorOptions, arguments, "touchline doctor")
-    settings = Settings.load(home=options.home)
-    settings.ensure_home()
-    from touchline.jobs.setup import SetupConfig, examine, print_report
-
-    report = examine(SetupConfig(), settings)
-    print_report(report)
-    return 0 if report.usable else 1
-
-
 def lineage(arguments: list[str]) -> int:
     """``touchline lineage NAME@ALIAS``."""
     options = _parse(LineageOptions, arguments, "touchline lineage")
@@ -201,11 +182,12 @@ COMMANDS = {
     "show": Command("show RUN [METRIC...]", "show a run's curves, parameters and alerts", _of("show", "show")),
     "tail": Command("tail RUN [-f]", "show a run's last events, and what follows", _of("tail", "tail")),
     "status": Command("status [RUN...]", "show what each sink has of each run", _of("status", "status")),
+    "watch": Command("watch [--once]", "watch the GPUs and the running runs, live", _of("watch", "watch")),
     "sync": Command("sync [RUN...] [--watch]", "send what the sinks have not received yet", _of("sync", "sync")),
     "export": Command("export RUN", "write a run as csv, parquet or jsonl", _of("export", "export")),
     "gc": Command("gc [--days N]", "remove old runs that are delivered everywhere", _of("gc", "gc")),
     "ui": Command("ui [--port N]", "open MLflow and TensorBoard on this machine", ui),
-    "doctor": Command("doctor", "check the machine and say what is missing", doctor),
+    "doctor": Command("doctor [--json]", "check the machine and say what is missing", _of("doctor", "doctor")),
     "lineage": Command("lineage NAME@ALIAS", "show where a registered model comes from", lineage),
     "recipes": Command("recipes", "list the recipes", recipes),
 }

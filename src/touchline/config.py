@@ -20,6 +20,8 @@ __all__ = ["Settings", "digest", "overlay", "plain", "read_toml"]
 
 SETTINGS_FILE = "touchline.toml"
 PREFIX = "TOUCHLINE_"
+STAND_IN_PREFIX = "TOUCHLINE_NVML_"
+"""Variables of the stand-in for NVIDIA's driver (``touchline.testing.nvml``), which a run under test carries too."""
 MINIMUM_FREE_BYTES = 200 * 1024 * 1024
 NATIVE_VARIABLES = {
     "MLFLOW_TRACKING_URI": "mlflow_tracking_uri",
@@ -161,7 +163,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     ours = {PREFIX + field.name.upper(): field.name for field in dataclasses.fields(Settings)}
     values = {key: environment[name] for name, key in NATIVE_VARIABLES.items() if environment.get(name)}
     for name, value in environment.items():
-        if name.startswith(PREFIX):
+        if name.startswith(PREFIX) and not name.startswith(STAND_IN_PREFIX):
             if name not in ours:
                 raise unknown("setting", name, ours)
             values[ours[name]] = value

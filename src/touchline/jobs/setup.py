@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from touchline.config import MINIMUM_FREE_BYTES, Settings
+from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.jobs.base import JobResult
 
@@ -26,6 +24,8 @@ PACKAGES = (
     "mlflow", "wandb", "tensorboard", "numpy", "scipy", "safetensors", "imageio-ffmpeg",
 )  # fmt: skip
 OPTIONAL_PACKAGES = ("wandb", "tensorboard")
+_SPARE_SECONDS = 30.0
+"""Added to the bound of a look that bounds itself, for one that hangs all the same: on a disk that is away, say."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class SetupConfig:
     """Configuration of *setup*."""
 
     probe_seconds: float = 120.0
-    """Longest wait for a package that is tried in a process of its own (jax, the official environment)."""
+    """Longest wait for what is tried in a process of its own (driver, jax, torch, official environment, MLflow)."""
     connection_seconds: float = 3.0
-    """Longest wait for W&B."""
+    """Longest wait for the answer of a server."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Check:
     """What was found, a phrase or a sentence."""
     remedy: str = ""
     """What to do about it; empty when ok."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Numbers behind it, such as ``round_trip_seconds``."""
 
 
 @dataclass(frozen=True)
@@ -92,39 +94,38 @@ def setup(config: SetupConfig, run: Run) -> JobResult:
 
 
 def examine(config: SetupConfig, settings: Settings) -> Report:
-    """Look at everything; slow looks run side by side, each in a process of its own and for a bounded time."""
-    from touchline.jobs import probes
+    """Look at everything side by side; each look is bounded, and one that fails is a finding like any other."""
+    from touchline.jobs import accelerators, connections, probes
 
-    looks: tuple[Callable[[], Sequence[Check]], ...] = (
-        lambda: (_machine(), _python(), *_packages()),
-        lambda: (_disk(settings),),
-        lambda: (probes.accelerator(settings, config.probe_seconds),),
-        lambda: (probes.environment(config.probe_seconds),),
-        lambda: (probes.renderer(),),
-        lambda: (probes.wandb(settings, config.connection_seconds),),
-        lambda: (probes.mlflow(settings),),
-    )
+    seconds = config.probe_seconds
+    looks: Mapping[str, Callable[[], Sequence[Check]]] = {
+        "packages": lambda: (_machine(), _python(), *_packages()),
+        "disk": lambda: (probes.disk(settings),),
+        "accelerators": lambda: accelerators.accelerators(settings, seconds),
+        "official environments": lambda: (probes.environment(seconds),),
+        "renderer": lambda: (probes.renderer(),),
+        "wandb server": lambda: (connections.wandb(settings, config.connection_seconds),),
+        "mlflow store": lambda: connections.mlflow(settings, seconds),
+        "clock": lambda: (connections.clock(settings, config.connection_seconds),),
+    }
     with ThreadPoolExecutor(max_workers=len(looks)) as pool:
-        return Report(tuple(check for checks in pool.map(lambda look: look(), looks) for check in checks))
+        found = pool.map(lambda name: look_at(name, looks[name], seconds + _SPARE_SECONDS), looks)
+        return Report(tuple(check for checks in found for check in checks))
 
 
-def print_report(report: Report) -> None:
-    """Print the checks as a table, the remedies under it."""
-    from rich.markup import escape
-    from rich.table import Table
+def look_at(name: str, look: Callable[[], Sequence[Check]], seconds: float) -> Sequence[Check]:
+    """Return what ``look`` finds within ``seconds``, or a check called ``name`` that says why it found nothing."""
+    from touchline.tracking.probe import bounded
 
-    from touchline.jobs.progress import terminal
-
-    console = terminal()
-    marks = {"ok": "[green]ok[/]", "degraded": "[yellow]less[/]", "missing": "[red]missing[/]"}
-    table = Table.grid(padding=(0, 2))
-    for check in report.checks:
-        table.add_row(marks[check.level], check.name, escape(check.found))
-        if check.remedy:
-            table.add_row("", "", f"[bold]{escape(check.remedy)}[/]")
-    console.print(table)
-    lacks = "" if report.usable else " until what is missing above is there"
-    console.print(f"The pipeline {'can' if report.usable else 'cannot'} run here{lacks}.")
+    try:
+        return bounded(look, seconds)
+    except TimeoutError:
+        return (Check(name, "missing", f"no answer within {seconds:.0f} s", "Look whether a disk there hangs."),)
+    except TouchlineError as error:
+        return (Check(name, "missing", str(error)),)
+    except Exception as error:
+        found = f"could not be looked at ({type(error).__name__}: {error})"
+        return (Check(name, "degraded", found, "This is an error of the look itself; please report it."),)
 
 
 def _machine() -> Check:
@@ -160,12 +161,3 @@ def _packages() -> list[Check]:
         else:
             checks.append(Check(name, "ok", version))
     return checks
-
-
-def _disk(settings: Settings) -> Check:
-    home: Path = settings.ensure_home(minimum_free_bytes=0)
-    free = shutil.disk_usage(home).free
-    found = f"{free / 2**30:.1f} GiB free for {home}"
-    if free >= MINIMUM_FREE_BYTES:
-        return Check("disk", "ok", found)
-    return Check("disk", "missing", found, "Free some space, or choose another home with TOUCHLINE_HOME.")
