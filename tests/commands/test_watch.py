@@ -97,10 +97,11 @@ def test_peaks_of_a_window_are_no_figures_of_a_device() -> None:
 
 
 def test_a_figure_that_cannot_be_had_is_a_dash_and_a_reason() -> None:
-    seen = Snapshot(0.0, {"gpu/memory_percent": 75.0}, {"gpu/utilization_percent": "Not Supported (A100 MIG)"})
-    text = drawn(seen)
+    reasons = dict.fromkeys(("gpu/utilization_percent", "gpu/power_watts"), "MIG devices have none (A100 MIG)")
+    text = drawn(Snapshot(0.0, {"gpu/memory_percent": 75.0}, {**reasons, "gpu/sm_percent": "the device has no GPM"}))
     assert cells(text, "0 ") == "0 – 75 % – – – –"
-    assert "GPU 0 has no utilization percent: Not Supported (A100 MIG)" in text
+    assert "GPU 0 has no utilization, power: MIG devices have none (A100 MIG)" in text
+    assert "GPM" not in text
 
 
 def test_a_lost_gpu_among_two_is_named() -> None:

@@ -12,7 +12,10 @@ from touchline.watch.snapshot import Snapshot
 V = TypeVar("V")
 _SERIES = re.compile(r"gpu/(?:(\d+)/)?([^/]+)")
 """``gpu/0/temperature`` or ``gpu/temperature``, but not ``gpu/temperature/max``."""
+_UNIT = re.compile(r"_(percent|gb|watts|mhz|wh)$")
 _CAUSES = ("thermal", "power", "hardware")
+_RARE = "sm_percent"
+"""A figure that most devices do not have; its absence is nothing to tell."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,10 @@ class Gpu:
         errors = (f"{which} reported XID error {self.values['xid']:.0f}.",) if "xid" in self.values else ()
         by_reason: dict[str, list[str]] = {}
         for name, reason in self.absent.items():
-            by_reason.setdefault(reason.removeprefix(f"{which}: "), []).append(name.replace("_", " "))
+            if name != _RARE:
+                by_reason.setdefault(reason.removeprefix(f"{which}: "), []).append(
+                    _UNIT.sub("", name).replace("_", " ")
+                )
         if not self.values and len(by_reason) == 1:
             return (*errors, f"{which} has no figures: {next(iter(by_reason))}")
         return (*errors, *(f"{which} has no {', '.join(names)}: {reason}" for reason, names in by_reason.items()))

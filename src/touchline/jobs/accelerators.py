@@ -149,8 +149,8 @@ def _jax_remedy() -> str:
     if platforms := os.environ.get("JAX_PLATFORMS"):
         return f"Unset JAX_PLATFORMS, which keeps jax to {platforms!r}."
     if not any(str(found.name).startswith("jax-cuda") for found in metadata.distributions()):
-        return "Install jax's part for CUDA with: pip install 'jax[cuda12]'"
-    return "See why jax sees none with: python -c 'import jax; jax.devices(\"cuda\")'"
+        return "Install jax's part for CUDA with: pip install 'jax[cuda12]'."
+    return "See why jax sees none with: python -c 'import jax; jax.devices(\"cuda\")'."
 
 
 def ask_torch(seconds: float) -> Answer:

@@ -212,7 +212,7 @@ def _kernel_is_synchronised() -> bool | None:
 
 
 def _round_trip(seconds: float) -> str:
-    return f"round trip {1e3 * seconds:.3g} ms"
+    return f"round trip {1e3 * seconds:.1f} ms"
 
 
 def _trip(seconds: float) -> dict[str, float]:
