@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tracking_harness import HERE, PEERS, PEERS_PYTHON, machine
+from tracking_harness import HERE, INSTALL, PEERS, PEERS_PYTHON, machine
 
 from touchline.testing.nvml import build_driver, packaged_scenario, stand_in_environment, write_scenario
 
-INSTALL = "python3 -m venv build/peers && build/peers/bin/pip install nvitop"
 HANG = "hang nvmlDeviceGetUtilizationRates = 3s from 3s"
 FAULT = "fault * = UNKNOWN from 5s until 6s"
 LOG_STEP_GOAL_US = 50.0
@@ -62,17 +61,24 @@ class Machine:
         return json.loads(done.stdout)
 
 
+def has_nvitop() -> bool:
+    """Whether the peers' interpreter can run nvitop's loop."""
+    if not PEERS_PYTHON.exists():
+        return False
+    return subprocess.run([PEERS_PYTHON, "-c", "import numpy, nvitop"], capture_output=True).returncode == 0
+
+
 def log_steps(machine: Machine, python: Path, what: str, seconds: float) -> dict[str, Any]:
     """Microseconds of a log step; while hanging, the driver always hangs for 3 s."""
     cases = {
-        "every 5 ms": (1.0, 0.005, 3, ""),
-        "every 5 ms, the driver hangs": (1.0, 0.005, 4, HANG),
-        "every 50 ms, a new sample each time": (0.05, 0.05, 3, ""),
+        "every 5 ms": (1.0, 0.005, 3, seconds, ""),
+        "every 5 ms, the driver hangs": (1.0, 0.005, 4, seconds, HANG),
+        "every 0.23 s, new samples each time": (0.2, 0.23, 3, 2 * seconds, ""),
     }
     found = {}
-    for case, (interval, pace, skip, also) in cases.items():
+    for case, (interval, pace, skip, lasting, also) in cases.items():
         script = PEERS / "watch_loop.py"
-        took = np.array(machine.run(python, script, what, interval, pace, skip, seconds, also=also))
+        took = np.array(machine.run(python, script, what, interval, pace, skip, lasting, also=also))
         median, p99 = np.percentile(took, [50, 99])
         found[case] = {
             "log_steps": len(took),
@@ -116,9 +122,9 @@ def main() -> int:
         steps: dict[str, Any] = {
             "touchline": log_steps(machine_with_l4, Path(sys.executable), "touchline", 4 if quick else 30)
         }
-        try:
+        if has_nvitop():
             steps["nvitop"] = log_steps(machine_with_l4, PEERS_PYTHON, "nvitop", 4 if quick else 15)
-        except (OSError, subprocess.CalledProcessError):
+        else:
             steps["nvitop"] = f"not installed; to have it: {INSTALL}"
         sampling = machine_with_l4.run(sys.executable, "-c", SAMPLING, 5 if quick else 60)
         healed = healing(machine_with_l4)

@@ -196,3 +196,9 @@ def test_the_devices_are_named(start):
         "from touchline.watch import GpuWatch\nwith GpuWatch(0.02) as w:\n w.wait_sample(20); print(w.device_names)"
     )
     assert start(script, TWO).communicate()[0] == "('NVIDIA L4', 'NVIDIA L4')\n"
+
+
+def test_even_when_nvidia_ml_py_is_not_what_it_should_be_each_series_is_absent_with_the_reason(start):
+    script = "import pynvml\ndel pynvml.nvmlDeviceGetPowerUsage\nfrom touchline.watch import GpuWatch\n"
+    script += "with GpuWatch(0.02) as w:\n w.wait_sample(20); print(w.absent['gpu/utilization_percent'])"
+    assert "nvmlDeviceGetPowerUsage" in start(script, L4).communicate()[0]

@@ -215,6 +215,25 @@ def test_a_gpu_that_the_driver_no_longer_lists_is_lost(gpus):
     assert "lost" in absent["gpu/1/utilization_percent"]
 
 
+def test_the_only_gpu_is_lost_when_the_driver_lists_none_any_more(gpus):
+    looking = gpus(also(L4, "fault * = UNKNOWN from 5s until 6s", section="driver"))
+    looking.look(0)
+    looking.look(5)
+    looking.set("[driver]")
+    assert "lost" in looking.look(6)[1]["gpu/utilization_percent"]
+
+
+def test_a_gpu_that_is_lost_before_the_start_changes_no_other_ones_number(gpus):
+    values, _ = gpus(also(TWO, "lost = from 0s"), CUDA_VISIBLE_DEVICES="1").look()
+    assert values["gpu/utilization_percent"] == 20
+
+
+def test_when_all_gpus_are_lost_before_the_start_each_is_named(gpus):
+    _, absent = gpus(also(also(TWO, "lost = from 0s"), "lost = from 0s", section="gpu 1")).look()
+    expected = "the NVIDIA driver finds no GPU (GPU 0: GPU is lost; GPU 1: GPU is lost)"
+    assert absent["gpu/utilization_percent"] == expected
+
+
 def test_a_driver_that_does_not_start_is_told_and_tried_again(gpus):
     looking = gpus(also(L4, "fault nvmlInit = DRIVER_NOT_LOADED until 5s", section="driver"))
     assert "does not start" in looking.look(0)[1]["gpu/utilization_percent"]

@@ -141,7 +141,8 @@ class GpuWatch:
 
     def _work(self, stop: threading.Event) -> None:
         gpus = PatientGpus()
-        sources = (GuardedSource(gpus.look), GuardedSource(Host(self._disk).look), *self._sources)
+        driver = GuardedSource(gpus.look, names=(f"gpu/{name}" for name in NAMES))
+        sources = (driver, GuardedSource(Host(self._disk).look), *self._sources)
         due = time.monotonic()
         while not stop.is_set():
             with self._changed:

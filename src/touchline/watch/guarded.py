@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from touchline.watch.snapshot import Snapshot
 
@@ -18,10 +18,11 @@ Observer = Callable[[Snapshot], None]
 class GuardedSource:
     """A source that never raises: what it gave before is absent while it fails."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, names: Iterable[str] = ()) -> None:
+        """``names``: the series that are absent should it fail at once."""
         self._source = source
         self._is_told = False
-        self._names: frozenset[str] = frozenset()
+        self._names = frozenset(names)
 
     def __call__(self) -> Found:
         """Return what the source has, or why that is absent."""

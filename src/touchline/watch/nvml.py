@@ -13,6 +13,10 @@ class NvmlUnavailable(Exception):
     """The driver cannot be asked; ``str()`` is the reason, without a full stop."""
 
 
+class NoGpu(NvmlUnavailable):
+    """The driver works, and has no device to offer."""
+
+
 @dataclass(frozen=True)
 class Device:
     """A GPU, or a MIG device of one, that this process may use."""
@@ -95,13 +99,16 @@ def _named(uuids: list[str], migs: list[str], environment: Mapping[str, str]) ->
 
 
 def _visible(nvml: Any, environment: Mapping[str, str]) -> tuple[Device, ...]:
-    cards = _cards(nvml)
-    migs = {uuid: dict(_migs(nvml, card)) for uuid, card in cards.items()}
+    cards, lost = _cards(nvml)
+    migs = {uuid: {} if uuid in lost else dict(_migs(nvml, card)) for uuid, card in cards.items()}
     chosen = select({uuid: tuple(parts) for uuid, parts in migs.items()}, environment)
     if not chosen:
         raise NvmlUnavailable(f"CUDA_VISIBLE_DEVICES={environment['CUDA_VISIBLE_DEVICES']!r} hides every GPU")
+    usable = [uuid for uuid in chosen if uuid not in lost]
+    if not usable:
+        raise NoGpu(f"the NVIDIA driver finds no GPU ({'; '.join(lost[uuid] for uuid in chosen)})")
     devices = []
-    for index, uuid in enumerate(chosen):
+    for index, uuid in enumerate(usable):
         if uuid in cards:
             card = handle = cards[uuid]
             instance = None
@@ -112,19 +119,23 @@ def _visible(nvml: Any, environment: Mapping[str, str]) -> tuple[Device, ...]:
     return tuple(devices)
 
 
-def _cards(nvml: Any) -> dict[str, Any]:
-    """Every GPU's handle by its UUID; one that is lost has neither, and CUDA does not number it."""
+def _cards(nvml: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return every GPU's handle by its UUID, in NVML's order, and which of them are lost, with the reason.
+
+    A lost one has no handle and no UUID, but keeps its number, so that those of the others stay.
+    """
     cards: dict[str, Any] = {}
-    lost: list[str] = []
+    lost: dict[str, str] = {}
     for index in range(nvml.nvmlDeviceGetCount()):
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
             cards[text(nvml.nvmlDeviceGetUUID(handle))] = handle
         except nvml.NVMLError as error:
-            lost.append(f"GPU {index}: {error}")
+            cards[f"lost {index}"] = None
+            lost[f"lost {index}"] = f"GPU {index}: {error}"
     if not cards:
-        raise NvmlUnavailable(f"the NVIDIA driver finds no GPU ({'; '.join(lost) or 'it lists none'})")
-    return cards
+        raise NoGpu("the NVIDIA driver finds no GPU (it lists none)")
+    return cards, lost
 
 
 def _migs(nvml: Any, card: Any) -> Iterator[tuple[str, Any]]:

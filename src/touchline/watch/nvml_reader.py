@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from touchline.watch.nvml import Device, Driver, NvmlUnavailable
+from touchline.watch.nvml import Device, Driver, NoGpu, NvmlUnavailable
 from touchline.watch.nvml_meters import Energy, SmActivity, XidEvents
 from touchline.watch.nvml_series import NAMES, QUESTIONS, TOGETHER, XID, answer
 
@@ -67,8 +67,8 @@ class Gpus:
     """The GPUs that this process may use; one thread uses it.
 
     With one GPU the series are ``gpu/utilization_percent`` and so on; with several each has ``gpu/0/…``, and the
-    plain name is all of theirs together (see ``TOGETHER``). A device that was there and is not listed any
-    more stays, as one that is lost.
+    plain name is all of theirs together (see ``TOGETHER``). A device that was there and is
+    not listed any more stays, as one that is lost.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -85,7 +85,8 @@ class Gpus:
         try:
             self._open = self._open or self._begin()
         except NvmlUnavailable as error:
-            closed = Look(absent=dict.fromkeys(NAMES, str(error)))
+            reason = f"the GPU is lost: {error}" if self.known and isinstance(error, NoGpu) else str(error)
+            closed = Look(absent=dict.fromkeys(NAMES, reason))
             return self._together({device.index: closed for device in self.known.values()} or {0: closed})
         devices = {device.uuid: device for device in self._open.driver.devices}
         looks = {

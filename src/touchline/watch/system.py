@@ -7,7 +7,6 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from typing import Any
 
 from touchline.watch.aside import Aside, TakesLong
@@ -135,5 +134,7 @@ def _host() -> dict[str, Any]:
 
 
 def _packages() -> dict[str, str]:
+    from importlib import metadata
+
     found = {package.metadata["Name"]: package.version for package in metadata.distributions()}
     return dict(sorted((name, version) for name, version in found.items() if name))
