@@ -361,9 +361,10 @@ def test_q_ends_the_live_view_and_gives_the_terminal_back(live: Terminal, key: s
     assert termios.tcgetattr(live.theirs) == live.before
 
 
-def test_ctrl_c_ends_the_live_view_and_gives_the_terminal_back(live: Terminal) -> None:
-    live.process.send_signal(signal.SIGINT)
-    assert live.process.wait(10) == 0
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_ends_the_live_view_and_gives_the_terminal_back(live: Terminal, sent: int, code: int) -> None:
+    live.process.send_signal(sent)
+    assert live.process.wait(10) == code
     live.read_until("\x1b[?1049l")
     assert "Traceback" not in live.text
     assert termios.tcgetattr(live.theirs) == live.before

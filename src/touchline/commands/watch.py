@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from touchline.commands.watch_runs import WatchedHome
 
 REFRESH_SECONDS = 1.0
+_TERMINATED = 128 + signal.SIGTERM
 _FIRST_SECONDS = 0.2
 """Pause between the samples before the only view of --once; the host's first one has no CPU figure."""
 _DRIVER_SECONDS = 5.0
@@ -76,6 +78,8 @@ def _once(console: Console, settings: Settings, home: WatchedHome) -> None:
 def _live(console: Console, settings: Settings, home: WatchedHome) -> None:
     from rich.live import Live
 
+    # Who is told to end leaves by the same door, which gives the terminal back.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     with (
         GpuWatch(REFRESH_SECONDS, disk=_disk(settings)) as gpus,
         _keys() as pressed,
