@@ -21,12 +21,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tests.watch.conftest import ONE_GPU
 from touchline.commands.watch_gpus import gpus
 from touchline.commands.watch_picture import picture
 from touchline.commands.watch_runs import RunView, SinkView, WatchedHome, WatchedRun, speed
 from touchline.config import Settings
-from touchline.testing.nvml import SCENARIO_VARIABLE, build_driver, write_scenario
+from touchline.testing.nvml import build_driver, packaged_scenario, stand_in_environment, write_scenario
 from touchline.tracking.journal import RESTORE_GAP, Journal, encode
 from touchline.tracking.process import ProcessIdentity
 from touchline.watch.snapshot import Snapshot
@@ -258,17 +257,11 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_driver(tmp_path_factory.mktemp("driver"))
 
 
-def variables(driver: Path | None, scenario: Path) -> dict[str, str]:
-    """The environment of a machine with the stand-in driver, or with none that works."""
+def variables(driver: Path, scenario: Path) -> dict[str, str]:
+    """The environment of a machine with the stand-in driver and an L4."""
     clean = {name: value for name, value in environment().items() if name != "CUDA_VISIBLE_DEVICES"}
-    if driver is not None:
-        write_scenario(scenario, ONE_GPU)
-    return {
-        **clean,
-        "LD_LIBRARY_PATH": str(driver.parent if driver else scenario.parent),
-        SCENARIO_VARIABLE: str(scenario),
-        "TERM": "xterm-256color",
-    }
+    stand_in = stand_in_environment(driver, write_scenario(scenario, packaged_scenario("l4")))
+    return {**clean, **stand_in, "TERM": "xterm-256color"}
 
 
 def test_one_view_is_printed_with_the_gpu_that_the_driver_has(home: Path, driver: Path, tmp_path: Path) -> None:
@@ -283,7 +276,7 @@ def test_one_view_is_printed_with_the_gpu_that_the_driver_has(home: Path, driver
             timeout=60,
         )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "80 %" in cells(done.stdout, "0 NVIDIA Stand-In") and "61 °C" in cells(done.stdout, "0 NVIDIA Stand-In")
+    assert cells(done.stdout, "0 ") == "0 NVIDIA L4 80 % 18.0 GB 75 % 61 °C 56 of 72 W 1,785 of 2,040 MHz no"
     assert cells(done.stdout, "r1 ").startswith("r1 running 12")
     assert "r1 (walk): " in done.stdout
     assert "\x1b" not in done.stdout
@@ -356,7 +349,7 @@ def live(home: Path, driver: Path, tmp_path: Path) -> Iterator[Terminal]:
 
 def test_the_live_view_follows_the_driver(live: Terminal, tmp_path: Path) -> None:
     live.read_until("61 °C")
-    write_scenario(tmp_path / "scenario", {**ONE_GPU, "0.temperature": 83})
+    write_scenario(tmp_path / "scenario", packaged_scenario("l4") + "temperature = 83\n")
     live.read_until("83 °C")
 
 
@@ -368,9 +361,10 @@ def test_q_ends_the_live_view_and_gives_the_terminal_back(live: Terminal, key: s
     assert termios.tcgetattr(live.theirs) == live.before
 
 
-def test_ctrl_c_ends_the_live_view_and_gives_the_terminal_back(live: Terminal) -> None:
-    live.process.send_signal(signal.SIGINT)
-    assert live.process.wait(10) == 0
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_ends_the_live_view_and_gives_the_terminal_back(live: Terminal, sent: int, code: int) -> None:
+    live.process.send_signal(sent)
+    assert live.process.wait(10) == code
     live.read_until("\x1b[?1049l")
     assert "Traceback" not in live.text
     assert termios.tcgetattr(live.theirs) == live.before

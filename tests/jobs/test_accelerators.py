@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.watch.conftest import ONE_GPU
 from touchline.config import Settings
 from touchline.jobs.accelerators import Seen, agreement, ask_driver, ask_jax, judge_driver, no_driver
-from touchline.testing.nvml import SCENARIO_VARIABLE, build_driver, write_scenario
+from touchline.testing.nvml import build_driver, packaged_scenario, stand_in_environment, write_scenario
 
 L4 = "NVIDIA L4"
+AN_L4 = packaged_scenario("l4")
 
 
 def test_a_jax_that_does_not_load_is_missing_not_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,21 +25,20 @@ def test_a_jax_that_does_not_load_is_missing_not_a_crash(tmp_path: Path, monkeyp
 @pytest.fixture
 def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The scenario of a stand-in driver that child processes find."""
-    path = tmp_path / "scenario"
-    write_scenario(path, ONE_GPU)
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(build_driver(tmp_path).parent))
-    monkeypatch.setenv(SCENARIO_VARIABLE, str(path))
+    path = write_scenario(tmp_path / "scenario", AN_L4)
+    for name, value in stand_in_environment(build_driver(tmp_path), path).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return path
 
 
 def test_the_driver_is_told_with_its_gpus_and_their_figures(scenario: Path) -> None:
-    write_scenario(scenario, {**ONE_GPU, "0.free": 23_000_000_000})
+    write_scenario(scenario, AN_L4 + "memory_used = 0.56e9\n")
     answer = ask_driver(60.0)
     assert answer.check.level == "ok"
-    assert answer.check.found == ("000.00-stand-in with 1 x NVIDIA Stand-In, 4 % of the memory in use, 61 °C, 56 W")
+    assert answer.check.found == ("570.0-stand-in with 1 x NVIDIA L4, 4 % of the memory in use, 61 °C, 56 W")
     assert answer.check.figures["gpu/temperature"] == 61
-    assert answer.seen == Seen(("NVIDIA Stand-In",))
+    assert answer.seen == Seen((L4,))
 
 
 def test_a_gpu_whose_memory_somebody_else_holds_is_told(scenario: Path) -> None:
@@ -49,14 +48,26 @@ def test_a_gpu_whose_memory_somebody_else_holds_is_told(scenario: Path) -> None:
 
 
 def test_a_lost_gpu_lets_no_training_start(scenario: Path) -> None:
-    write_scenario(scenario, {**ONE_GPU, **{f"0.{key}_error": 15 for key in ("utilization", "memory", "power")}})
+    write_scenario(scenario, AN_L4 + "lost = from 0s\n")
     check = ask_driver(60.0).check
     assert check.level == "missing"
-    assert "lost" in check.found
+    assert "lost" in check.found and "nvidia-smi --gpu-reset" in check.remedy
+
+
+def test_a_gpu_that_is_lost_among_others_lets_no_training_start() -> None:
+    check = judge_driver(
+        {
+            "version": "570",
+            "names": [L4, L4],
+            "figures": {"gpu/0/temperature": 61.0},
+            "absent": {"gpu/0/sm_percent": "no GPM", "gpu/1/temperature": "GPU is lost"},
+        }
+    )
+    assert (check.level, check.found) == ("missing", f"570 with 2 x {L4}; GPU is lost")
 
 
 def test_a_driver_that_does_not_start_is_told_with_the_reason(scenario: Path) -> None:
-    write_scenario(scenario, {"init_error": 9})
+    write_scenario(scenario, "[driver]\nfault nvmlInit = DRIVER_NOT_LOADED\n" + AN_L4)
     answer = ask_driver(60.0)
     assert "does not start" in answer.check.found
     assert answer.seen is not None and answer.seen.names == ()

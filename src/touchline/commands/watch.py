@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from touchline.commands.options import Home, parse, settings_of
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from touchline.commands.watch_runs import WatchedHome
 
 REFRESH_SECONDS = 1.0
+_TERMINATED = 128 + signal.SIGTERM
 _FIRST_SECONDS = 0.2
 """Pause between the samples before the only view of --once; the host's first one has no CPU figure."""
 _DRIVER_SECONDS = 5.0
@@ -65,7 +68,7 @@ def watch(arguments: list[str]) -> int:
 def _once(console: Console, settings: Settings, home: WatchedHome) -> None:
     if not console.is_terminal:
         console.width = 1_000  # nothing is to be folded for a file or a pipe
-    with GpuWatch(_FIRST_SECONDS) as gpus:
+    with GpuWatch(_FIRST_SECONDS, disk=_disk(settings)) as gpus:
         deadline = time.monotonic() + _DRIVER_SECONDS
         gpus.wait_sample(_DRIVER_SECONDS)
         gpus.wait_sample(max(deadline - time.monotonic(), 0.0))
@@ -75,8 +78,10 @@ def _once(console: Console, settings: Settings, home: WatchedHome) -> None:
 def _live(console: Console, settings: Settings, home: WatchedHome) -> None:
     from rich.live import Live
 
+    # Who is told to end leaves by the same door, which gives the terminal back.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     with (
-        GpuWatch(REFRESH_SECONDS) as gpus,
+        GpuWatch(REFRESH_SECONDS, disk=_disk(settings)) as gpus,
         _keys() as pressed,
         Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live,
     ):
@@ -88,31 +93,37 @@ def _live(console: Console, settings: Settings, home: WatchedHome) -> None:
                 return
 
 
+def _disk(settings: Settings) -> Path | None:
+    """The disk that matters is that of the home."""
+    return settings.home if settings.home.is_dir() else None
+
+
 class _View:
     """Gathers what one picture shows."""
 
     def __init__(self, settings: Settings, home: WatchedHome, gpus: GpuWatch) -> None:
         self._settings, self._home, self._gpus = settings, home, gpus
-        self._names: tuple[str, ...] = ()
 
     def draw(self, width: int) -> RenderableType:
         """Draw what is so now, for lines of ``width`` characters."""
-        from touchline.commands.watch_gpus import device_names, gpus
         from touchline.commands.watch_picture import picture
 
-        seen = figures(self._gpus)
-        if not self._names and gpus(seen, ()):
-            self._names = device_names(REFRESH_SECONDS)
         runs, sentences = self._home.look()
         if not self._settings.home.is_dir():
             where = f"The home {self._settings.home} is not there; name the one that holds the runs with --home DIR."
             sentences = (*sentences, where)
-        return picture(seen, self._names, runs, sentences, width)
+        return picture(newest(self._gpus), self._gpus.device_names, runs, sentences, width)
 
 
-def figures(gpus: GpuWatch) -> Snapshot:
-    """Return everything the watch has now: the means since the last call, and what is absent."""
-    return Snapshot(time.monotonic(), gpus.metrics(), gpus.absent)
+def newest(gpus: GpuWatch) -> Snapshot:
+    """Return the newest sample without what is no longer true, as when the watch is held up."""
+    latest, absent = gpus.latest, gpus.absent
+    values = latest.values if latest is not None else {}
+    return Snapshot(
+        latest.at if latest is not None else time.monotonic(),
+        {name: value for name, value in values.items() if name not in absent},
+        absent,
+    )
 
 
 class _Keys:

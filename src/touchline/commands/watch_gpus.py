@@ -73,24 +73,6 @@ def why_none(seen: Snapshot) -> str:
     return "; ".join(dict.fromkeys(seen.absent.values())) or "the driver has not answered yet"
 
 
-def device_names(seconds: float) -> tuple[str, ...]:
-    """Ask the driver for the models of the visible GPUs; none where it does not answer within ``seconds``."""
-    from touchline.tracking.probe import bounded
-    from touchline.watch.nvml import Driver, NvmlUnavailable
-
-    def ask() -> tuple[str, ...]:
-        driver = Driver()
-        try:
-            return tuple(device.name for device in driver.devices)
-        finally:
-            driver.close()
-
-    try:
-        return bounded(ask, seconds)
-    except (NvmlUnavailable, TimeoutError):
-        return ()
-
-
 def _by_device(series: Mapping[str, V]) -> dict[int | None, dict[str, V]]:
     """The series of each device by its index, and of all together under None."""
     found: dict[int | None, dict[str, V]] = {}

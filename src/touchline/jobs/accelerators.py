@@ -19,6 +19,7 @@ from touchline.jobs.trying import remedy_for, try_code
 
 OCCUPIED_PERCENT = 20.0
 """Memory of a GPU in use before the training starts, above which somebody else is told of."""
+_LOST = "Reset it with nvidia-smi --gpu-reset, or restart the machine."
 _DRIVER = """
 import json
 from touchline.watch import GpuWatch
@@ -28,11 +29,10 @@ try:
 except NvmlUnavailable as error:
     print(json.dumps({"none": str(error)}))
 else:
-    import pynvml
     with GpuWatch(0.1) as watch:
         watch.wait_sample(10.0)
-        figures, absent = watch.metrics(), watch.absent
-    version = pynvml.nvmlSystemGetDriverVersion()
+        figures, absent = dict(watch.latest.values) if watch.latest else {}, watch.absent
+    version = driver.nvml.nvmlSystemGetDriverVersion()
     version = version if isinstance(version, str) else version.decode()
     names = [device.name for device in driver.devices]
     print(json.dumps({"version": version, "names": names, "figures": figures, "absent": absent}))
@@ -95,6 +95,8 @@ def ask_driver(seconds: float) -> Answer:
 
 def no_driver(reason: str, has_module: bool) -> Check:
     """Judge that no GPU can be asked; ``has_module``: the kernel has NVIDIA's module all the same."""
+    if "lost" in reason:
+        return Check("driver", "missing", reason, _LOST)
     if not has_module:
         return Check("driver", "ok", reason)
     remedy = (
@@ -119,9 +121,7 @@ def judge_driver(answer: Mapping[str, Any]) -> Check:
     found = f"{answer['version']} with {', '.join([_counted(answer['names']), *shown])}"
     lost = next((reason for reason in answer["absent"].values() if "lost" in reason), None)
     if lost is not None:
-        return Check(
-            "driver", "missing", f"{found}; {lost}", "Restart the machine, or: nvidia-smi --gpu-reset", figures
-        )
+        return Check("driver", "missing", f"{found}; {lost}", _LOST, figures)
     if not figures:
         reason = next(iter(answer["absent"].values()), "it gave no figure")
         return Check("driver", "degraded", f"{found}; {reason}", "See what the driver says with: nvidia-smi")
