@@ -57,7 +57,9 @@ class Machine:
         text = f"{packaged_scenario('l4')}\n{also}\n"
         scenario = write_scenario(self._directory / "scenario.ini", text)
         environment = {**os.environ, **stand_in_environment(self._library, scenario)}
-        done = subprocess.run([*map(str, command)], env=environment, stdout=subprocess.PIPE, check=True)
+        done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{command} ended with {done.returncode}: {done.stderr[-2_000:]}")
         return json.loads(done.stdout)
 
 

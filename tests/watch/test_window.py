@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from touchline.watch.window import Window, Windows, is_brief
+from touchline.watch.window import Handover, Window, is_brief
 
 VALUES = st.lists(st.floats(0, 100), min_size=1)
 
@@ -47,13 +47,48 @@ def test_of_the_driver_only_utilisation_and_memory_belong_into_every_log_step(na
     assert is_brief(name) is brief
 
 
-def test_a_sample_is_split_into_what_every_log_step_tells_and_the_rest():
-    windows = Windows().grown({"gpu/temperature": 50.0, "host/cpu_percent": 7.0})
-    assert windows.brief.summary == {"host/cpu_percent": 7.0}
-    assert set(windows.detail.summary) == {"gpu/temperature", "gpu/temperature/min", "gpu/temperature/max"}
-
-
 def test_a_window_that_grew_leaves_the_one_before_as_it_was():
     before = Window().grown({"a": 1.0})
     assert before.grown({"a": 3.0}).summary == {"a": 2.0}
     assert before.summary == {"a": 1.0}
+
+
+BOTH = {"gpu/clock_sm_mhz": 1000.0, "host/cpu_percent": 10.0}
+TWICE = {name: 2 * value for name, value in BOTH.items()}
+
+
+def handover(*samples):
+    handover = Handover()
+    for sample in samples:
+        handover.add(sample)
+    return handover
+
+
+def test_what_was_taken_is_not_told_again_and_the_next_sample_begins_anew():
+    given = handover(BOTH, TWICE)
+    assert given.take(False) == ({"host/cpu_percent": 15.0}, None)
+    assert given.take(False) == (None, None)
+    given.add(BOTH)
+    assert given.take(False) == ({"host/cpu_percent": 10.0}, None)
+
+
+def test_details_go_on_until_they_are_taken():
+    given = handover(BOTH)
+    given.take(False)
+    given.add(TWICE)
+    assert given.take(True) == ({"host/cpu_percent": 20.0}, {"gpu/clock_sm_mhz": 1500.0})
+    assert given.take(True) == (None, None)
+
+
+def test_the_newest_sample_alone_stays():
+    given = handover(BOTH, TWICE)
+    given.take(True)
+    assert given.newest == ({"host/cpu_percent": 20.0}, {"gpu/clock_sm_mhz": 2000.0})
+
+
+def test_what_was_taken_is_the_takers_to_change():
+    given = handover(BOTH)
+    given.take(False)[0].clear()
+    assert given.newest[0] == {"host/cpu_percent": 10.0}
+    given.add(BOTH)
+    assert given.take(False)[0] == {"host/cpu_percent": 10.0}

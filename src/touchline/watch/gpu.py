@@ -14,7 +14,7 @@ from touchline.watch.host import Host
 from touchline.watch.nvml_patient import PatientGpus
 from touchline.watch.nvml_series import NAMES
 from touchline.watch.snapshot import Snapshot
-from touchline.watch.window import Window, Windows
+from touchline.watch.window import Handover
 
 _STALE_SECONDS = 1.0
 _STALE_SAMPLES = 3
@@ -56,10 +56,8 @@ class GpuWatch:
         self._sources = tuple(GuardedSource(source) for source in sources)
         self._observers = tuple(GuardedObserver(observer) for observer in observers)
         self._disk = disk or Path.cwd()
-        self._lock = threading.Lock()
-        self._windows = Windows()
+        self._handover = Handover()
         self._latest: Snapshot | None = None
-        self._of_latest = Windows()
         self._changed = threading.Condition()
         self._begun = self._done = 0
         self._stop = threading.Event()
@@ -100,14 +98,17 @@ class GpuWatch:
         then are summed up since the last call with ``detail``. When no sample was taken in between, the newest one,
         unless it is too old to be true.
         """
-        with self._lock:
-            taken, latest, of_latest = self._windows, self._latest, self._of_latest
-            self._windows = Windows(detail=Window() if detail else taken.detail)
-        if not taken.brief.series:
+        brief, more = self._handover.take(detail)
+        if brief is None:
+            latest = self._latest
             if latest is None or not self._is_fresh(latest):
                 return {}
-            taken = Windows(of_latest.brief, taken.detail if taken.detail.series else of_latest.detail)
-        return {**taken.brief.summary, **taken.detail.summary} if detail else dict(taken.brief.summary)
+            newest, newest_more = self._handover.newest
+            brief = dict(newest)
+            more = more or dict(newest_more) if detail else None
+        if more:
+            brief.update(more)
+        return brief
 
     @property
     def latest(self) -> Snapshot | None:
@@ -156,13 +157,8 @@ class GpuWatch:
         gpus.close(_JOIN_SECONDS / 2)
 
     def _take(self, sample: Snapshot, begun: int) -> None:
-        alone = Windows().grown(sample.values)
-        before = self._windows
-        grown = before.grown(sample.values)
-        with self._lock:
-            # Computed outside the lock, so that who asks does not wait; who asked meanwhile has taken all before.
-            self._windows = grown if self._windows is before else self._windows.grown(sample.values)
-            self._latest, self._of_latest = sample, alone
+        self._handover.add(sample.values)
+        self._latest = sample
         for observer in self._observers:
             observer(sample)
         with self._changed:

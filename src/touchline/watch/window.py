@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -64,15 +65,45 @@ def _summary(window: Mapping[str, _Series]) -> dict[str, float]:
     return found
 
 
-@dataclass(frozen=True)
-class Windows:
-    """What every log step tells, and what only some tell."""
+Summary = dict[str, float]
+_EMPTY = Window()
 
-    brief: Window = field(default_factory=Window)
-    detail: Window = field(default_factory=Window)
 
-    def grown(self, values: Mapping[str, float]) -> Windows:
-        """Return both with one more sample in them, each series in its own."""
+class Handover:
+    """Windows between two threads: one adds samples, the other takes summaries, and computes and frees nothing.
+
+    What every log step tells and what only some tell have windows of their own.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._brief: Summary | None = None
+        self._detail: Summary | None = None
+        self._brief_window = self._detail_window = _EMPTY
+        self.newest: tuple[Mapping[str, float], Mapping[str, float]] = ({}, {})
+        """Summaries of the newest sample alone, brief and detail; not to be changed."""
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Take one sample; only one thread may."""
         brief = {name: value for name, value in values.items() if is_brief(name)}
         detail = {name: value for name, value in values.items() if name not in brief}
-        return Windows(self.brief.grown(brief), self.detail.grown(detail))
+        brief_alone, detail_alone = _EMPTY.grown(brief), _EMPTY.grown(detail)
+        # Computed outside the lock, so that who takes does not wait; what is taken meanwhile begins anew with this.
+        brief_window, detail_window = self._brief_window.grown(brief), self._detail_window.grown(detail)
+        with self._lock:
+            self._brief_window = brief_alone if self._brief is None else brief_window
+            self._detail_window = detail_alone if self._detail is None else detail_window
+            self._brief, self._detail = dict(self._brief_window.summary), dict(self._detail_window.summary)
+            self.newest = brief_alone.summary, detail_alone.summary
+
+    def take(self, detail: bool) -> tuple[Summary | None, Summary | None]:
+        """Return the summaries since they were last taken, the caller's to keep; None without a sample since then.
+
+        Without ``detail`` the second one goes on, and None stands in its place.
+        """
+        with self._lock:
+            brief, self._brief = self._brief, None
+            more = None
+            if detail:
+                more, self._detail = self._detail, None
+        return brief, more
