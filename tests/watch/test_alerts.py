@@ -95,6 +95,18 @@ def test_a_gpu_that_was_there_and_tells_nothing_any_more_is_told_after_a_while()
     assert "the NVIDIA driver does not start" in found[0][1].text
 
 
+def test_an_old_xid_is_no_sign_of_life_of_a_gpu():
+    found = told((60, {**WELL, "gpu/xid": 79.0}), (60, {"gpu/xid": 79.0}))
+    assert [alert.rule for _, alert in found] == ["xid", "gpu_lost"]
+
+
+def test_a_figure_that_is_no_number_spoils_none_after_it():
+    odd = {**dict.fromkeys(WELL, math.nan), "gpu/throttle_thermal": math.nan, "gpu/xid": math.nan}
+    hot = {"gpu/memory_percent": 97.0, "gpu/temperature": 90.0, "gpu/throttle_thermal": 1.0}
+    found = told((10, odd), (100, hot))
+    assert sorted(alert.rule for _, alert in found) == ["memory", "temperature", "throttle_thermal"]
+
+
 def test_an_error_of_a_second_is_no_lost_gpu():
     assert told((60, WELL), (1, GONE, {"gpu/memory_percent": "GPU is lost"}), (60, WELL)) == []
 

@@ -113,6 +113,12 @@ def test_what_was_seen_before_a_long_gap_counts_no_more():
     assert found == [None] * 70
 
 
+def test_a_process_that_starts_is_granted_a_minute_to_take_what_it_needs():
+    start = np.concatenate([np.full(10, 1.0), np.linspace(1.0, 70.0, 40), np.full(600, 70.0)])
+    assert list(forecasts(start)) == []
+    assert list(forecasts(start + 5.0)) != []
+
+
 def test_the_memory_of_the_host_is_none_of_a_gpus():
     assert list(forecasts(filling(60, 30.0, 120), "host/memory_percent")) == []
 

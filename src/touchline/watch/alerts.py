@@ -60,7 +60,9 @@ class AlertConfig:
     repeat_seconds: float = 3_600.0
     """The same is told at most once in so long."""
     forecast: ForecastConfig = field(default_factory=ForecastConfig)
+    """When memory is foretold to be full."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    """When training is said to have stalled."""
 
     def __post_init__(self) -> None:
         at_least(0.0, self, "memory_hysteresis", "temperature_hysteresis", "hold_seconds", "throttle_share")

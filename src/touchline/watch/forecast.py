@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from touchline.watch.growth import FEWEST_SPANS, FULL, ForecastConfig, Growth, Span, extrapolate
-from touchline.watch.names import gpus
+from touchline.watch.names import figure, gpus
 from touchline.watch.snapshot import Snapshot
 
 _ALLOCATORS = ("jax/", "torch/")
@@ -49,7 +49,7 @@ class MemoryForecast:
         soonest = None
         for owner in (*gpus(snapshot), *_ALLOCATORS):
             name = f"{owner}memory_percent"
-            value = snapshot.values.get(name)
+            value = figure(snapshot, name)
             if value is None:
                 continue
             trend = self._trends.get(name)

@@ -26,25 +26,28 @@ class ForecastConfig:
     evidence_seconds: float = 20.0
     """Growth over a shorter time says nothing yet."""
     urgent_seconds: float = 60.0
-    """Memory that will be full within these seconds is told at once; else what remains may not be longer than the
-    growth that was seen, for one that has lasted so long goes on as long with even odds (Gott, Nature 363, 1993)."""
+    """Memory that will be full within these seconds is told at once. Else what remains may not be longer than the
+    growth that was seen: what has lasted so long goes on for as long with even odds (Gott, Nature 363, 1993)."""
     horizon_seconds: float = 14_400.0
-    """What will be full later is not told yet."""
+    """Memory that will be full later than that is not told yet."""
     deviation: float = 0.2
-    """How far memory may lie off a straight line, as a share of the growth: a step is no trend."""
+    """How far nine tenths of the points may lie off a straight line, as a share of the growth: a step is no trend."""
     steady: float = 0.75
     """Growth of a later half, as a share of that of the earlier one, from which on it is not slowing down."""
-    hold_seconds: float = 4.0
-    """The forecast has to stay for so long."""
+    resting: float = 0.25
+    """Growth in the last quarter, as a share of that of the whole, up to which it has come to rest."""
+    hold_seconds: float = 3.0
+    """A forecast has to stand for so long before it is believed."""
     empty_percent: float = 5.0
-    """A process that starts with less than that ..."""
+    """Memory below this has no training in it yet."""
     start_seconds: float = 60.0
-    """... is granted so long to take what it needs."""
+    """So long after it was empty, growth is that of a start and is not told."""
     gap_seconds: float = 60.0
     """Without a sample for longer, what was seen before counts no more."""
 
     def __post_init__(self) -> None:
-        at_least(0.0, self, "evidence_seconds", "urgent_seconds", "deviation", "steady", "gap_seconds")
+        at_least(0.0, self, "evidence_seconds", "urgent_seconds", "horizon_seconds", "deviation", "steady")
+        at_least(0.0, self, "resting", "hold_seconds", "empty_percent", "start_seconds", "gap_seconds")
 
 
 class Span(NamedTuple):
@@ -100,14 +103,22 @@ def extrapolate(spans: Sequence[Span], config: ForecastConfig) -> Growth | None:
         return None
     at, low, high = np.array(spans).T
     rate = theil_sen(at, low)
-    growth = rate * seen
-    offsets = low - rate * at
-    off = np.quantile(np.abs(offsets - np.median(offsets)), 1.0 - _OFF_THE_LINE)
-    if growth <= 0.0 or off > config.deviation * growth:
+    recent = len(spans) // 4
+    if not _is_steady(at, low, rate, recent, config):
         return None
-    top = float(high[-(len(high) // 4) :].max())
+    top = float(high[-recent:].max())
     remaining = _damped(at, low, rate, FULL - top, config.steady)
     return Growth(last.at, first.low, top, rate, remaining, seen) if remaining <= horizon else None
+
+
+def _is_steady(at: Array, low: Array, rate: float, recent: int, config: ForecastConfig) -> bool:
+    """Whether memory grows along a line of this rate and still did over the ``recent`` last points."""
+    if rate <= 0.0:
+        return False
+    offsets = low - rate * at
+    off = np.quantile(np.abs(offsets - np.median(offsets)), 1.0 - _OFF_THE_LINE)
+    lately = (low[-1] - low[-1 - recent]) / (at[-1] - at[-1 - recent])
+    return bool(off <= config.deviation * rate * (at[-1] - at[0]) and lately >= config.resting * rate)
 
 
 def _damped(at: Array, low: Array, rate: float, room: float, steady: float) -> float:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from touchline.watch.snapshot import Snapshot
 
 
-def gpus(snapshot: Snapshot) -> list[str]:
+def gpus(snapshot: Snapshot) -> tuple[str, ...]:
     """The prefixes of the GPUs' series: ``gpu/`` when there is one, ``gpu/0/`` and so on when there are several."""
-    owners = {owner_of(series) for series in snapshot.values}
-    owners |= {owner_of(series) for series, why in snapshot.absent.items() if says_lost(why)}
-    named = {owner for owner in owners if owner is not None}
-    return sorted(named - {"gpu/"} or named)
+    lost = tuple(series for series, why in snapshot.absent.items() if says_lost(why))
+    return _owners(tuple(snapshot.values) + lost)
+
+
+def figure(snapshot: Snapshot, series: str) -> float | None:
+    """The figure of a series, or None when there is none that is finite."""
+    value = snapshot.values.get(series)
+    return value if value is not None and math.isfinite(value) else None
+
+
+@lru_cache(maxsize=64)
+def _owners(series: tuple[str, ...]) -> tuple[str, ...]:
+    owners = {owner for name in series if (owner := owner_of(name)) is not None}
+    return tuple(sorted(owners - {"gpu/"} or owners))
 
 
 @cache

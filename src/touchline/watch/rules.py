@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from touchline.watch.names import called, gpus, owner_of, says_lost
+from touchline.watch.names import called, figure, gpus, owner_of, says_lost
 from touchline.watch.snapshot import Snapshot
 
 Level = Literal["info", "warn", "error"]
@@ -82,7 +82,7 @@ class Limit:
     def find(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Yield a finding for each GPU and owner that has the figure."""
         for owner in (*gpus(snapshot), *self.owners):
-            value = snapshot.values.get(owner + self.metric)
+            value = figure(snapshot, owner + self.metric)
             if value is None:
                 continue
             about = called(owner)
@@ -112,7 +112,7 @@ class Throttling:
         for owner in gpus(snapshot):
             for cause, level, why, remedy in _CAUSES:
                 series = f"{owner}throttle_{cause}"
-                flag = snapshot.values.get(series)
+                flag = figure(snapshot, series)
                 if flag is None:
                     continue
                 share = self._smooth(series, snapshot.at, flag)
@@ -149,7 +149,8 @@ class Lost:
             # Without its driver every GPU is absent under the plain name, which then stands for those known before.
             if owner != "gpu/" or not self._seen:
                 self._seen.setdefault(owner, snapshot.at)
-        present = {owner_of(series) for series in snapshot.values}
+        # The newest error is remembered by the watch, whatever becomes of the GPU.
+        present = {owner_of(series) for series in snapshot.values if not series.endswith("/xid")}
         for owner in self._seen:
             if owner in present:
                 self._seen[owner] = snapshot.at
@@ -161,14 +162,18 @@ class Lost:
             reasons = [why for series, why in snapshot.absent.items() if owner_of(series) == "gpu/"]
         lost = next((why for why in reasons if says_lost(why)), None)
         is_gone = not is_present and snapshot.at - self._seen[owner] >= self._absent_seconds
+        if lost is None:
+            title, remedy = "tells nothing any more", "See whether nvidia-smi still answers."
+        else:
+            title = "is lost"
+            remedy = "It needs a reset or a restart of the machine; start again from the newest checkpoint."
         return Finding(
             "gpu_lost",
             called(owner),
             lost is not None or is_gone,
             "error",
-            f"{called(owner)} is lost" if lost else f"{called(owner)} tells nothing any more",
-            f"Nothing can be had of {called(owner)} any more ({lost or next(iter(reasons), 'without a reason')}). "
-            "It needs a reset or a restart of the machine; start again from the newest checkpoint.",
+            f"{called(owner)} {title}",
+            f"Nothing can be had of {called(owner)} ({lost or next(iter(reasons), 'without a reason')}). {remedy}",
             f"{called(owner)} is back",
             self._lost_seconds,
         )
@@ -184,7 +189,7 @@ class Xid:
     def find(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Yield a bad finding for an error that is new, and a good one for each that came before."""
         for owner in gpus(snapshot):
-            number = snapshot.values.get(f"{owner}xid")
+            number = figure(snapshot, f"{owner}xid")
             is_new = number != self._newest.get(owner)
             self._newest[owner] = number
             known = self._known.setdefault(owner, set())
