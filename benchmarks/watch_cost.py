@@ -119,13 +119,16 @@ def main() -> int:
     quick = "--quick" in sys.argv[1:]
     results = HERE.parent / "build" / "benchmarks" if quick else HERE / "results"
     results.mkdir(parents=True, exist_ok=True)
+    load = round(os.getloadavg()[0], 2)
     with tempfile.TemporaryDirectory() as directory:
         machine_with_l4 = Machine(Path(directory))
+        own = Path(sys.executable)
         steps: dict[str, Any] = {
-            "touchline": log_steps(machine_with_l4, Path(sys.executable), "touchline", 4 if quick else 30)
+            "touchline": log_steps(machine_with_l4, own, "touchline", 4 if quick else 25),
+            "nothing": log_steps(machine_with_l4, own, "nothing", 4 if quick else 10),
         }
         if has_nvitop():
-            steps["nvitop"] = log_steps(machine_with_l4, PEERS_PYTHON, "nvitop", 4 if quick else 15)
+            steps["nvitop"] = log_steps(machine_with_l4, PEERS_PYTHON, "nvitop", 4 if quick else 10)
         else:
             steps["nvitop"] = f"not installed; to have it: {INSTALL}"
         sampling = machine_with_l4.run(sys.executable, "-c", SAMPLING, 5 if quick else 60)
@@ -136,7 +139,13 @@ def main() -> int:
     print(
         f"After a fault of 1 s {recovered:.0f} % of the GPU's series are back; {without} samples went without them."
     )
-    kept = {"machine": machine(), "log_steps": steps, "sampling_percent": round(sampling, 3), "healing": healed}
+    kept = {
+        "machine": machine(),
+        "load_before": load,
+        "log_steps": steps,
+        "sampling_percent": round(sampling, 3),
+        "healing": healed,
+    }
     (results / "watch-cost.json").write_text(json.dumps(kept, indent=1) + "\n")
     slowest = max(found["p99_us"] for found in steps["touchline"].values())
     met = (slowest <= LOG_STEP_GOAL_US, sampling <= SAMPLING_GOAL_PERCENT, healed["recovered_percent"] == 100)

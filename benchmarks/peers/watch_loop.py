@@ -1,7 +1,7 @@
 """A loop that is busy in NumPy and asks for the machine's figures at its log steps; prints how long each one took.
 
-Usage: watch_loop.py touchline|nvitop INTERVAL PACE SKIP SECONDS: sampling every INTERVAL seconds, a log step every
-PACE seconds, the first SKIP seconds left out. Every fifth log step asks for details, where the watch knows of those.
+Usage: watch_loop.py touchline|nvitop|nothing INTERVAL PACE SKIP SECONDS: sampling every INTERVAL seconds, a log step
+every PACE seconds, the first SKIP seconds left out. Every fifth log step asks for details, where the watch has those.
 """
 
 from __future__ import annotations
@@ -34,11 +34,17 @@ def nvitop(interval: float) -> Iterator[Callable[[bool], object]]:
         yield lambda detail: collector.collect()
 
 
+@contextlib.contextmanager
+def nothing(interval: float) -> Iterator[Callable[[bool], object]]:
+    """A call that does nothing: what it takes to call a function that the loop has pushed out of the caches."""
+    yield lambda detail: None
+
+
 def main(what: str, interval: float, pace: float, skip: float, seconds: float) -> None:
     """Print microseconds of each log step as JSON."""
     took: list[float] = []
     matrix = np.full((60, 60), 0.01)
-    with {"touchline": touchline, "nvitop": nvitop}[what](interval) as ask:
+    with {"touchline": touchline, "nvitop": nvitop, "nothing": nothing}[what](interval) as ask:
         began = time.perf_counter()
         while (now := time.perf_counter()) < began + skip + seconds:
             detail = len(took) % 5 == 4

@@ -60,35 +60,46 @@ TWICE = {name: 2 * value for name, value in BOTH.items()}
 def handover(*samples):
     handover = Handover()
     for sample in samples:
-        handover.add(sample)
+        handover.add(sample, until=9.0)
     return handover
 
 
 def test_what_was_taken_is_not_told_again_and_the_next_sample_begins_anew():
     given = handover(BOTH, TWICE)
-    assert given.take(False) == ({"host/cpu_percent": 15.0}, None)
-    assert given.take(False) == (None, None)
-    given.add(BOTH)
-    assert given.take(False) == ({"host/cpu_percent": 10.0}, None)
+    assert given.take(False, now=0.0) == {"host/cpu_percent": 15.0}
+    given.add(BOTH, until=9.0)
+    assert given.take(False, now=0.0) == {"host/cpu_percent": 10.0}
 
 
 def test_details_go_on_until_they_are_taken():
     given = handover(BOTH)
-    given.take(False)
-    given.add(TWICE)
-    assert given.take(True) == ({"host/cpu_percent": 20.0}, {"gpu/clock_sm_mhz": 1500.0})
-    assert given.take(True) == (None, None)
+    given.take(False, now=0.0)
+    given.add(TWICE, until=9.0)
+    assert given.take(True, now=0.0) == {"host/cpu_percent": 20.0, "gpu/clock_sm_mhz": 1500.0}
+    given.add(TWICE, until=9.0)
+    assert given.take(True, now=0.0) == TWICE
 
 
-def test_the_newest_sample_alone_stays():
+def test_details_are_taken_even_when_nothing_is_new():
     given = handover(BOTH, TWICE)
-    given.take(True)
-    assert given.newest == ({"host/cpu_percent": 20.0}, {"gpu/clock_sm_mhz": 2000.0})
+    given.take(False, now=0.0)
+    assert given.take(True, now=0.0) == {"host/cpu_percent": 20.0, "gpu/clock_sm_mhz": 1500.0}
 
 
-def test_what_was_taken_is_the_takers_to_change():
+def test_between_two_samples_the_newest_one_is_told_as_long_as_it_holds():
+    given = handover(BOTH, TWICE)
+    given.take(True, now=0.0)
+    assert given.take(False, now=9.0) == {"host/cpu_percent": 20.0}
+    assert given.take(True, now=9.0) == TWICE
+    assert given.take(True, now=9.1) == {}
+
+
+@pytest.mark.parametrize("detail", [False, True])
+def test_what_was_taken_is_the_takers_to_change(detail):
     given = handover(BOTH)
-    given.take(False)[0].clear()
-    assert given.newest[0] == {"host/cpu_percent": 10.0}
-    given.add(BOTH)
-    assert given.take(False)[0] == {"host/cpu_percent": 10.0}
+    given.take(detail, now=0.0).clear()
+    assert given.take(True, now=0.0) == BOTH
+    given.take(detail, now=0.0).clear()
+    assert given.take(True, now=0.0) == BOTH
+    given.add(BOTH, until=9.0)
+    assert given.take(True, now=0.0) == BOTH

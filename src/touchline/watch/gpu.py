@@ -53,6 +53,7 @@ class GpuWatch:
         if not interval > 0.0:
             raise UsageError(f"A watch's interval is above 0 seconds, and this is {interval}. 1.0 is usual.")
         self._interval = interval
+        self._fresh_seconds = _STALE_SAMPLES * interval + _STALE_SECONDS
         self._sources = tuple(GuardedSource(source) for source in sources)
         self._observers = tuple(GuardedObserver(observer) for observer in observers)
         self._disk = disk or Path.cwd()
@@ -98,17 +99,7 @@ class GpuWatch:
         then are summed up since the last call with ``detail``. When no sample was taken in between, the newest one,
         unless it is too old to be true.
         """
-        brief, more = self._handover.take(detail)
-        if brief is None:
-            latest = self._latest
-            if latest is None or not self._is_fresh(latest):
-                return {}
-            newest, newest_more = self._handover.newest
-            brief = dict(newest)
-            more = more or dict(newest_more) if detail else None
-        if more:
-            brief.update(more)
-        return brief
+        return self._handover.take(detail, time.monotonic())
 
     @property
     def latest(self) -> Snapshot | None:
@@ -138,7 +129,7 @@ class GpuWatch:
             return self._changed.wait_for(lambda: self._done >= target, timeout)
 
     def _is_fresh(self, sample: Snapshot) -> bool:
-        return time.monotonic() - sample.at <= _STALE_SAMPLES * self._interval + _STALE_SECONDS
+        return time.monotonic() <= sample.at + self._fresh_seconds
 
     def _work(self, stop: threading.Event) -> None:
         gpus = PatientGpus()
@@ -157,7 +148,7 @@ class GpuWatch:
         gpus.close(_JOIN_SECONDS / 2)
 
     def _take(self, sample: Snapshot, begun: int) -> None:
-        self._handover.add(sample.values)
+        self._handover.add(sample.values, until=sample.at + self._fresh_seconds)
         self._latest = sample
         for observer in self._observers:
             observer(sample)

@@ -77,33 +77,44 @@ class Handover:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._brief_window = self._detail_window = _EMPTY
         self._brief: Summary | None = None
         self._detail: Summary | None = None
-        self._brief_window = self._detail_window = _EMPTY
-        self.newest: tuple[Mapping[str, float], Mapping[str, float]] = ({}, {})
-        """Summaries of the newest sample alone, brief and detail; not to be changed."""
+        self._everything: Summary = {}
+        self._newest: Summary = {}
+        self._newest_everything: Summary = {}
+        self._newest_until = 0.0
 
-    def add(self, values: Mapping[str, float]) -> None:
-        """Take one sample; only one thread may."""
+    def add(self, values: Mapping[str, float], until: float) -> None:
+        """Take one sample, which stands for what comes after it as far as ``until``; only one thread may."""
         brief = {name: value for name, value in values.items() if is_brief(name)}
         detail = {name: value for name, value in values.items() if name not in brief}
         brief_alone, detail_alone = _EMPTY.grown(brief), _EMPTY.grown(detail)
         # Computed outside the lock, so that who takes does not wait; what is taken meanwhile begins anew with this.
         brief_window, detail_window = self._brief_window.grown(brief), self._detail_window.grown(detail)
+        newest, newest_everything = dict(brief_alone.summary), {**brief_alone.summary, **detail_alone.summary}
         with self._lock:
             self._brief_window = brief_alone if self._brief is None else brief_window
             self._detail_window = detail_alone if self._detail is None else detail_window
             self._brief, self._detail = dict(self._brief_window.summary), dict(self._detail_window.summary)
-            self.newest = brief_alone.summary, detail_alone.summary
+            self._everything = {**self._brief, **self._detail}
+            self._newest, self._newest_everything, self._newest_until = newest, newest_everything, until
 
-    def take(self, detail: bool) -> tuple[Summary | None, Summary | None]:
-        """Return the summaries since they were last taken, the caller's to keep; None without a sample since then.
+    def take(self, detail: bool, now: float) -> Summary:
+        """Return the summaries since they were last taken, the caller's to keep.
 
-        Without ``detail`` the second one goes on, and None stands in its place.
+        Without ``detail`` what only some log steps tell goes on. Without a sample since then, the newest one, if it
+        stands for ``now``.
         """
         with self._lock:
             brief, self._brief = self._brief, None
-            more = None
+            everything, newest, until = self._everything, self._newest, self._newest_until
+            more: Summary | None = None
             if detail:
-                more, self._detail = self._detail, None
-        return brief, more
+                more, self._detail, newest = self._detail, None, self._newest_everything
+        if brief is not None:
+            return everything if detail else brief
+        found = dict(newest) if now <= until else {}
+        if more is not None:
+            found.update(more)
+        return found
