@@ -16,7 +16,7 @@ from touchline.watch.cost import CostMeter, State
 from touchline.watch.diagnosis import Diagnosis
 from touchline.watch.gpu import GpuWatch
 from touchline.watch.idleness import Idleness
-from touchline.watch.pools import jax_pool, torch_allocator
+from touchline.watch.pools import Found, jax_pool, torch_allocator
 from touchline.watch.prices import Prices
 from touchline.watch.rules import Level
 from touchline.watch.sections import Sections
@@ -107,7 +107,7 @@ class TrainingWatch:
         self._sections = Sections()
         self._alerts = Alerts(config.alerts)
         self._idleness = Idleness(self._sections, config.diagnosis_seconds, batch_size)
-        self._gpu = GpuWatch(config.interval, sources=(jax_pool, torch_allocator), observers=(self._observe,))
+        self._gpu = GpuWatch(config.interval, sources=(jax_pool, self._torch), observers=(self._observe,))
         self._due = Cadence(config.every, config.minimum_seconds, start=start)
         self._detail_due = Cadence(config.detail_every, config.minimum_seconds, start=start)
         self._priced: tuple[str, ...] = ()
@@ -171,6 +171,11 @@ class TrainingWatch:
     def cost(self) -> dict[str, float]:
         """What the run has cost so far, as far as is known: ``cost/usd``, ``cost/usd_wasted``, ``cost/energy_wh``."""
         return self._meter.metrics()
+
+    def _torch(self) -> Found:
+        """The allocator's account; what is free beside its reserve is known from the sample before."""
+        latest = self._gpu.latest
+        return torch_allocator({} if latest is None else latest.values)
 
     def _observe(self, sample: Snapshot) -> None:
         """Judge one sample; in the watch's thread."""
