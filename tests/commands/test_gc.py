@@ -14,6 +14,7 @@ import pytest
 import touchline
 from touchline.config import Settings
 from touchline.errors import TouchlineError
+from touchline.tracking.delivery import Refusal
 from touchline.tracking.gc import candidates, remove
 from touchline.tracking.launch import ensure_courier
 from touchline.tracking.status import read_status
@@ -93,7 +94,7 @@ def test_a_killed_run_may_go_once_its_end_was_told(settings: Settings) -> None:
         ("wandb", {"upto": 2}, "wandb lacks 1 event of run r1: number 3."),
         ("wandb", {"state": "live", "closed": ""}, "does not know how it ended"),
         ("wandb", {"state": "refused", "reason": "It was deleted there."}, "It was deleted there."),
-        ("mlflow", {"set_aside": ((2, "a bad name"),)}, "--set-aside"),
+        ("mlflow", {"set_aside": (Refusal(2, "a bad name"),)}, "--set-aside"),
         ("mlflow", {"remote_id": "gone"}, "does not have it any more"),
     ],
 )

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from touchline.tracking.delivery import Refusal
+
 from .conftest import begin, call, deliver, killed, record
 
 
@@ -50,19 +52,19 @@ def test_each_sink_is_told_with_what_waits_what_was_refused_and_how_late_it_is(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = record(home, "r1", points=10)
-    deliver(directory, "mlflow", set_aside=((3, "a bad name."),), slowest_seconds=2.5)
+    deliver(directory, "mlflow", set_aside=(Refusal(3, "a bad name."),), slowest_seconds=2.5)
     deliver(directory, "wandb", upto=4, state="waiting", reason="There is no key.")
     time.sleep(0.05)
     mlflow, wandb = status_of(capsys, "status", "r1")[0]["sinks"]
     assert (mlflow["state"], mlflow["waiting"], mlflow["lag_seconds"]) == ("done", 0, 0)
-    assert mlflow["set_aside"] == [{"seq": 3, "reason": "a bad name."}]
+    assert mlflow["set_aside"] == [{"seq": 3, "reason": "a bad name.", "events": 1}]
     assert mlflow["slowest_seconds"] == 2.5
     assert (wandb["delivered"], wandb["waiting"], wandb["missing"]) == (4, 8, [5, 12])
     assert wandb["lag_seconds"] > 0.05
     assert call("status") == 0
     shown = capsys.readouterr().out
     assert "wandb of run r1, last error: There is no key." in shown
-    assert "mlflow set aside 1 event of run r1, which the journal keeps (number 3: a bad name)." in shown
+    assert "mlflow set aside a part of run r1, which the journal keeps: a bad name (number 3)." in shown
     assert [line.split()[:5] for line in shown.splitlines()[1:3]] == [
         ["r1", "finished", "mlflow", "done", "12"],
         ["r1", "finished", "wandb", "waiting", "4"],

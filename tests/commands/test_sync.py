@@ -52,8 +52,11 @@ def test_what_a_sink_set_aside_is_told_but_is_no_gap(
         run.log({"a name! that MLflow refuses": 1.0, "fine": 2.0}, 1)
     assert call("sync", "--timeout", "120") == 0
     printed = capsys.readouterr().out
-    assert "mlflow set aside 1 event of run r1, which the journal keeps (number 2: " in printed
-    assert "Nothing is missing" in printed
+    assert (
+        "mlflow set aside a part of run r1, which the journal keeps: a name! that MLflow refuses: Names may"
+        in printed
+    )
+    assert "Nothing is missing but what was set aside: mlflow has all else of 1 run." in printed
 
 
 def test_a_damaged_journal_is_a_gap_and_holds_up_no_other_run(

@@ -71,7 +71,7 @@ def test_a_run_arrives_whole(settings: Settings, tmp_path: Path) -> None:
     history = client.get_metric_history(run.mlflow_run_id, "good")
     assert [(m.step, m.value, m.timestamp) for m in history] == [(5, 2.0, times[0]), (6, 3.0, times[1])]
     assert math.isnan(client.get_metric_history(run.mlflow_run_id, "loss")[0].value)
-    assert [reason for _, reason in delivery["mlflow"].set_aside if "bad@name" in reason]
+    assert [one for one in delivery["mlflow"].set_aside if "bad@name" in one.reason]
 
     notes = client.list_artifacts(run.mlflow_run_id, "notes")
     assert [item.path for item in notes] == ["notes/n.txt"]
@@ -202,3 +202,21 @@ def test_two_fresh_stores_opened_at_once_do_not_collide(settings: Settings, tmp_
     )
     processes = [subprocess.Popen([sys.executable, "-c", code, str(settings.home)]) for _ in range(3)]
     assert [process.wait(120) for process in processes] == [0, 0, 0]
+
+
+def test_each_name_that_mlflow_refuses_is_told_once_with_its_number_and_takes_nothing_along(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = touchline.start_run("train", settings=settings)
+    bad = ("acc@1", "acc@5", "b/", "[red]")
+    for step in range(3_000):
+        run.log({"ok": step, **dict.fromkeys(bad, step)}, step)
+    delivery = run.finish(timeout=60)
+    assert delivery.complete, delivery.sentences()
+    told = {refusal.reason.partition(": ")[0]: refusal.events for refusal in delivery["mlflow"].set_aside}
+    assert told == dict.fromkeys(bad, 3_000)
+    (sentence,) = [record.getMessage() for record in caplog.records if "set aside" in record.getMessage()]
+    assert "acc@5: Names may only contain" in sentence
+    assert "supplied" not in sentence
+    assert run.mlflow_run_id is not None
+    assert len(connect(settings).get_metric_history(run.mlflow_run_id, "ok")) == 3_000

@@ -54,7 +54,7 @@ def test_everything_a_run_records_is_in_mlflow(settings: Settings, tmp_path: Pat
         "digest": "sha256:abc",
     }
     assert tags["touchline.delivered"] == str(delivery["mlflow"].delivered)
-    assert [reason for _, reason in delivery["mlflow"].set_aside if "acc@5" in reason]
+    assert [one for one in delivery["mlflow"].set_aside if "acc@5" in one.reason]
 
     def content(path: str) -> bytes:
         return Path(client.download_artifacts(run.mlflow_run_id, path)).read_bytes()

@@ -9,7 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import touchline
 from touchline.config import Settings
@@ -252,3 +254,34 @@ def test_dead_far_sides_hold_up_nothing(
         assert "127.0.0.1" in state.reason
     assert len(events(run, "metrics")) == 1_000
     until(lambda: not couriers_of(home))  # nobody is left to be told of, so they leave
+
+
+@pytest.mark.parametrize("image", [np.full((4, 3), 0.5), np.full((4, 3, 3), 128, np.int64), np.ones((4, 3, 1), bool)])
+def test_an_image_may_hold_what_a_frame_of_a_video_may(alone: Settings, image: np.ndarray) -> None:
+    run = touchline.start_run("train", settings=alone)
+    run.log_image(image, "camera", step=1)
+    run.finish()
+    (event,) = events(run, "image")
+    with Image.open(run.directory / event.payload["path"]) as kept:
+        assert kept.size == (3, 4)
+        assert set(np.asarray(kept).ravel().tolist()) <= {128, 255}
+
+
+@pytest.mark.parametrize("image", [np.zeros((0, 3)), np.zeros((2, 2, 7)), np.full((2, 2), 7.5), np.zeros(3)])
+def test_what_is_no_image_is_refused_with_what_it_is(alone: Settings, image: np.ndarray) -> None:
+    run = touchline.start_run("train", settings=alone)
+    with pytest.raises(TouchlineError, match=r"\(0, 3\)|\(2, 2, 7\)|7\.5|\(3,\)"):
+        run.log_image(image)
+    run.finish()
+
+
+def test_a_step_that_is_no_whole_number_is_told(alone: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    run = touchline.start_run("train", settings=alone)
+    run.log({"a": 1}, 7.5)  # type: ignore[arg-type]
+    run.log({"b": 1}, "x")  # type: ignore[arg-type]
+    run.log({"c": 1}, 2**63)
+    run.finish()
+    assert [event.step for event in events(run, "metrics")] == [7, 7, 7]
+    assert "7.5 is no whole number; 7 is used" in caplog.text
+    assert "'x' is not an integer" in caplog.text
+    assert "9223372036854775808 is not an integer of 64 bits" in caplog.text

@@ -141,7 +141,7 @@ def test_pictures_videos_tables_and_parameters_are_in_their_places(home: Path, t
     run.log_params({"layers": [2, 3]})
     delivery = run.finish(timeout=60)
     assert delivery.complete, delivery.sentences()
-    assert [reason for _, reason in delivery["tensorboard"].set_aside if "broken" in reason]
+    assert [one for one in delivery["tensorboard"].set_aside if "broken" in one.reason]
 
     events = read(run)
     (video,), (still,) = events.Images("eval"), events.Images("still")

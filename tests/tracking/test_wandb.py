@@ -68,9 +68,9 @@ def test_names_of_its_own_are_set_aside_and_take_nothing_along(settings: Setting
     delivery = run.finish(timeout=60)
     assert delivery.complete, delivery.sentences()
     assert points(backend.runs[run.id], "x") == [(step, step) for step in range(4)]
-    (_, first), (_, second) = delivery["wandb"].set_aside
-    assert "the name '', '_runtime', '_step', '_timestamp', '_wandb' for itself" in first
-    assert "the name 'global_step' for itself" in second
+    first, second = delivery["wandb"].set_aside
+    assert "the name '', '_runtime', '_step', '_timestamp', '_wandb' for itself" in first.reason
+    assert "the name 'global_step' for itself" in second.reason
 
 
 def test_what_was_kept_without_a_key_is_delivered_by_a_later_sync(

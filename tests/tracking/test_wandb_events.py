@@ -140,6 +140,6 @@ def test_an_artifact_that_cannot_be_uploaded_blocks_nothing_and_is_set_aside(
     delivery = run.finish(timeout=60)
     assert delivery.complete, delivery.sentences()
     assert [row["x"] for row in backend.runs[run.id].history] == [0]
-    (_, reason), *others = delivery["wandb"].set_aside
-    assert "played failure" in reason
+    refusal, *others = delivery["wandb"].set_aside
+    assert "played failure" in refusal.reason
     assert not others

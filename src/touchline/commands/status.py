@@ -102,7 +102,7 @@ def _figures(sink: SinkStatus | None) -> tuple[str, ...]:
 
     if sink is None:
         return ("none", *["–"] * 6)
-    counts = (f"{sink.delivered:,}", f"{sink.waiting:,}", f"{len(sink.set_aside):,}")
+    counts = (f"{sink.delivered:,}", f"{sink.waiting:,}", f"{sum(refusal.events for refusal in sink.set_aside):,}")
     return (sink.sink, sink.state, *counts, duration(sink.lag_seconds) or "–", duration(sink.slowest_seconds) or "–")
 
 
@@ -163,5 +163,7 @@ def _plain(run: RunStatus) -> dict[str, Any]:
     values = asdict(run)
     values["seconds"] = run.seconds
     for sink in values["sinks"]:
-        sink["set_aside"] = [{"seq": seq, "reason": reason} for seq, reason in sink["set_aside"]]
+        sink["set_aside"] = [
+            {"seq": seq, "reason": reason, "events": events} for seq, reason, events, _ in sink["set_aside"]
+        ]
     return values

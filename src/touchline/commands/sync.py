@@ -125,6 +125,7 @@ def _report(settings: Settings, named: Sequence[str] | None, sinks: Sequence[str
     from touchline.tracking.sync import run_ids
 
     missing: list[str] = []
+    refused: list[str] = []
     chosen = run_ids(settings) if named is None else named
     for run_id in chosen:
         try:
@@ -133,13 +134,14 @@ def _report(settings: Settings, named: Sequence[str] | None, sinks: Sequence[str
             missing.append(str(error))
             continue
         missing += gaps(status)
-        for sentence in set_aside(status):
-            print(clean(sentence))
-    for sentence in missing:
+        refused += set_aside(status)
+    for sentence in (*refused, *missing):
         print(clean(sentence))
     if missing:
         return 1
     who = " and ".join(sinks) if len(sinks) < 3 else ", ".join(sinks[:-1]) + f" and {sinks[-1]}"
     runs = f"{len(chosen):,} run{'' if len(chosen) == 1 else 's'}"
-    print(f"Nothing is missing: {who} {'has' if len(sinks) == 1 else 'have'} all of {runs}.")
+    but = " but what was set aside" if refused else ""
+    has = f"{'has' if len(sinks) == 1 else 'have'} all{' else' if refused else ''}"
+    print(f"Nothing is missing{but}: {who} {has} of {runs}.")
     return 0

@@ -34,7 +34,7 @@ IDLE_SECONDS = 10.0
 _DRAIN_SECONDS = 30.0
 _STALLED_SECONDS = 3.0
 """W&B confirms what it was sent after about 2 s."""
-_NICENESS = 10
+_NICENESS = 19
 _FRESH_PROCESS_SECONDS = (1.0, 3.0)
 """Between the end of a spoilt process and its successor, so that a lasting failure does not start many."""
 

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.rewind import Attempt
 from touchline.tracking.sinks import far_sides
 
 State = Literal["starting", "live", "waiting", "refused", "done"]
-_MAXIMUM_SET_ASIDE = 200
+_MOST_REASONS = 200
+_FURTHER = "further reasons; the first ones are told by themselves"
+
+
+class Refusal(NamedTuple):
+    """What the far side refused for one reason, which names the metric or the kind of event."""
+
+    seq: int
+    """Sequence number of the first event."""
+    reason: str
+    events: int = 1
+    """How many of them."""
+    last: int = 0
+    """Sequence number of the newest one; what is sent again after a crash counts once."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +47,8 @@ class Cursor:
     url: str = ""
     closed: str = ""
     """The final status the far side was told, empty while the run is open."""
-    set_aside: tuple[tuple[int, str], ...] = ()
-    """(sequence number, reason) of what the far side refused."""
+    set_aside: tuple[Refusal, ...] = ()
+    """What the far side refused."""
     needs_person: bool = False
     """True while waiting for something that no retry changes: a missing key, say."""
     updated: float = 0.0
@@ -46,9 +59,17 @@ class Cursor:
     plan: tuple[tuple[int, int], ...] = ()
     """(up to this sequence number, the newest rewind known then) of what was sent, so that it is sent alike again."""
 
-    def with_set_aside(self, refused: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
-        """The refused events so far and these, each once, bounded in number."""
-        return tuple(dict([*self.set_aside, *refused]).items())[:_MAXIMUM_SET_ASIDE]
+    def with_set_aside(self, refused: Iterable[tuple[int, str]]) -> tuple[Refusal, ...]:
+        """What was refused so far and these (sequence number, reason), each reason once and bounded in number."""
+        known = {refusal.reason: refusal for refusal in self.set_aside}
+        for seq, reason in refused:
+            reason = reason if reason in known or len(known) < _MOST_REASONS else _FURTHER
+            before = known.get(reason)
+            if before is None:
+                known[reason] = Refusal(seq, reason, 1, seq)
+            elif seq > before.last or reason == _FURTHER:
+                known[reason] = before._replace(events=before.events + 1, last=seq)
+        return tuple(known.values())
 
 
 @dataclass(frozen=True)
@@ -57,13 +78,14 @@ class SinkState:
 
     sink: str
     delivered: int
+    """Events the sink has, or has set aside."""
     pending: int
     """Events the sink has not confirmed yet; 0 and state "done" when it has everything."""
     state: State
     url: str = ""
     reason: str = ""
     remote_id: str = ""
-    set_aside: tuple[tuple[int, str], ...] = field(default=())
+    set_aside: tuple[Refusal, ...] = field(default=())
     needs_person: bool = False
     updated: float = 0.0
     """Seconds since the epoch of the courier's last word."""
@@ -102,6 +124,19 @@ class Delivery(dict[str, SinkState]):
         ]
 
 
+def refusals(sink: str, run_id: str, refused: Sequence[Refusal], limit: int = 10) -> str:
+    """A sentence that names up to ``limit`` of the reasons for which a sink refused a part of a run."""
+    some = "; ".join(map(_told, refused[:limit]))
+    more = f"; and {len(refused) - limit:,} more reasons" if len(refused) > limit else ""
+    return f"{sink} set aside a part of run {run_id}, which the journal keeps: {some}{more}."
+
+
+def _told(refusal: Refusal) -> str:
+    number = f"number {refusal.seq:,}"
+    where = number if refusal.events == 1 else f"{refusal.events:,} events from {number} on"
+    return f"{refusal.reason.rstrip('.')} ({where})"
+
+
 def _cursor_path(run_directory: Path, sink: str) -> Path:
     return run_directory / "delivery" / f"{sink}.json"
 
@@ -110,7 +145,7 @@ def read_cursor(run_directory: Path, sink: str) -> Cursor:
     """Read a cursor; one that is missing or unreadable starts at 0, which is safe because replays are harmless."""
     try:
         values: dict[str, Any] = json.loads(_cursor_path(run_directory, sink).read_text(encoding="utf-8"))
-        values["set_aside"] = tuple((int(seq), str(reason)) for seq, reason in values.get("set_aside", ()))
+        values["set_aside"] = tuple(Refusal(*refusal) for refusal in values.get("set_aside", ()))
         values["plan"] = tuple((int(upto), int(rewind)) for upto, rewind in values.get("plan", ()))
         values["attempt"] = Attempt(**values.get("attempt", {}))
         return Cursor(**values)
@@ -131,17 +166,18 @@ def read_delivery(run_directory: Path, sinks: Iterable[str]) -> Delivery:
     """Compare every sink's cursor with the journal. Raises TouchlineError when there is no journal."""
     with JournalReader(run_directory / FILE_NAME) as journal:
         cursors = [read_cursor(run_directory, sink) for sink in far_sides(sinks)]
-        states = [_state(cursor, journal.count_after(cursor.delivered)) for cursor in cursors]
+        total = journal.count_after(0)
+        states = [_state(cursor, total, journal.count_after(cursor.delivered)) for cursor in cursors]
     return Delivery(run_directory.name, states)
 
 
-def _state(cursor: Cursor, pending: int) -> SinkState:
+def _state(cursor: Cursor, total: int, pending: int) -> SinkState:
     state: State = cursor.state
     if state == "done" and pending:
         state = "live"
     return SinkState(
         sink=cursor.sink,
-        delivered=cursor.delivered,
+        delivered=total - pending,
         pending=pending,
         state=state,
         url=cursor.url,

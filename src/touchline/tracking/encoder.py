@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NICENESS = 10
+NICENESS = 19
 """Of an encoder beside a training: where that uses every core, the encoder gets about a tenth of one."""
+FASTEST = 1_000
+"""Frames a second."""
 LARGEST_SIDE = 4_096
 """Pixels; what is larger is scaled down, because players refuse it."""
 _MOST_BUFFERS = 1_024
@@ -34,8 +36,10 @@ class Encoder:
 
         Raises TouchlineError when there is no ffmpeg or it cannot be started.
         """
-        if not fps > 0:
-            raise TouchlineError(f"A video cannot have {fps} frames a second. Give more than 0; 25 is usual.")
+        if not 0 < fps <= FASTEST:
+            raise TouchlineError(
+                f"A video cannot have {fps} frames a second. Give more than 0 and at most {FASTEST}; 25 is usual."
+            )
         if height < 2 or width < 2:
             raise TouchlineError(f"A frame of {width}x{height} pixels is too small. Film at least 2x2 of them.")
         self._path = path

@@ -137,7 +137,8 @@ class RunEvents:
     def log_image(
         self, image: np.ndarray | Path | str, name: str = "image", step: int | None = None, caption: str | None = None
     ) -> None:
-        """Keep an image and deliver it: a file, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8.
+        """Keep an image and deliver it: a file, or an array (H, W), (H, W, 3) or (H, W, 4), of uint8
+        or of floats from 0 to 1.
 
         Raises TouchlineError when it is none of these or cannot be written.
         """
@@ -246,11 +247,16 @@ class RunEvents:
         try:
             number = operator.index(step) if not isinstance(step, float) else int(step)
             if -_STEPS <= number < _STEPS:
+                if number != step:
+                    self._writer.tell("part of a step", f"The step {step} is no whole number; {number} is used.")
                 return number
         except (TypeError, ValueError, OverflowError):
             pass
         text = reprlib.repr(step)
-        self._writer.tell("step", f"The step {text} is not an integer of 64 bits; {self._step} is used instead.")
+        self._writer.tell(
+            f"step {type(step).__name__}",
+            f"The step {text} is not an integer of 64 bits; {self._step} is used instead.",
+        )
         return self._step
 
 

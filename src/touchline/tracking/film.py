@@ -81,7 +81,7 @@ class VideoQueue:
         try:
             self._take(video, name, step, caption, fps, stem)
         except Exception as error:  # another library's array may raise anything
-            self._problem(name, step, "frames", f"The video {name!r} of step {step} is not kept: {error}")
+            self._problem(name, step, f"frames {error}", f"The video {name!r} of step {step} is not kept: {error}")
 
     def _keep_file(self, path: Path, name: str, step: int, caption: str, stem: str) -> None:
         size = path.stat().st_size if path.is_file() else 0
@@ -152,7 +152,7 @@ class VideoQueue:
                 if not self._abandoned:
                     cause = str(error) if isinstance(error, TouchlineError) else f"{type(error).__name__}: {error}"
                     self._problem(
-                        film.name, film.step, "encoder",
+                        film.name, film.step, f"encoder {cause}",
                         f"The video {film.name!r} of step {film.step} is not kept: {cause}",
                     )  # fmt: skip
             finally:

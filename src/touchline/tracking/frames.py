@@ -98,13 +98,13 @@ def as_rgb(frame: Any, channels_last: bool = True) -> NDArray[np.uint8]:
     if pixels.ndim != 3 or pixels.shape[2] not in _CHANNELS:
         raise TouchlineError(f"This is no frame: it has shape {_text(pixels.shape)}. {_ACCEPTED}")
     if pixels.dtype != np.uint8:
-        pixels = _as_uint8(pixels)
+        pixels = as_uint8(pixels)
     if pixels.shape[2] == 1:
         pixels = pixels.repeat(3, axis=2)
     return pixels[:, :, :3]
 
 
-def _as_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def as_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     import numpy as np
 
     floating = np.issubdtype(pixels.dtype, np.floating)

@@ -83,8 +83,8 @@ def why_kept(settings: Settings, status: RunStatus, archive: Archive, include_se
     refused = [sink for sink in status.sinks if sink.sink in names and sink.set_aside]
     if refused and not include_set_aside:
         return (
-            f"{refused[0].sink} set aside {len(refused[0].set_aside):,} of its events, which only the journal has. "
-            "Remove it all the same with --set-aside."
+            f"{refused[0].sink} set aside a part of it, which only the journal has "
+            f"({refused[0].set_aside[0].reason.rstrip('.')}). Remove it all the same with --set-aside."
         )
     if _unsent_offline_run(directory):
         return (

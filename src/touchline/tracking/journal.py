@@ -290,6 +290,11 @@ class JournalReader:
             yield from events
             seq = events[-1].seq
 
+    def highest_step(self, after: int) -> int | None:
+        """The highest step of the metrics after the sequence number ``after``; None where there are none."""
+        step = self._rows("SELECT max(step) FROM events WHERE seq > ? AND kind = 'metrics'", (after,))[0][0]
+        return None if step is None else int(step)
+
     def backup(self, target: Path) -> None:
         """Write a consistent copy to ``target``, whole or not at all, while the writer goes on.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from touchline.errors import TouchlineError
+from touchline.tracking.frames import as_uint8
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +40,7 @@ def keep(run_directory: Path, source: Path, kind: str, name: str) -> str:
 
 
 def keep_image(run_directory: Path, image: np.ndarray | Path | str, stem: str) -> str:
-    """Keep an image file, or write an array (H, W), (H, W, 3) or (H, W, 4) of uint8 as PNG; see ``keep``.
+    """Keep an image file, or write an array (H, W), (H, W, 3) or (H, W, 4) as PNG; see ``keep``.
 
     Raises TouchlineError on another array, when Pillow is missing, and when the disk refuses.
     """
@@ -49,11 +50,10 @@ def keep_image(run_directory: Path, image: np.ndarray | Path | str, stem: str) -
 
     pixels = np.asarray(image)
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in pixels.shape:
-        raise TouchlineError(
-            f"An image is an array (H, W), (H, W, 3) or (H, W, 4) of uint8, and this is {pixels.shape} of "
-            f"{pixels.dtype}. Convert it, for example with (255 * image).astype(numpy.uint8)."
-        )
+    if pixels.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in pixels.shape:
+        raise TouchlineError(f"An image is an array (H, W), (H, W, 3) or (H, W, 4), and this is {pixels.shape}.")
+    if pixels.dtype != np.uint8:
+        pixels = as_uint8(pixels)
     try:
         from PIL import Image
     except ImportError as error:

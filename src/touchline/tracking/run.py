@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
 from touchline.tracking.capture import Capture
-from touchline.tracking.delivery import Delivery, read_cursor, read_delivery
+from touchline.tracking.delivery import Delivery, read_cursor, read_delivery, refusals
 from touchline.tracking.events import RunEvents
 from touchline.tracking.exit import last_error
 from touchline.tracking.film import FINISH_SECONDS
@@ -100,8 +100,8 @@ class Run(RunEvents):
             self._keep_couriers()
             time.sleep(_POLL_SECONDS)
         for state in delivery.values():
-            for _, refusal in state.set_aside:
-                logger.warning("%s refused a part of run %s: %s", state.sink, self.id, refusal)
+            if state.set_aside:
+                logger.warning(refusals(state.sink, self.id, state.set_aside))
         return delivery
 
     def delivery(self) -> Delivery:

@@ -36,6 +36,8 @@ from touchline.tracking.thinning import thin_seconds
 from touchline.tracking.writer import Durability, JournalWriter, Overflow
 
 logger = logging.getLogger("touchline")
+LONGEST_ID = 128
+"""Characters of a run's id; W&B takes no more."""
 
 listen()
 
@@ -99,6 +101,8 @@ def start_run(
         raise UsageError(f"To go back to step {resume}, start_run needs the run_id of the run that goes back.")
     if run_id is not None and run_id != slug(run_id):
         raise UsageError(f"The run id {run_id!r} is no file name. Use letters, digits, dots, '-' and '_' only.")
+    if run_id is not None and len(run_id) > LONGEST_ID:
+        raise UsageError(f"The run id {run_id!r} has {len(run_id)} characters. Give at most {LONGEST_ID}.")
     directory = _directory(settings, run_id, f"{slug(job)}{suffix}")
     run_id, file, lock = directory.name, directory / FILE_NAME, RunLock(directory)
     refuse_network_filesystem(directory)

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from touchline.tracking.delivery import Cursor, read_cursor
+from touchline.tracking.delivery import Cursor, Refusal, read_cursor, refusals
 from touchline.tracking.journal import FILE_NAME, Event, JournalReader
 from touchline.tracking.process import ProcessIdentity
 from touchline.tracking.route import AWAY_SECONDS, journal_files
 
 RUNNING = "running"
 UNKNOWN = "killed-cause-unknown"
+_LATE_EVENTS = 10_000
 """The process is gone and the journal has no end."""
 
 
@@ -32,7 +33,7 @@ class SinkStatus:
     """First and last sequence number of those."""
     lag_seconds: float
     """Age of the oldest of those."""
-    set_aside: tuple[tuple[int, str], ...]
+    set_aside: tuple[Refusal, ...]
     """(sequence number, reason) of what the sink refused."""
     last_error: str
     slowest_seconds: float
@@ -62,7 +63,7 @@ class RunStatus:
     ended: float | None
     """When it ended, or last wrote where it did not say; None while it runs."""
     last_step: int | None
-    """Newest step of the newest attempt."""
+    """Highest step of the newest attempt, as far as its newest 10,000 events tell."""
     events: int
     attempts: int
     """1, and one more for each time the run went back to an earlier step."""
@@ -92,9 +93,9 @@ def read_status(directory: Path, sinks: Iterable[str] | None = None) -> RunStatu
         end = next((event for event in reversed(marks) if event.kind == "end"), None)
         rewinds = [event for event in marks if event.kind == "rewind"]
         newest, total = journal.newest("metrics"), journal.count_after(0)
-        last_step = newest.step if newest else None
-        if rewinds and (newest is None or newest.seq < rewinds[-1].seq):
-            last_step = rewinds[-1].step
+        last_step = rewinds[-1].step if rewinds else None
+        if newest is not None and (not rewinds or newest.seq > rewinds[-1].seq):
+            last_step = journal.highest_step(max(rewinds[-1].seq if rewinds else 0, newest.seq - _LATE_EVENTS))
         state, reason, ended = fate(directory, start, end, journal)
         names = list(sinks) if sinks is not None else _sinks_of(directory, start)
         states = tuple(_sink(read_cursor(directory, name), journal, total) for name in names)
@@ -137,18 +138,9 @@ def gaps(status: RunStatus, sinks: Sequence[str] | None = None) -> list[str]:
     return [sentence for sink in chosen if (sentence := _gap(status, sink))]
 
 
-def set_aside(status: RunStatus, limit: int = 5) -> list[str]:
-    """One sentence for each sink that refused some events of the run, naming up to ``limit`` of them."""
-    sentences = []
-    for sink in status.sinks:
-        if sink.set_aside:
-            some = "; ".join(f"number {seq}: {reason.rstrip('.')}" for seq, reason in sink.set_aside[:limit])
-            more = f"; and {len(sink.set_aside) - limit:,} more" if len(sink.set_aside) > limit else ""
-            sentences.append(
-                f"{sink.sink} set aside {_events(len(sink.set_aside))} of run {status.id}, which the journal keeps "
-                f"({some}{more})."
-            )
-    return sentences
+def set_aside(status: RunStatus) -> list[str]:
+    """One sentence for each sink that refused some of the run."""
+    return [refusals(sink.sink, status.id, sink.set_aside) for sink in status.sinks if sink.set_aside]
 
 
 def _gap(status: RunStatus, sink: SinkStatus) -> str:
@@ -162,6 +154,8 @@ def _gap(status: RunStatus, sink: SinkStatus) -> str:
     else:
         what = f"{sink.sink} has every event of run {status.id} but does not know how it ended."
     why = f" {sink.last_error.rstrip('. ')}." if sink.last_error else ""
+    if not why and sink.state in ("live", "starting"):
+        why = " It was being sent just now."
     if sink.state == "refused":
         return f"{what}{why} The journal keeps everything; read it with: touchline export {status.id}"
     return f"{what}{why} Send what is missing with: touchline sync {status.id}"

@@ -6,7 +6,7 @@ import math
 import numbers
 import reprlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from operator import call
 from typing import Any, Protocol, runtime_checkable
 
@@ -135,8 +135,10 @@ def to_number(value: Any) -> float | int | str:
 
 
 def _examined(value: Any) -> float | int | str:
-    if isinstance(value, str | bytes) or value is None:
+    if isinstance(value, str | bytes | complex) or value is None:
         raise TypeError(f"{reprlib.repr(value)} is not a number")
+    if isinstance(value, Mapping | Sequence | Set):
+        raise TypeError(f"{reprlib.repr(value)} is not a number; log each of its parts under a name of its own")
     deleted = getattr(value, "is_deleted", None)
     if callable(deleted) and deleted():
         raise ValueError("its JAX buffer was donated or deleted before it could be read; log a copy of it")

@@ -347,7 +347,7 @@ class JournalWriter:
         if numbers and step is not None and (again := self._steps.add(numbers, step)):
             rows.append(("duplicate", step, moment, encode({name: numbers.pop(name) for name in again})))
             for name in again:
-                reason = f"it has a value at step {step} already, which stays; the later ones are set aside"
+                reason = f"it has a value at step {step} already, which stays; give each log call a step of its own"
                 self._set_aside(rows, name, step, moment, reason)
         if numbers:
             rows.append(("metrics", step, moment, encode(numbers)))

@@ -84,6 +84,7 @@ class BatchSender:
         self._run_id = run_id
         self.bad_names: dict[str, str] = {}
         """Names of metrics that MLflow refuses, and its reason: asked once, not for every step."""
+        self._good_names: set[str] = set()
 
     def send(self, batch: Batch, delivered: int) -> list[SetAside]:
         """Send a batch, which completes the events up to ``delivered``; returns what MLflow refuses for good.
@@ -99,7 +100,7 @@ class BatchSender:
             self._log([*last, (delivered, mark)])
         except Exception as error:
             self.refusal(delivered, "batch", error)
-            refused += self._deliver(last, halve=True)
+            refused += self._recover(last)
             self._deliver([(delivered, mark)])
         return refused
 
@@ -116,7 +117,9 @@ class BatchSender:
         if not wrong and local and code and what in _OURS and self._answers():
             wrong = True
         if wrong:
-            return SetAside(seq, f"{what}: {text if code else f'{type(error).__name__}: {text}'}")
+            # Where MLflow's text begins with the place in its own request, what it says of the value follows.
+            told = text.partition(" supplied: ")[2] or text
+            return SetAside(seq, f"{what}: {told if code else f'{type(error).__name__}: {told}'}")
         raise error if isinstance(error, SinkUnavailable) else unavailable(self._settings, error) from error
 
     def _answers(self) -> bool:
@@ -126,23 +129,48 @@ class BatchSender:
             return False
         return True
 
-    def _deliver(self, entries: Sequence[Entry], halve: bool = False) -> list[SetAside]:
-        """Send entries; where they are refused together, halve them until only the refused ones stay behind."""
+    def _deliver(self, entries: Sequence[Entry]) -> list[SetAside]:
+        """Send entries; where they are refused together, only the refused ones stay behind."""
         if not entries:
             return []
-        if not halve or len(entries) == 1:
-            try:
-                self._log(entries)
-                return []
-            except Exception as error:
-                seq, entity = entries[0]
-                aside = self.refusal(seq, entity.key, error)
-            if len(entries) == 1:
-                if "Names may" in aside.reason and hasattr(entity, "step"):
-                    self.bad_names[entity.key] = aside.reason
-                return [aside]
+        try:
+            self._log(entries)
+            return []
+        except Exception as error:
+            seq, entity = entries[0]
+            aside = self.refusal(seq, entity.key, error)
+        if len(entries) > 1:
+            return self._recover(entries)
+        if "Names may" in aside.reason and hasattr(entity, "step"):
+            self.bad_names[entity.key] = aside.reason
+        return [aside]
+
+    def _recover(self, entries: Sequence[Entry]) -> list[SetAside]:
+        """Send what was refused together, of each new name one entry first: most refusals are of names."""
+        refused: list[SetAside] = []
+        rest: list[Entry] = []
+        for seq, entity in entries:
+            if not hasattr(entity, "step") or entity.key in self._good_names:
+                rest.append((seq, entity))
+            elif entity.key in self.bad_names:
+                refused.append(SetAside(seq, self.bad_names[entity.key]))
+            else:
+                refused += self._deliver([(seq, entity)])
+                if entity.key not in self.bad_names:
+                    self._good_names.add(entity.key)
+        return refused + self._halve(rest)
+
+    def _halve(self, entries: Sequence[Entry]) -> list[SetAside]:
+        """Send entries whose names are good, cut into halves until only the refused ones stay behind."""
+        if len(entries) < 2:
+            return self._deliver(entries)
+        try:
+            self._log(entries)
+            return []
+        except Exception as error:
+            self.refusal(entries[0][0], "batch", error)
         middle = len(entries) // 2
-        return self._deliver(entries[:middle]) + self._deliver(entries[middle:])
+        return self._halve(entries[:middle]) + self._halve(entries[middle:])
 
     def _log(self, entries: Sequence[Entry]) -> None:
         from mlflow.entities import Metric, Param, RunTag
