@@ -50,6 +50,13 @@ def test_it_tells_durations_scores_champion_and_commands(settings: Settings) -> 
     assert "touchline lineage ddpg_finetuned@Champion" in text
 
 
+def test_what_the_jobs_cost_on_their_gpus_is_summed(settings: Settings) -> None:
+    cost = {"cost/usd": 1.5, "cost/usd_wasted": 0.25, "cost/energy_wh": 100.0}
+    text = summary(settings, ("pretrain", {"cost": cost}), ("convert", {}), ("finetune", {"cost": cost}))
+    assert "GPU    3.00 USD, 0.50 USD of it while idle; 200 Wh" in text
+    assert "GPU " not in summary(settings, ("pretrain", {"cost": {}}), ("convert", {}))
+
+
 def test_it_says_where_standing_still_is_better() -> None:
     assert list(honest_sentences(SCORES)) == [
         "On goalie_penalty_kick standing still is better than the candidate, by 0.207."

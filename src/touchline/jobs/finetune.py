@@ -137,6 +137,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
         {
             "selection": {"start_score": first_score, "best_score": best_score, "best_step": best_step},
             "model": str(version),
+            "cost": recorder.cost,
         },
         (f"Mean official score over the three tasks on {len(scenarios)} selection scenarios each: {told}.",),
     )

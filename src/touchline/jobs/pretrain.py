@@ -150,7 +150,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     )
     apart = "the 95 % intervals do not overlap" if low > high_before else "the 95 % intervals overlap"
     return JobResult(
-        {"evaluation": figures, "model": str(version)},
+        {"evaluation": figures, "model": str(version), "cost": recorder.cost},
         (
             f"Evaluation return {mean:.0f} [{low:.0f}, {high:.0f}] after {best_step:,} policy transitions, "
             f"untrained {mean_before:.0f} [{low_before:.0f}, {high_before:.0f}]: {apart}. "

@@ -83,6 +83,11 @@ class TrainingRecorder:
             self._deliver_videos(self._video.close(timeout=60.0 if error is None else 0.0))
             self.run.set_tags({f"absent.{name}": reason for name, reason in self._watch.absent.items()})
 
+    @property
+    def cost(self) -> dict[str, float]:
+        """What the training has cost on its GPUs, see ``TrainingWatch.cost``; empty without one."""
+        return self._watch.cost
+
     def _conclude(self, last: Progress[Any]) -> None:
         if self._logged_step != last.step:
             self._log(last)

@@ -13,6 +13,7 @@ from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.jobs.execute import JobOutcome
 from touchline.jobs.progress import clock
+from touchline.watch.cost import total
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +44,8 @@ def print_summary(outcomes: Sequence[JobOutcome], settings: Settings, console: C
     console.print()
     console.rule("[bold]Summary", align="left")
     console.print(_durations(outcomes))
+    if cost := total(outcome.result.summary.get("cost", {}) for outcome in outcomes):
+        console.print(f"  {_cost(cost)}", markup=False)
     judged = next((outcome.result.summary for outcome in outcomes if "verdict" in outcome.result.summary), None)
     if judged is not None:
         console.print()
@@ -78,6 +81,16 @@ def _durations(outcomes: Sequence[JobOutcome]) -> Table:
     if len(outcomes) > 1:
         table.add_row("  [bold]all[/]", f"[bold]{clock(sum(outcome.seconds for outcome in outcomes))}[/]", "")
     return table
+
+
+def _cost(cost: Mapping[str, float]) -> str:
+    parts = []
+    if "cost/usd" in cost:
+        idle = f", {cost['cost/usd_wasted']:.2f} USD of it while idle" if "cost/usd_wasted" in cost else ""
+        parts.append(f"{cost['cost/usd']:.2f} USD{idle}")
+    if "cost/energy_wh" in cost:
+        parts.append(f"{cost['cost/energy_wh']:,.0f} Wh")
+    return f"GPU    {'; '.join(parts)}"
 
 
 def _scores(scores: Mapping[str, Mapping[str, float | None]]) -> Table:
