@@ -65,6 +65,7 @@ class SetAside:
 
     seq: int
     reason: str
+    """Names the metric, or the kind of event, first; what has the same reason is told once, with its number."""
 
 
 class Session(Protocol):
