@@ -47,6 +47,12 @@ def _pairs(payload: Mapping[str, Any], sign: str = "=") -> str:
     return "  ".join(f"{name}{sign}{number(value)}" for name, value in payload.items())
 
 
+def headline(event: Event) -> str:
+    """An alert's title and text in one line."""
+    title, text = (" ".join(str(event.payload.get(name) or "").split()) for name in ("title", "text"))
+    return f"{title.rstrip('.')}. {text}" if text else title
+
+
 def _step(event: Event) -> str:
     return "" if event.step is None else f"step {event.step:,}"
 
@@ -100,10 +106,7 @@ _TELLERS: dict[str, Callable[[Event], str]] = {
         f"{event.payload.get('stream', 'stdout')} | {line}"
         for line in str(event.payload.get("text", "")).splitlines()
     ),
-    "alert": lambda event: (
-        f"ALERT ({event.payload.get('level', 'warn')}): {event.payload['title']} "
-        f"{event.payload.get('text', '')}".replace("\n", " ")
-    ),
+    "alert": lambda event: f"ALERT ({event.payload.get('level', 'warn')}): {headline(event)}",
     "problem": lambda event: f"problem: {event.payload.get('metric')}: {event.payload.get('reason')}",
     "artifact": _file,
     "video": _file,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from touchline.config import Settings
 from touchline.tracking.journal import Event
+from touchline.tracking.narrate import headline
 from touchline.tracking.sinks.base import RunInfo, SetAside
 
 if TYPE_CHECKING:
@@ -77,9 +78,7 @@ class ConsoleSession:
                 self._notes.append(f"went back to step {event.step}")
                 self.values = {name: last for name, last in self.values.items() if last[0] <= (event.step or 0)}
             elif event.kind == "alert":
-                self._notes.append(
-                    f"{event.payload['level']}: {event.payload['title']} {event.payload['text']}".strip()
-                )
+                self._notes.append(f"{event.payload['level']}: {headline(event)}")
             elif event.kind == "milestone":
                 self._notes.append(f"{event.payload['name']} version {event.payload['version']} is a milestone")
             self._done = event.seq
