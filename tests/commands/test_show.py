@@ -28,7 +28,7 @@ def test_a_run_is_shown_with_its_curves_and_words(home: Path, capsys: pytest.Cap
     assert len(drawn) == 7 and all(any("⠀" < dot <= "⣿" for dot in line) for line in drawn)
     assert max(map(len, drawn)) <= 60
     words = " ".join(shown.split())
-    for part in ("net.width 64", "team red", "score 0.75", "Reward is low for an hour", "problem: broken"):
+    for part in ("net.width 64", "team red", "score 0.75", "Reward is low. for an hour", "problem: broken"):
         assert part in words
 
 

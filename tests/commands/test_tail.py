@@ -55,7 +55,7 @@ def test_more_lines_than_there_are_shows_all_and_each_kind_is_told(
         "artifact reports/final.html",
         "histogram weights  step 1  3 values from 1 to 3",
         "table scores  step 1  1 rows",
-        "ALERT (error): Low. \\x1b[31m really low",
+        "ALERT (error): Low \\x1b[31m. really low",
         "checkpoint  step 1",
         "went back to step 0 from step 1",
         "resumed train",
