@@ -61,7 +61,9 @@ def test_a_budget_that_is_spent_stops_the_training_at_a_boundary_with_everything
         kinds = ["metrics", "alert", "artifact", "end"]
         events = {kind: [event.payload for event in journal.of_kind([kind])] for kind in kinds}
         last_step = journal.of_kind(["metrics"])[-1].step
-    assert [alert["level"] for alert in events["alert"]] == ["warn", "error"]
+    # Between two samples of a busy machine the cost may pass the warning by.
+    levels = [alert["level"] for alert in events["alert"] if alert["title"] == "Budget of 3.00 USD"]
+    assert levels in (["warn", "error"], ["error"])
     assert events["end"][0]["status"] == "failed"
     detailed = [values for values in events["metrics"] if "gpu/temperature" in values]
     assert {"gpu/power_watts", "cost/usd", "cost/usd_wasted"} <= set(detailed[-1])
