@@ -35,6 +35,8 @@ _DRAIN_SECONDS = 30.0
 _STALLED_SECONDS = 3.0
 """W&B confirms what it was sent after about 2 s."""
 _NICENESS = 19
+_RESTS_A_TURN = 3.0
+_LONGEST_PAUSE_SECONDS = 0.5
 _FRESH_PROCESS_SECONDS = (1.0, 3.0)
 """Between the end of a spoilt process and its successor, so that a lasting failure does not start many."""
 
@@ -80,8 +82,10 @@ class Courier:
             if hung := self._workers.give_up():
                 self._mark_hung(hung)
                 break
+            began = time.monotonic()
             if self._turn():
                 idle_since = time.monotonic()
+                time.sleep(self._pause(idle_since - began))
             elif self._may_leave(time.monotonic() - idle_since):
                 self._release_routes()
                 # A run that starts now sees either a free lock (and starts its own courier) or a journal that
@@ -94,6 +98,15 @@ class Courier:
                 time.sleep(POLL_SECONDS)
         self._lock.release()
         return self._wants_a_fresh_process() and self._is_awaited()
+
+    def _pause(self, worked: float) -> float:
+        """Seconds to rest after so many seconds of work: what comes one by one is delivered together, for less.
+
+        0 while something has piled up or somebody waits for the end of a run.
+        """
+        if self._drain or any(route.is_pressed() for route in self._routes.values()):
+            return 0.0
+        return min(_RESTS_A_TURN * worked, _LONGEST_PAUSE_SECONDS)
 
     def _mark_hung(self, run_ids: Sequence[str]) -> None:
         for run_id in run_ids:

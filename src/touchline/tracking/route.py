@@ -51,6 +51,7 @@ class Route:
         self._looked: tuple[int, ...] = ()
         self._ended = False
         self._replaced = False
+        self._is_behind = False
 
     @classmethod
     def find(cls, directory: Path, sink: str, destination: str, drain: bool, thin_seconds: float) -> Route | None:
@@ -108,6 +109,7 @@ class Route:
         # Whether the trainer lives is asked before the journal is read: what a dead one wrote is all there.
         alive = self.trainer_lives()
         events = self._unsent(BATCH)
+        self._is_behind = len(events) == BATCH
         if events:
             alive = self._note_ends(events) or alive
             self._deliver(sink, session, events)
@@ -162,6 +164,10 @@ class Route:
             self._moved = time.monotonic()
         plan = tuple((upto, newest) for upto, newest in self._cursor.plan if upto > delivered)
         self._save(delivered=delivered, attempt=attempt, plan=plan, state="live", reason="")
+
+    def is_pressed(self) -> bool:
+        """True while more waits than one batch takes, or the run has ended and the far side is not told."""
+        return self._is_behind or (self._end is not None and not self._cursor.closed)
 
     def mark_waiting(self, cause: SinkUnavailable, tried: bool) -> None:
         """Record why nothing moves; the session is opened anew when the sink answers again.
