@@ -23,7 +23,7 @@ from pathlib import Path
 from touchline.tracking.sinks.base import SinkUnavailable
 
 class LineSink:
-    """Appends what arrives to a file; a run with "hang" in its id never answers, one with "fail" always fails."""
+    """Appends what arrives to a file; by its id a run may "hang", always "fail", or be "slow"."""
     name, append_only = "lines", True
 
     def __init__(self, settings):
@@ -48,6 +48,10 @@ class LineSession:
     def send(self, events):
         while "hang" in self.remote_id:
             time.sleep(1.0)
+        if "slow" in self.remote_id:
+            time.sleep(0.1)
+        with self.path.with_suffix(".batches").open("a") as file:
+            file.write(f"{len(events)}\\n")
         with self.path.open("a") as file:
             for event in events:
                 file.write(json.dumps([event.seq, event.kind, event.step, dict(event.payload)]) + "\\n")
@@ -121,6 +125,21 @@ def test_a_courier_does_not_outlive_its_deadline(lines: Settings) -> None:
     until(lambda: couriers_of(lines.home))
     run.finish(timeout=0.0)
     until(lambda: not couriers_of(lines.home), 20.0)
+
+
+def test_rows_that_come_one_by_one_are_delivered_together_while_the_training_goes_on(lines: Settings) -> None:
+    run = touchline.start_run("train", settings=lines, run_id="slow")
+    run.log({"x": 0}, 0)
+    assert run.wait_delivered("lines", 30.0)
+    batches = lines.home / "lines" / "slow.batches"
+    before = len(batches.read_text().splitlines())
+    for step in range(1, 401):
+        run.log({"x": step}, step)
+        time.sleep(0.01)
+    # A batch takes 0.1 s: without rests there would be some 40 of them.
+    assert len(batches.read_text().splitlines()) - before <= 20
+    assert run.finish(timeout=30.0).complete
+    assert steps(lines, "slow") == list(range(401))
 
 
 def test_an_outage_of_the_far_side_is_told_while_training_goes_on(

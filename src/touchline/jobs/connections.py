@@ -83,7 +83,7 @@ def mlflow_store(settings: Settings) -> Check:
     took = time.perf_counter() - began
     store = settings.home / "mlflow.db"
     if settings.mlflow_tracking_uri is None and store.exists():
-        with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"file:{store}?mode=rw", uri=True)) as connection:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             remedy = f"Put a backup in its place, or begin a new one with: mv {store} {store}.damaged"

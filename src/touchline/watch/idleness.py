@@ -20,7 +20,6 @@ class Judged:
 
     diagnosis: Diagnosis | None
     """None where utilisation was high enough, or cannot be had."""
-    title: str
     is_news: bool
     """Whether people should hear of it: it has stayed for a second window, and was not told within the last hour."""
 
@@ -84,5 +83,4 @@ class Idleness:
         is_news = bool(cause) and self._times >= _WINDOWS_TO_TELL and not is_old
         if is_news:
             self._told[cause] = at
-        title = f"GPU utilisation below 80 %: {cause.replace('_', ' ')}" if cause else "GPU utilisation is high"
-        return Judged(diagnosis, title, is_news)
+        return Judged(diagnosis, is_news)

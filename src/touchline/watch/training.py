@@ -13,7 +13,7 @@ from touchline.cadence import MINIMUM_SECONDS, Cadence
 from touchline.errors import at_least
 from touchline.watch.alerts import AlertConfig, Alerts
 from touchline.watch.cost import CostMeter, State
-from touchline.watch.diagnosis import Diagnosis
+from touchline.watch.diagnosis import LOW_PERCENT, Diagnosis
 from touchline.watch.gpu import GpuWatch
 from touchline.watch.idleness import Idleness
 from touchline.watch.pools import Found, jax_pool, torch_allocator
@@ -196,7 +196,8 @@ class TrainingWatch:
         if judged is not None:
             self.diagnosis = judged.diagnosis
             if judged.is_news and judged.diagnosis is not None:
-                self._run.alert(judged.title, str(judged.diagnosis), "info")
+                title = f"GPU utilisation below {LOW_PERCENT:.0f} %: {judged.diagnosis.cause.replace('_', ' ')}"
+                self._run.alert(title, str(judged.diagnosis), "info")
 
     def _meter_of(self, devices: tuple[str, ...]) -> CostMeter:
         config = self.config
