@@ -5,20 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from touchline.errors import TouchlineError
 
 NAME = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 
 
 class Damaged(TouchlineError):
     """A checkpoint whose files are not those that were written."""
 
 
-def write_manifest(directory: Path) -> None:
+class Manifest(NamedTuple):
+    """What a finished checkpoint says of itself."""
+
+    about: Mapping[str, Any]
+    """What can be known without reading the files: step, time, metrics, run."""
+    files: Mapping[str, Mapping[str, Any]]
+    """``bytes`` and ``sha256`` by name."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(int(file["bytes"]) for file in self.files.values())
+
+
+def write_manifest(directory: Path, about: Mapping[str, Any]) -> None:
     """Write the manifest of all files in ``directory``, after forcing them to the disk; and force it too."""
     files = {}
     for path in sorted(directory.iterdir()):
@@ -28,7 +43,7 @@ def write_manifest(directory: Path) -> None:
                 "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
             }
             os.fsync(file.fileno())
-    body = {"format": FORMAT, "files": files}
+    body = {"format": FORMAT, "about": dict(about), "files": files}
     with (directory / NAME).open("w", encoding="utf-8") as file:
         json.dump({**body, "sha256": _digest(body)}, file)
         file.flush()
@@ -36,14 +51,19 @@ def write_manifest(directory: Path) -> None:
     sync_directory(directory)
 
 
-def verify(directory: Path) -> None:
-    """Raise Damaged, with the first thing that is wrong, unless ``directory`` holds what its manifest says."""
-    files = _read(directory)
+def verify(directory: Path) -> Manifest:
+    """Return the manifest; raise Damaged, with the first thing that is wrong, unless the files are as it says."""
+    try:
+        manifest = parse((directory / NAME).read_bytes())
+    except FileNotFoundError:
+        raise Damaged("it has no manifest, so it was never finished") from None
+    except OSError as error:
+        raise Damaged(f"its manifest cannot be read ({error.strerror})") from error
     present = {path.name for path in directory.iterdir()} - {NAME}
-    if present != set(files):
-        found, named = ", ".join(sorted(present)) or "none", ", ".join(sorted(files))
+    if present != set(manifest.files):
+        found, named = ", ".join(sorted(present)) or "none", ", ".join(sorted(manifest.files))
         raise Damaged(f"it holds the files {found}, but its manifest names {named}")
-    for name, expected in files.items():
+    for name, expected in manifest.files.items():
         path = directory / name
         size = path.stat().st_size
         if size != expected["bytes"]:
@@ -52,6 +72,22 @@ def verify(directory: Path) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != expected["sha256"]:
             raise Damaged(f"{name} has the sha256 digest {found[:12]}… instead of {expected['sha256'][:12]}…")
+    return manifest
+
+
+def parse(text: bytes) -> Manifest:
+    """Read a manifest; raise Damaged when it is not the one that was written."""
+    try:
+        body = json.loads(text)
+        digest = body.pop("sha256")
+        files, about, version = dict(body["files"]), dict(body["about"]), body["format"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"its manifest cannot be read ({type(error).__name__})") from error
+    if digest != _digest(body):
+        raise Damaged("its manifest does not match its own digest")
+    if version != FORMAT:
+        raise Damaged(f"its format is {version}, and this version of Touchline reads {FORMAT}")
+    return Manifest(about, files)
 
 
 def sync_directory(directory: Path) -> None:
@@ -61,22 +97,6 @@ def sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _read(directory: Path) -> dict[str, dict[str, Any]]:
-    try:
-        body = json.loads((directory / NAME).read_bytes())
-        digest = body.pop("sha256")
-        files, version = dict(body["files"]), body["format"]
-    except FileNotFoundError:
-        raise Damaged("it has no manifest, so it was never finished") from None
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise Damaged(f"its manifest cannot be read ({type(error).__name__})") from error
-    if digest != _digest(body):
-        raise Damaged("its manifest does not match its own digest")
-    if version != FORMAT:
-        raise Damaged(f"its format is {version}, and this version of Touchline reads {FORMAT}")
-    return files
 
 
 def _digest(body: dict[str, Any]) -> str:

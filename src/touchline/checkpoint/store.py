@@ -1,111 +1,218 @@
-"""A directory of checkpoints, one sub-directory a step: written aside, proven, then renamed into place."""
+"""The checkpoints of one training: saved beside it, proven, kept by a rule, and found again."""
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import re
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from touchline.checkpoint.manifest import Damaged, sync_directory, verify, write_manifest
+from touchline.cadence import Cadence
+from touchline.checkpoint import snapshot as files
+from touchline.checkpoint.manifest import Damaged, Manifest, verify
+from touchline.checkpoint.names import Skipped, names_in, order
+from touchline.checkpoint.origin import Origin, Refused, differences, origin
+from touchline.checkpoint.preemption import StopSignal
+from touchline.checkpoint.retention import Goal, Retention
+from touchline.checkpoint.saving import Recording, Saver
+from touchline.checkpoint.storage import storage_at
 from touchline.errors import TouchlineError, UsageError
 
-ARRAYS = "arrays.safetensors"
-METADATA = "metadata.json"
-_NAME = re.compile(r"step-(\d{12,})(?:\.(\d+))?")
-_PARTIAL = ".partial-"
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A checkpoint that was passed over."""
-
-    path: Path
-    reason: str
-
-    def __str__(self) -> str:
-        return f"The checkpoint {self.path} was skipped: {self.reason}."
+logger = logging.getLogger("touchline")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose every byte was verified."""
+    """A checkpoint whose every byte was verified, in host memory."""
 
-    step: int
-    """Policy transitions over all environments."""
-    arrays: Mapping[str, NDArray[Any]]
-    """As saved: same names, shapes, types and bits."""
-    metadata: Mapping[str, Any]
-    """As saved, after a round trip through JSON."""
-    path: Path
-    skipped: tuple[Skipped, ...] = field(default=())
+    name: str
+    """Of its directory."""
+    path: str
+    """Where it lies."""
+    loaded: files.Loaded
+    manifest: Manifest
+    skipped: tuple[Skipped, ...] = ()
     """Newer ones that could not be used, newest first."""
+
+    @property
+    def step(self) -> int:
+        """Policy transitions over all environments, or whatever the training counts."""
+        return self.loaded.step
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """As saved, after a round trip through JSON."""
+        return self.loaded.metadata
+
+    @property
+    def arrays(self) -> Mapping[str, Any]:
+        """The state's arrays as NumPy's, by path; types that NumPy lacks as bytes with one axis more."""
+        return self.loaded.encoded.arrays
+
+    def restore(self, like: Any) -> Any:
+        """Return the saved state with the types, devices and objects of ``like``, and set the global generators.
+
+        Raises Mismatch, with what differs and before anything is changed, when ``like`` is of another shape.
+        """
+        return self.loaded.restore(like)
 
 
 class CheckpointStore:
-    """Saves and finds the checkpoints of one run; one process saves at a time."""
+    """Saves and finds the checkpoints of one training; one process saves at a time.
 
-    def __init__(self, directory: Path | str, keep_last: int = 2) -> None:
-        """``keep_last``: verified checkpoints that stay after a save, at least 1."""
-        if keep_last < 1:
-            raise UsageError(f"A store keeps at least 1 checkpoint, not {keep_last}. Use keep_last=2.")
-        self.directory = Path(directory)
-        self.keep_last = keep_last
-        self._proven: set[Path] = set()
+    Three lines give any loop checkpoints::
+
+        store = CheckpointStore("checkpoints", every=200_000)
+        state = store.restore_or(state)
+        for step in range(store.step, total):
+            ...
+            store.maybe_save(step, state)
+
+    ``state`` is a tree of arrays, plain values and objects that keep their own state: see
+    ``touchline.checkpoint.tree``.
+    """
+
+    def __init__(
+        self,
+        location: Path | str,
+        *,
+        every: int = 200_000,
+        minimum_seconds: float = 10.0,
+        keep_last: int = 2,
+        keep_every: int | None = None,
+        best_metric: str | None = None,
+        best_goal: Goal = "max",
+        config: Any = None,
+        allow_changes: bool = False,
+        run: Recording | None = None,
+        stop: StopSignal | None = None,
+        staging: Path | None = None,
+        made_by: Path | None = None,
+    ) -> None:
+        """Nothing is touched until the first save.
+
+        Args:
+            location: a directory, or an address that fsspec knows, such as ``gs://bucket/training``.
+            every: steps between two saves of ``maybe_save``, counted as crossed multiples.
+            minimum_seconds: saves are not more frequent than this.
+            keep_last: newest checkpoints that stay, at least 1.
+            keep_every: beside them the first one of each so many steps.
+            best_metric: beside them the best one by this metric, of those given to ``maybe_save``.
+            best_goal: whether a high or a low value of it is good.
+            config: a dataclass or a mapping; a checkpoint of another one is refused.
+            allow_changes: load a checkpoint of another configuration or another version of the code all the same.
+            run: its history goes with each checkpoint, and it is told of a save that fails.
+            stop: when it is set, ``maybe_save`` saves at once and ends the process, see there.
+            staging: local directory in which checkpoints for another place are prepared.
+            made_by: a file of the code whose git repository tells the version; None: the running script.
+        """
+        self._storage = storage_at(location, staging)
+        self.location = str(location)
+        self.retention = Retention(keep_last, keep_every, best_metric, best_goal)
+        self.allow_changes = allow_changes
+        self._run, self._stop = run, stop
+        self._saver = Saver(self._storage, self.location, self.retention, run)
+        self.step = 0
+        """Step of the checkpoint that was restored, 0 without one."""
+        self.pause_seconds = math.nan
+        """How long the last save held up the training: the copy to host memory."""
+        self._config, self._made_by = config, made_by
+        self._origin: Origin | None = None
+        self._every, self._minimum_seconds = every, minimum_seconds
+        self._due = Cadence(every, minimum_seconds)
+        self._memory = files.HostMemory()
+
+    def restore_or(self, state: Any) -> Any:
+        """Return the newest state that verifies, or ``state`` itself where there is none; sets ``step``.
+
+        ``state`` gives types, devices and shapes; objects that keep their own state are loaded in place. What was
+        skipped, and why, goes to the log. Raises Refused when the checkpoint is of another configuration or version
+        of the code, Mismatch when it does not fit ``state``, and TouchlineError when all there are are damaged.
+        """
+        checkpoint = self.latest()
+        return state if checkpoint is None else self.restore(checkpoint, state)
+
+    def restore(self, checkpoint: Checkpoint, state: Any) -> Any:
+        """Go on from one checkpoint; see ``restore_or``. What lies after it is replaced by the next save."""
+        for skipped in checkpoint.skipped:
+            logger.warning("%s", skipped)
+        self._refuse_another(checkpoint)
+        restored = checkpoint.restore(state)
+        self.step = checkpoint.step
+        self._due = Cadence(self._every, self._minimum_seconds, start=checkpoint.step)
+        self._saver.go_on_from(checkpoint.name)
+        return restored
+
+    def maybe_save(
+        self,
+        step: int,
+        state: Any,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Save when a multiple of ``every`` was crossed, and return whether it did.
+
+        The training waits for the copy to host memory alone; while the one before is still being written, nothing is
+        saved and the multiple stays due. A save that fails is told, by the log and the run, and tried again at the
+        next one. When the stop signal is set, the state is saved, and once it is durable SystemExit is raised with
+        130 or 143, which a scheduler takes as "try again".
+        """
+        if self._stop is not None and self._stop.requested:
+            with contextlib.suppress(TouchlineError):  # which the log and the run were told
+                self.save(step, state, metrics=metrics, metadata=metadata)
+            raise SystemExit(143 if self._stop.reason == "preempted" else 130)
+        if self.is_writing or not self._due.due(step):
+            return False
+        self._begin(step, state, metrics, metadata)
+        return True
 
     def save(
         self,
         step: int,
-        arrays: Mapping[str, Any],
+        state: Any,
+        *,
+        metrics: Mapping[str, float] | None = None,
         metadata: Mapping[str, Any] | None = None,
-        add: Callable[[Path], object] | None = None,
-    ) -> Path:
-        """Write a checkpoint and return its directory; it is there whole, on the disk, or not at all.
+        wait: bool = True,
+    ) -> None:
+        """Save now. Waits for the save before, and with ``wait`` until this one is durable.
 
-        ``arrays``: name → array of any shape, of numbers or booleans; ``metadata``: what JSON can hold; ``add``
-        writes further files into the directory that it gets, ``run.save_journal`` for example. A checkpoint of the
-        same step is replaced. Raises TouchlineError when it cannot be written; the ones before
-        stay as they are.
+        A checkpoint of the same step is replaced. Raises TouchlineError when it cannot be written, then or at the
+        next ``wait``; the ones before stay as they are.
         """
-        if step < 0:
-            raise UsageError(f"A checkpoint's step is at least 0, and this is {step}.")
-        text = _json(metadata or {})
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self._sweep()
-            partial = Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}{os.getpid()}-", dir=self.directory))
-            try:
-                _write_arrays(partial / ARRAYS, arrays)
-                (partial / METADATA).write_text(text, encoding="utf-8")
-                if add is not None:
-                    add(partial)
-                write_manifest(partial)
-                final = partial.rename(self._free_place(step))
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-            sync_directory(self.directory)
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            remedy = "Free some space" if full else "Make the directory writable"
-            raise TouchlineError(
-                f"The checkpoint of step {step:,} could not be written to {self.directory} "
-                f"({error.strerror or error}); the earlier ones are as they were. {remedy}, and training can go on."
-            ) from error
-        self._retain(step, final)
-        return final
+        self.wait()
+        self._begin(step, state, metrics, metadata)
+        if wait:
+            self.wait()
+            self._saver.raise_failure()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is being written; returns whether that is so."""
+        return self._saver.wait(timeout)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a save is on its way to the disk."""
+        return self._saver.is_writing
+
+    @property
+    def saved(self) -> str:
+        """Where the last durable save of this process lies; empty before the first."""
+        return self._storage.where(self._saver.newest) if self._saver.newest else ""
+
+    @property
+    def write_seconds(self) -> float:
+        """How long the last save took until it was durable; nan before the first."""
+        return self._saver.seconds
 
     def steps(self) -> tuple[int, ...]:
         """Steps of the checkpoints that lie here, verified or not, oldest first."""
-        return tuple(sorted({step for step, _ in self._all()}))
+        return tuple(sorted({order(name)[0] for name in names_in(self._storage)}))
 
     def latest(self) -> Checkpoint | None:
         """Load the newest checkpoint that verifies; None when there is none. See ``Checkpoint.skipped``.
@@ -113,118 +220,69 @@ class CheckpointStore:
         Raises TouchlineError when there are checkpoints but all are damaged: starting over is for people to decide.
         """
         skipped: list[Skipped] = []
-        for step, path in reversed(self._all()):
+        for name in reversed(names_in(self._storage)):
             try:
-                arrays, metadata = _load(path)
+                return self._load(name, tuple(skipped))
             except (Damaged, OSError) as error:
-                skipped.append(Skipped(path, str(error)))
-                continue
-            return Checkpoint(step, arrays, metadata, path, tuple(skipped))
+                skipped.append(Skipped(self._storage.where(name), str(error)))
         if skipped:
             raise TouchlineError(
-                f"None of the {len(skipped)} checkpoints in {self.directory} can be used. "
+                f"None of the {len(skipped)} checkpoints in {self.location} can be used. "
                 + " ".join(str(one) for one in skipped)
                 + " Restore them from a copy, or move the directory away to start over."
             )
         return None
 
     def load(self, step: int) -> Checkpoint:
-        """Load the checkpoint of one step; raises TouchlineError when it is missing or damaged."""
-        path = dict(self._all()).get(step)
-        if path is None:
+        """Load the newest checkpoint of one step; raises TouchlineError when it is missing, Damaged when it is."""
+        names = [name for name in names_in(self._storage) if order(name)[0] == step]
+        if not names:
             known = ", ".join(f"{one:,}" for one in self.steps()) or "none"
-            raise TouchlineError(f"{self.directory} has no checkpoint of step {step:,}. Its steps: {known}.")
+            raise TouchlineError(f"{self.location} has no checkpoint of step {step:,}. Its steps: {known}.")
         try:
-            arrays, metadata = _load(path)
+            return self._load(names[-1])
         except (Damaged, OSError) as error:
-            raise Damaged(f"{Skipped(path, str(error))} Load an earlier one with latest().") from error
-        return Checkpoint(step, arrays, metadata, path)
+            told = Skipped(self._storage.where(names[-1]), str(error))
+            raise Damaged(f"{told} Load an earlier one with latest().") from error
 
-    def _all(self) -> list[tuple[int, Path]]:
-        if not self.directory.is_dir():
-            return []
-        found = ((_NAME.fullmatch(path.name), path) for path in self.directory.iterdir() if path.is_dir())
-        known = sorted((int(match[1]), int(match[2] or 0), path) for match, path in found if match)
-        return [(step, path) for step, _, path in known]
+    @contextlib.contextmanager
+    def files_of(self, checkpoint: Checkpoint) -> Iterator[Path]:
+        """Have a checkpoint's files in a local directory while the context lasts, for ``start_run(resume=…)``."""
+        with self._storage.fetch(checkpoint.name) as directory:
+            yield directory
 
-    def _free_place(self, step: int) -> Path:
-        """Where a checkpoint of this step goes; beside the one of the same step, which is then still whole."""
-        last = [path for known, path in self._all() if known == step][-1:]
-        if not last:
-            return self.directory / f"step-{step:012d}"
-        match = _NAME.fullmatch(last[0].name)
-        return self.directory / f"step-{step:012d}.{int(match[2] or 0) + 1 if match else 1}"
+    def _load(self, name: str, skipped: tuple[Skipped, ...] = ()) -> Checkpoint:
+        with self._storage.fetch(name) as directory:
+            manifest = verify(directory)
+            loaded = files.read(directory)
+        return Checkpoint(name, self._storage.where(name), loaded, manifest, skipped)
 
-    def _sweep(self) -> None:
-        """Remove what processes that died in the middle of a save left behind."""
-        for path in self.directory.glob(f"{_PARTIAL}*"):
-            owner = path.name.removeprefix(_PARTIAL).split("-")[0]
-            if not (owner.isdecimal() and owner != str(os.getpid()) and Path("/proc", owner).exists()):
-                shutil.rmtree(path, ignore_errors=True)
+    def _made(self) -> Origin:
+        if self._origin is None:
+            self._origin = origin(self._config, self._made_by)
+        return self._origin
 
-    def _retain(self, step: int, newest: Path) -> None:
-        """Delete old checkpoints, counting only intact ones as kept."""
-        self._proven.add(newest)
-        kept = 0
-        for known, path in reversed(self._all()):
-            if path != newest and (kept >= self.keep_last or known == step):
-                shutil.rmtree(path, ignore_errors=True)
-                self._proven.discard(path)
-            elif path in self._proven or _is_intact(path):
-                self._proven.add(path)
-                kept += 1
+    def _refuse_another(self, checkpoint: Checkpoint) -> None:
+        told = differences(checkpoint.loaded.origin, self._made())
+        if not told:
+            return
+        what = f"The checkpoint {checkpoint.path} was made otherwise: {'; '.join(told)}."
+        if not self.allow_changes:
+            raise Refused(f"{what} Go on all the same with allow_changes, or start over in an empty directory.")
+        logger.warning("%s It is used all the same, as allowed.", what)
 
-
-def _is_intact(path: Path) -> bool:
-    try:
-        verify(path)
-    except (Damaged, OSError):
-        return False
-    return True
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    contiguous = {}
-    for name, array in arrays.items():
-        if name == "__metadata__":
-            raise UsageError(
-                "An array cannot be called '__metadata__', a name of the file format. Call it otherwise."
-            )
-        value = np.asarray(array)
-        if value.dtype.kind not in "biufc" or value.dtype.itemsize > 8:
-            raise UsageError(
-                f"The array {name!r} has the type {value.dtype}, which a checkpoint does not hold. "
-                "Save numbers or booleans of at most 64 bits as arrays, and put text into the metadata."
-            )
-        # safetensors writes the bytes as they lie in memory, whatever the strides and the byte order say.
-        contiguous[name] = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<")).reshape(value.shape)
-    try:
-        save_file(contiguous, str(path))
-    except SafetensorError as error:
-        # Its text is all that safetensors keeps of the operating system's error.
-        number = re.search(r"os error (\d+)", str(error))
-        raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
-
-
-def _load(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    verify(path)
-    try:
-        return load_file(str(path / ARRAYS)), json.loads((path / METADATA).read_text(encoding="utf-8"))
-    except (SafetensorError, ValueError) as error:
-        raise Damaged(f"its files verify but cannot be read ({error})") from error
-
-
-def _json(metadata: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(dict(metadata), allow_nan=True)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"The metadata of a checkpoint must be plain JSON ({error}). Put arrays under arrays, and the rest as "
-            "numbers, text, lists and mappings."
-        ) from error
+    def _begin(
+        self, step: int, state: Any, metrics: Mapping[str, float] | None, metadata: Mapping[str, Any] | None
+    ) -> None:
+        if step < 0:
+            raise UsageError(f"A checkpoint's step is at least 0, and this is {step}.")
+        began = time.monotonic()
+        snapshot = self._memory.snapshot(step, state, metadata or {}, self._made())
+        about = {
+            "step": step,
+            "saved_at": time.time(),
+            "metrics": {name: float(value) for name, value in (metrics or {}).items()},
+            "run": self._run.id if self._run is not None else "",
+        }
+        self.pause_seconds = time.monotonic() - began
+        self._saver.begin(snapshot, about)

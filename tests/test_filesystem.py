@@ -13,7 +13,7 @@ import pytest
 import touchline
 from touchline.config import Settings
 from touchline.errors import TouchlineError
-from touchline.tracking.filesystem import filesystem_type, is_network
+from touchline.filesystem import filesystem_type, is_network
 
 Mount = namedtuple("Mount", "device mountpoint fstype opts")
 

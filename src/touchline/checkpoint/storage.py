@@ -1,0 +1,261 @@
+"""Where checkpoints lie: a local disk, a mounted volume that takes only whole files, or an object store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from touchline.checkpoint.manifest import NAME, Damaged, Manifest, parse, sync_directory, verify
+from touchline.errors import TouchlineError
+from touchline.filesystem import filesystem_type, is_network
+
+_PARTIAL = ".partial-"
+_VOLUMES = ("/Volumes/", "/dbfs/")
+"""Mounts of Databricks, which write whole files only."""
+
+
+class Storage(Protocol):
+    """Directories of files by name; each is there whole or not at all. All but ``stage`` may raise OSError."""
+
+    def names(self) -> list[str]:
+        """Names of what lies here, finished or not."""
+        ...
+
+    def stage(self) -> Path:
+        """Return a new empty local directory to write into."""
+        ...
+
+    def publish(self, staged: Path, name: str) -> None:
+        """Put a directory that has its manifest in place, and away from where it was staged."""
+        ...
+
+    def manifest(self, name: str) -> Manifest:
+        """Read what a directory says of itself; raises Damaged when it was never finished."""
+        ...
+
+    def check(self, name: str) -> None:
+        """Raise Damaged when a directory is not as it was written, as far as can be seen without moving it here."""
+        ...
+
+    def fetch(self, name: str) -> contextlib.AbstractContextManager[Path]:
+        """Have a directory's files on the local disk while the context lasts; they are not verified."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove a directory; one that is half removed counts as never finished."""
+        ...
+
+    def sweep(self) -> None:
+        """Remove what processes that died in the middle of a save left behind."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Bytes that can still be written; None where that is not known."""
+        ...
+
+    def where(self, name: str) -> str:
+        """Path or address of a directory, for people."""
+        ...
+
+
+def storage_at(location: Path | str, staging: Path | None = None) -> Storage:
+    """Return the storage at a path or an fsspec address such as ``gs://bucket/folder``.
+
+    What is not a local disk is written in ``staging`` first (None: the temporary directory). Raises TouchlineError
+    when an address needs a package that is not installed.
+    """
+    text = os.fspath(location)
+    if "://" in text:
+        return WholeFiles(text, staging)
+    path = Path(text).absolute()
+    if text.startswith(_VOLUMES) or is_network(filesystem_type(path)):
+        return WholeFiles(path.as_uri(), staging)
+    return LocalDisk(path)
+
+
+class LocalDisk:
+    """A directory on a local disk: written aside, forced to the disk, renamed into place."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def names(self) -> list[str]:
+        """See ``Storage``."""
+        if not self.directory.is_dir():
+            return []
+        return [path.name for path in self.directory.iterdir() if path.is_dir() and not path.name.startswith(".")]
+
+    def stage(self) -> Path:
+        """See ``Storage``."""
+        # Not mkdtemp, whose directories nobody else may read: a team shares its checkpoints as the umask says.
+        staged = self.directory / f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}"
+        staged.mkdir(parents=True)
+        return staged
+
+    def publish(self, staged: Path, name: str) -> None:
+        """See ``Storage``."""
+        staged.rename(self.directory / name)
+        for directory in (self.directory, self.directory.parent):
+            sync_directory(directory)
+
+    def manifest(self, name: str) -> Manifest:
+        """See ``Storage``."""
+        return _parsed(lambda: (self.directory / name / NAME).read_bytes())
+
+    def check(self, name: str) -> None:
+        """See ``Storage``."""
+        verify(self.directory / name)
+
+    @contextlib.contextmanager
+    def fetch(self, name: str) -> Iterator[Path]:
+        """See ``Storage``."""
+        yield self.directory / name
+
+    def delete(self, name: str) -> None:
+        """See ``Storage``."""
+        (self.directory / name / NAME).unlink(missing_ok=True)
+        shutil.rmtree(self.directory / name, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """See ``Storage``."""
+        for path in self.directory.glob(f"{_PARTIAL}*"):
+            owner = path.name.removeprefix(_PARTIAL).split("-")[0]
+            if not (owner.isdecimal() and owner != str(os.getpid()) and Path("/proc", owner).exists()):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def free_bytes(self) -> int | None:
+        """See ``Storage``."""
+        return shutil.disk_usage(self.directory).free
+
+    def where(self, name: str) -> str:
+        """See ``Storage``."""
+        return str(self.directory / name)
+
+
+class WholeFiles:
+    """A place that takes whole files and no renames: the manifest goes last, and what has none does not exist."""
+
+    def __init__(self, address: str, staging: Path | None = None) -> None:
+        """``address`` as fsspec reads it; a credential comes from where that file system looks for it."""
+        self.address = address.rstrip("/")
+        self._staging = staging
+        self._files, self._root = _file_system(self.address)
+
+    def names(self) -> list[str]:
+        """See ``Storage``."""
+        with _told_as_oserror():
+            self._files.invalidate_cache()
+            try:
+                found = self._files.ls(self._root, detail=True)
+            except FileNotFoundError:
+                return []
+        return [PurePosixPath(entry["name"]).name for entry in found if entry["type"] == "directory"]
+
+    def stage(self) -> Path:
+        """See ``Storage``."""
+        if self._staging is not None:
+            self._staging.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="touchline-checkpoint-", dir=self._staging))
+
+    def publish(self, staged: Path, name: str) -> None:
+        """See ``Storage``."""
+        target = f"{self._root}/{name}"
+        files = sorted(staged.iterdir(), key=lambda path: path.name == NAME)
+        with _told_as_oserror():
+            self._files.makedirs(target, exist_ok=True)
+            for path in files:
+                self._files.put_file(str(path), f"{target}/{path.name}")
+                written, expected = self._files.info(f"{target}/{path.name}")["size"], path.stat().st_size
+                if written != expected:
+                    raise OSError(f"{path.name} arrived with {written:,} of {expected:,} bytes")
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def manifest(self, name: str) -> Manifest:
+        """See ``Storage``."""
+        with _told_as_oserror():
+            return _parsed(lambda: self._files.cat_file(f"{self._root}/{name}/{NAME}"))
+
+    def check(self, name: str) -> None:
+        """See ``Storage``."""
+        files = self.manifest(name).files
+        with _told_as_oserror():
+            self._files.invalidate_cache()
+            found = self._files.ls(f"{self._root}/{name}", detail=True)
+        sizes = {PurePosixPath(entry["name"]).name: entry["size"] for entry in found}
+        for file, expected in files.items():
+            if sizes.get(file) != expected["bytes"]:
+                raise Damaged(f"{file} has {sizes.get(file, 0):,} bytes instead of {expected['bytes']:,}")
+
+    @contextlib.contextmanager
+    def fetch(self, name: str) -> Iterator[Path]:
+        """See ``Storage``."""
+        local = self.stage()
+        try:
+            with _told_as_oserror():
+                for file in (*self.manifest(name).files, NAME):
+                    self._files.get_file(f"{self._root}/{name}/{file}", str(local / file))
+            yield local
+        finally:
+            shutil.rmtree(local, ignore_errors=True)
+
+    def delete(self, name: str) -> None:
+        """See ``Storage``."""
+        with _told_as_oserror():
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(f"{self._root}/{name}/{NAME}")
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm(f"{self._root}/{name}", recursive=True)
+
+    def sweep(self) -> None:
+        """See ``Storage``."""
+        for name in self.names():
+            try:
+                self.manifest(name)
+            except Damaged:
+                self.delete(name)
+
+    def free_bytes(self) -> int | None:
+        """See ``Storage``."""
+        return None
+
+    def where(self, name: str) -> str:
+        """See ``Storage``."""
+        return f"{self.address}/{name}"
+
+
+def _parsed(read: Any) -> Manifest:
+    try:
+        return parse(read())
+    except FileNotFoundError:
+        raise Damaged("it has no manifest, so it was never finished") from None
+
+
+def _file_system(address: str) -> tuple[Any, str]:
+    try:
+        import fsspec
+    except ImportError as error:
+        raise TouchlineError(
+            f"Checkpoints at {address} need fsspec; install it with: pip install 'touchline[checkpoint]'"
+        ) from error
+    try:
+        files, root = fsspec.core.url_to_fs(address)
+    except (ImportError, ValueError) as error:
+        raise TouchlineError(f"Checkpoints cannot be kept at {address}: {error}") from error
+    return files, root.rstrip("/")
+
+
+@contextlib.contextmanager
+def _told_as_oserror() -> Iterator[None]:
+    """Let what a vendor's client raises look like the failing disk that it is."""
+    try:
+        yield
+    except (OSError, TouchlineError):
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
