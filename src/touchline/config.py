@@ -66,6 +66,8 @@ class Settings:
     """Bytes of video that a run records."""
     thin_seconds: tuple[str, ...] = ()
     """Points of a metric that a sink gets at most one in so many seconds, such as ``wandb=1.0``."""
+    checkpoints: str | None = None
+    """Where checkpoints of jobs go, a path or an address such as ``gs://bucket/soccer``; None: beside their run."""
     courier_seconds: float = 3_600.0
     """A courier ends so many seconds after the last training it serves, delivered or not; then: touchline sync."""
     all_ranks: bool = False

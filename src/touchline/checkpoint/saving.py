@@ -25,6 +25,10 @@ RESERVE_BYTES = 64_000_000
 """A save leaves so much of a disk free: a journal and a training's own files need some."""
 
 
+class NotSaved(TouchlineError):
+    """A checkpoint that could not be written; the ones before are as they were."""
+
+
 class Recording(Protocol):
     """What the store uses of a Touchline run."""
 
@@ -45,7 +49,7 @@ class Saver:
     def __init__(self, storage: Storage, location: str, retention: Retention, run: Recording | None) -> None:
         self._storage, self._location, self._retention, self._run = storage, location, retention, run
         self._thread: threading.Thread | None = None
-        self._failure: TouchlineError | None = None
+        self._failure: NotSaved | None = None
         self._proven: set[str] = set()
         self._abandoned: set[str] = set()
         self.seconds = math.nan
@@ -124,7 +128,7 @@ class Saver:
     def _failed(self, step: int, error: OSError) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "Free some space" if full else "Make it writable"
-        self._failure = TouchlineError(
+        self._failure = NotSaved(
             f"The checkpoint of step {step:,} could not be written to {self._location} "
             f"({error.strerror or error}); the earlier ones are as they were. {remedy}; the training goes on."
         )

@@ -6,10 +6,10 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from touchline.cadence import Cadence
 from touchline.checkpoint import snapshot as files
@@ -18,11 +18,12 @@ from touchline.checkpoint.names import Skipped, names_in, order
 from touchline.checkpoint.origin import Origin, Refused, differences, origin
 from touchline.checkpoint.preemption import StopSignal
 from touchline.checkpoint.retention import Goal, Retention
-from touchline.checkpoint.saving import Recording, Saver
+from touchline.checkpoint.saving import NotSaved, Recording, Saver
 from touchline.checkpoint.storage import storage_at
 from touchline.errors import TouchlineError, UsageError
 
 logger = logging.getLogger("touchline")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,23 @@ class Checkpoint:
         Raises Mismatch, with what differs and before anything is changed, when ``like`` is of another shape.
         """
         return self.loaded.restore(like)
+
+
+class Newest(NamedTuple):
+    """The newest checkpoint that verifies, not loaded."""
+
+    step: int
+    directory: Path
+    """Its files, on the local disk."""
+
+
+@dataclass(frozen=True)
+class _Intact(Generic[T]):
+    name: str
+    directory: Path
+    manifest: Manifest
+    skipped: list[Skipped]
+    content: T
 
 
 class CheckpointStore:
@@ -140,7 +158,7 @@ class CheckpointStore:
         """Go on from one checkpoint; see ``restore_or``. What lies after it is replaced by the next save."""
         for skipped in checkpoint.skipped:
             logger.warning("%s", skipped)
-        self._refuse_another(checkpoint)
+        self._refuse_another(checkpoint.path, checkpoint.loaded.origin)
         restored = checkpoint.restore(state)
         self.step = checkpoint.step
         self._due = Cadence(self._every, self._minimum_seconds, start=checkpoint.step)
@@ -163,13 +181,20 @@ class CheckpointStore:
         130 or 143, which a scheduler takes as "try again".
         """
         if self._stop is not None and self._stop.requested:
-            with contextlib.suppress(TouchlineError):  # which the log and the run were told
+            with contextlib.suppress(NotSaved):  # which the log and the run were told
                 self.save(step, state, metrics=metrics, metadata=metadata)
             raise SystemExit(143 if self._stop.reason == "preempted" else 130)
-        if self.is_writing or not self._due.due(step):
+        if not self.due(step):
             return False
         self._begin(step, state, metrics, metadata)
         return True
+
+    def due(self, step: int) -> bool:
+        """Whether a multiple of ``every`` was crossed and nothing is being written; marks the multiple as served.
+
+        For who wants to collect the state only when it is saved, with ``save(…, wait=False)``.
+        """
+        return not self.is_writing and self._due.due(step)
 
     def save(
         self,
@@ -182,8 +207,8 @@ class CheckpointStore:
     ) -> None:
         """Save now. Waits for the save before, and with ``wait`` until this one is durable.
 
-        A checkpoint of the same step is replaced. Raises TouchlineError when it cannot be written, then or at the
-        next ``wait``; the ones before stay as they are.
+        A checkpoint of the same step is replaced. With ``wait`` raises NotSaved when it cannot be written; the ones
+        before stay as they are.
         """
         self.wait()
         self._begin(step, state, metrics, metadata)
@@ -219,19 +244,27 @@ class CheckpointStore:
 
         Raises TouchlineError when there are checkpoints but all are damaged: starting over is for people to decide.
         """
-        skipped: list[Skipped] = []
-        for name in reversed(names_in(self._storage)):
-            try:
-                return self._load(name, tuple(skipped))
-            except (Damaged, OSError) as error:
-                skipped.append(Skipped(self._storage.where(name), str(error)))
-        if skipped:
-            raise TouchlineError(
-                f"None of the {len(skipped)} checkpoints in {self.location} can be used. "
-                + " ".join(str(one) for one in skipped)
-                + " Restore them from a copy, or move the directory away to start over."
+        with self._newest_intact(files.read) as found:
+            if found is None:
+                return None
+            return Checkpoint(
+                found.name, self._storage.where(found.name), found.content, found.manifest, tuple(found.skipped)
             )
-        return None
+
+    @contextlib.contextmanager
+    def newest(self) -> Iterator[Newest | None]:
+        """Have the files of the newest checkpoint that verifies on the local disk while the context lasts.
+
+        For ``start_run(resume=…)``, before the state is restored. Raises what ``latest`` raises, and Refused for a
+        checkpoint of another configuration or version of the code.
+        """
+        with self._newest_intact(files.read_origin) as found:
+            if found is None:
+                yield None
+                return
+            if not self.allow_changes:
+                self._refuse_another(self._storage.where(found.name), found.content)
+            yield Newest(found.manifest.about["step"], found.directory)
 
     def load(self, step: int) -> Checkpoint:
         """Load the newest checkpoint of one step; raises TouchlineError when it is missing, Damaged when it is."""
@@ -246,27 +279,42 @@ class CheckpointStore:
             raise Damaged(f"{told} Load an earlier one with latest().") from error
 
     @contextlib.contextmanager
-    def files_of(self, checkpoint: Checkpoint) -> Iterator[Path]:
-        """Have a checkpoint's files in a local directory while the context lasts, for ``start_run(resume=…)``."""
-        with self._storage.fetch(checkpoint.name) as directory:
-            yield directory
+    def _newest_intact(self, read: Callable[[Path], T]) -> Iterator[_Intact[T] | None]:
+        skipped: list[Skipped] = []
+        for name in reversed(names_in(self._storage)):
+            with contextlib.ExitStack() as open_files:
+                try:
+                    directory = open_files.enter_context(self._storage.fetch(name))
+                    found = _Intact(name, directory, verify(directory), skipped, read(directory))
+                except (Damaged, OSError) as error:
+                    skipped.append(Skipped(self._storage.where(name), str(error)))
+                    continue
+                yield found
+                return
+        if skipped:
+            raise TouchlineError(
+                f"None of the {len(skipped)} checkpoints in {self.location} can be used. "
+                + " ".join(str(one) for one in skipped)
+                + " Restore them from a copy, or move the directory away to start over."
+            )
+        yield None
 
-    def _load(self, name: str, skipped: tuple[Skipped, ...] = ()) -> Checkpoint:
+    def _load(self, name: str) -> Checkpoint:
         with self._storage.fetch(name) as directory:
             manifest = verify(directory)
             loaded = files.read(directory)
-        return Checkpoint(name, self._storage.where(name), loaded, manifest, skipped)
+        return Checkpoint(name, self._storage.where(name), loaded, manifest)
 
     def _made(self) -> Origin:
         if self._origin is None:
             self._origin = origin(self._config, self._made_by)
         return self._origin
 
-    def _refuse_another(self, checkpoint: Checkpoint) -> None:
-        told = differences(checkpoint.loaded.origin, self._made())
+    def _refuse_another(self, path: str, made: Origin) -> None:
+        told = differences(made, self._made())
         if not told:
             return
-        what = f"The checkpoint {checkpoint.path} was made otherwise: {'; '.join(told)}."
+        what = f"The checkpoint {path} was made otherwise: {'; '.join(told)}."
         if not self.allow_changes:
             raise Refused(f"{what} Go on all the same with allow_changes, or start over in an empty directory.")
         logger.warning("%s It is used all the same, as allowed.", what)

@@ -73,9 +73,6 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     def actor_of(learner: DDPG_FF) -> Policy:
         return policy_of(learner.actor, start.policy, metadata)
 
-    def arrays_of(learner: DDPG_FF) -> tuple[dict, dict]:
-        return {name: value.numpy() for name, value in learner.state_dict().items()}, metadata
-
     envs = SyncVectorEnv(
         [
             lambda task=task: OfficialEnv(task, controller, perturbation=config.perturbation)  # type: ignore[misc]
@@ -83,9 +80,14 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
         ],
         autoreset_mode=AutoresetMode.SAME_STEP,
     )
-    hooks = Hooks(checkpoint=arrays_of, trajectory=lambda learner: film_official(actor_of(learner), seconds=6.0))
     # By steps alone: which policies are compared must not depend on the speed of the machine.
     selection_due = Cadence(config.selection_every, minimum_seconds=0.0)
+    selection = Selection(newer_wins_ties=False)
+    hooks = Hooks(
+        trajectory=lambda learner: film_official(actor_of(learner), seconds=6.0),
+        state={"selection": selection, "selection_due": selection_due, "start": start_score},
+        metadata=metadata,
+    )
     scenarios = range(SELECTION_SEED, SELECTION_SEED + config.selection_episodes)
     with Judge(config.processes) as judge:
 
