@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchline.cadence import Cadence, WallClockCadence
-from touchline.errors import TouchlineError
+from touchline.checkpoint import NotSaved
 from touchline.jobs.base import Interrupted, raise_if_stopped
 from touchline.jobs.checkpoints import store_of
 from touchline.jobs.progress import progress
@@ -91,7 +91,7 @@ class TrainingRecorder:
         return self._watch.cost
 
     def restore(self, loop: Any) -> Any:
-        """Return the loop's state of the newest checkpoint, and load what of the job is in it; without one ``loop``."""
+        """Return the loop's state of the newest checkpoint and load what of the job is in it; ``loop`` without one."""
         loop = self._store.restore_or(self._state(loop))["loop"]
         self._logged_step = self._saved_step = self._store.step
         return loop
@@ -153,7 +153,7 @@ class TrainingRecorder:
 
     def _save(self, progress: Progress[Any], *, wait: bool) -> None:
         metadata = {**self.hooks.metadata, "run": self.run.id, "mlflow_run": self.run.mlflow_run_id}
-        with contextlib.suppress(TouchlineError):  # which the log and an alert have told; training goes on
+        with contextlib.suppress(NotSaved):  # which the log and an alert have told; training goes on
             self._store.save(
                 progress.step,
                 self._state(progress.loop),

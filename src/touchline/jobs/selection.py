@@ -15,13 +15,15 @@ class Selection:
         """``newer_wins_ties``: of two with the same score the one of the later step is the best."""
         self._newer_wins_ties = newer_wins_ties
         self.policy: Policy | None = None
-        self.score = -float("inf")
-        """Of the best policy."""
+        self.first_score = self.score = -float("inf")
+        """Of the first policy offered, and of the best one."""
         self.step = 0
         """Policy transitions after which it was taken."""
 
     def offer(self, policy: Policy, score: float, step: int) -> None:
         """Compare a policy with the best one."""
+        if self.policy is None:
+            self.first_score = score
         if self.policy is None or score > self.score or (self._newer_wins_ties and score == self.score):
             self.policy, self.score, self.step = policy, score, step
 
@@ -34,9 +36,9 @@ class Selection:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"policy": self.policy, "score": self.score, "step": self.step}
+        return {"policy": self.policy, "first_score": self.first_score, "score": self.score, "step": self.step}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state_dict()`` after a round trip through a checkpoint."""
         self.policy = None if state["policy"] is None else Policy(**state["policy"])
-        self.score, self.step = state["score"], state["step"]
+        self.first_score, self.score, self.step = state["first_score"], state["score"], state["step"]

@@ -102,7 +102,9 @@ class RunEvents:
         """Keep a copy of a file or directory and deliver it under ``name`` (may hold slashes).
 
         Files that nobody writes to any more, as those of a checkpoint, need no copy: with ``unchanging`` they are
-        linked where the disk allows it, and may be removed all the same. Raises TouchlineError when it cannot be copied.
+        linked where the disk allows it, and may be removed all the same.
+
+        Raises TouchlineError when it cannot be copied.
         """
         path = Path(path)
         name = name or path.name
