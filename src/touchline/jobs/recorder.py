@@ -91,7 +91,7 @@ class TrainingRecorder:
         return self._watch.cost
 
     def restore(self, loop: Any) -> Any:
-        """Return the loop's state of the newest checkpoint and load what of the job is in it; ``loop`` without one."""
+        """Return the loop's state of the newest checkpoint and load the job's that is in it; ``loop`` without one."""
         loop = self._store.restore_or(self._state(loop))["loop"]
         self._logged_step = self._saved_step = self._store.step
         return loop
