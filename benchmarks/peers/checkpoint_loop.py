@@ -58,10 +58,10 @@ class Training:
         return {"replay": self.replay, "critic": self.critic, "optimiser": self.optimiser, "rng": self.rng}
 
 
-def timed(call: Any) -> float:
+def timed(call: Any, *arguments: Any, **options: Any) -> float:
     """Seconds of a call."""
     began = time.perf_counter()
-    call()
+    call(*arguments, **options)
     return time.perf_counter() - began
 
 
@@ -72,24 +72,22 @@ def pauses(directory: Path, rows: int, rounds: int) -> dict[str, Any]:
     figures: dict[str, list[float]] = {name: [] for name in ("asynchronous", "synchronous", "plain", "write")}
     figures |= {"steps_per_second_alone": [], "steps_per_second_while_writing": []}
     for number in range(rounds + 1):  # the first one also takes the memory for the copy
-        begun = training.replay, training.critic  # both exist before the clock starts
-        del begun
         count, began = 0, time.perf_counter()
         while time.perf_counter() - began < 1.0:
             training.step()
             count += 1
         figures["steps_per_second_alone"].append(count)
-        figures["asynchronous"].append(timed(lambda: store.save(2 * number, training.state, wait=False)))
+        figures["asynchronous"].append(timed(store.save, 2 * number, training.state, wait=False))
         count, began = 0, time.perf_counter()
         while store.is_writing:
             training.step()
             count += 1
         figures["steps_per_second_while_writing"].append(count / (time.perf_counter() - began))
         figures["write"].append(store.write_seconds)
-        figures["synchronous"].append(timed(lambda: store.save(2 * number + 1, training.state)))
+        figures["synchronous"].append(timed(store.save, 2 * number + 1, training.state))
         arrays = dict(training.replay.state_dict())
         path = directory / "plain.pt"
-        figures["plain"].append(timed(lambda: torch.save([arrays, training.critic.state_dict()], path)))
+        figures["plain"].append(timed(torch.save, [arrays, training.critic.state_dict()], path))
         path.unlink()
     size = sum(path.stat().st_size for path in directory.rglob("*.safetensors"))
     return {"megabytes": round(size / 1e6), "first_asynchronous": figures["asynchronous"][0]} | {
