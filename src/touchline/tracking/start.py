@@ -17,8 +17,8 @@ from typing import Any
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
+from touchline.masking import mask_arguments
 from touchline.tracking.capture import check_parts
-from touchline.tracking.capture.masking import mask_arguments
 from touchline.tracking.events import slug
 from touchline.tracking.exit import listen
 from touchline.tracking.filesystem import refuse_network_filesystem

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from touchline.errors import UsageError, at_least
 from touchline.watch.rules import Finding
@@ -44,8 +44,7 @@ class TrainingConfig:
             )
 
 
-@dataclass(frozen=True)
-class _Note:
+class _Note(NamedTuple):
     step: int
     metrics: Mapping[str, Any]
     at: float

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from touchline.masking import mask_environment
 from touchline.watch.aside import Aside, TakesLong
 from touchline.watch.nvml import Device, Driver, NvmlUnavailable, text
-from touchline.watch.secrets import without_secrets
 
 logger = logging.getLogger("touchline")
 
@@ -27,7 +27,7 @@ def system_snapshot(driver_timeout: float = 2.0, environment: Mapping[str, str] 
         driver_timeout: seconds to wait for the NVIDIA driver. The rest is told without it then, and
             ``driver.absent`` says so.
         environment: variables to tell; the process's own when None. What looks like a secret is hidden by its name or
-            by its form (see ``without_secrets``).
+            by its form (see ``mask_environment``).
 
     Returns:
         ``driver`` (``version``, ``cuda``, ``devices``, or ``absent`` with the reason), ``packages`` (name →
@@ -38,7 +38,7 @@ def system_snapshot(driver_timeout: float = 2.0, environment: Mapping[str, str] 
         "driver": _patiently(_driver, driver_timeout),
         "host": _host(),
         "packages": _packages(),
-        "environment": without_secrets(os.environ if environment is None else environment),
+        "environment": mask_environment(os.environ if environment is None else environment),
     }
 
 

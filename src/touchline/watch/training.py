@@ -155,7 +155,9 @@ class TrainingWatch:
     def metrics(self, detail: bool = False) -> dict[str, float]:
         """Return the means since the last call, as ``GpuWatch.metrics`` does, and with ``detail`` the cost so far."""
         found = self._gpu.metrics(detail)
-        return {**found, **self._meter.metrics()} if detail else found
+        if detail:
+            found |= self._meter.metrics()
+        return found
 
     @property
     def absent(self) -> dict[str, str]:
