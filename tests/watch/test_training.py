@@ -123,6 +123,19 @@ def test_a_gpu_that_is_lost_a_loss_that_is_none_and_memory_that_is_full_are_told
     assert "lost" in " ".join(loop.alerts[2])
 
 
+def test_a_gpu_that_is_lost_before_the_start_is_told_and_the_other_ones_curves_go_on(
+    training: Callable[..., Training],
+) -> None:
+    loop = training(packaged_scenario("two_l4") + "\n[gpu 0]\nlost = from 0s\n", every=1)
+    loop.train(0, 1)
+    ((_, metrics),) = loop.train(1, 2)
+    assert metrics["gpu/utilization_percent"] == 20
+    (alert,) = loop.alerts
+    assert alert[:2] == ["error", "GPU 1 is lost"]
+    assert "number 0 of the driver's, was lost before the start (GPU is lost)" in alert[2]
+    assert loop.cost["cost/usd"] > 0.0
+
+
 def test_a_card_that_waits_for_the_environment_is_told_why_once(training: Callable[..., Training]) -> None:
     idle = packaged_scenario("l4") + "\n[gpu 0]\nutilization = 22\npower = 31\n"
     loop = training(idle, diagnosis_seconds=1.0)
