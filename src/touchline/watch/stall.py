@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from touchline.errors import UsageError, at_least
 from touchline.watch.rules import Finding
@@ -44,11 +44,23 @@ class TrainingConfig:
             )
 
 
-@dataclass(frozen=True)
-class _Note:
+class _Note(NamedTuple):
     step: int
     metrics: Mapping[str, Any]
     at: float
+
+
+class _Wanted(dict[str, bool]):
+    """Metric → whether training is judged by it; found out once a name, for steps are many."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        super().__init__()
+        self._config = config
+
+    def __missing__(self, name: str) -> bool:
+        is_loss = any(fnmatchcase(name, pattern) for pattern in self._config.losses)
+        wanted = self[name] = is_loss or name == self._config.progress_metric
+        return wanted
 
 
 class Training:
@@ -57,7 +69,7 @@ class Training:
     def __init__(self, config: TrainingConfig) -> None:
         self._config = config
         self._notes: deque[_Note] = deque(maxlen=_WAITING_NOTES)
-        self._wanted: dict[str, bool] = {}
+        self._wanted = _Wanted(config)
         self._last: _Note | None = None
         self._odd: dict[str, tuple[float, int]] = {}
         self._best: tuple[float, int] | None = None
@@ -67,7 +79,7 @@ class Training:
 
         ``metrics``: what ``float`` takes; that is done later, so that a value on a device holds up nobody here.
         """
-        wanted = {name: _detached(value) for name, value in metrics.items() if self._is_wanted(name)}
+        wanted = {name: _detached(value) for name, value in metrics.items() if self._wanted[name]}
         self._notes.append(_Note(step, wanted, at))
 
     def find(self, snapshot: Snapshot) -> Iterator[Finding]:
@@ -82,13 +94,6 @@ class Training:
             yield self._finiteness(self._last.step)
             if self._best is not None:
                 yield self._progress(self._last.step, *self._best)
-
-    def _is_wanted(self, name: str) -> bool:
-        wanted = self._wanted.get(name)
-        if wanted is None:
-            is_loss = any(fnmatchcase(name, pattern) for pattern in self._config.losses)
-            wanted = self._wanted[name] = is_loss or name == self._config.progress_metric
-        return wanted
 
     def _take(self, note: _Note) -> None:
         if self._last is None or note.step != self._last.step:
