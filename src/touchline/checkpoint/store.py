@@ -231,6 +231,11 @@ class CheckpointStore:
         return self._storage.where(self._saver.newest) if self._saver.newest else ""
 
     @property
+    def saved_step(self) -> int:
+        """Step of that save; -1 before the first."""
+        return order(self._saver.newest)[0]
+
+    @property
     def write_seconds(self) -> float:
         """How long the last save took until it was durable; nan before the first."""
         return self._saver.seconds

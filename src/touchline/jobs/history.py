@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from touchline.config import Settings
@@ -21,6 +22,7 @@ RESULT = "touchline.result"
 CATCH_UP_SECONDS = 30.0
 NEWEST_RUNS = 12
 """Two pipelines of six jobs."""
+NEWEST_RUNS_ASKED = 200
 MAX_TAG_LENGTH = 4_900  # Databricks takes 5,000 characters, MLflow's own store 8,000
 
 
@@ -47,32 +49,26 @@ class Past:
 
 
 def newest(settings: Settings, config_digest: str) -> Past | None:
-    """Ask MLflow for the newest pipeline with this digest; None when there is none, or no store yet.
+    """Return the newest pipeline with this digest, and of its jobs those that MLflow has whole; None without one.
 
-    Raises TouchlineError when the store does not answer.
+    A pipeline that was killed before MLflow heard of it is known by its journals. Raises TouchlineError when the
+    store does not answer.
     """
-    runs = _runs(settings, {DIGEST: config_digest})
+    runs = _told(settings, {DIGEST: config_digest})
     if not runs:
         return None
-    pipeline = runs[0].data.tags[PIPELINE]
-    mine = [run for run in runs if run.data.tags.get(PIPELINE) == pipeline and run.info.status == "FINISHED"]
-    return Past(pipeline, {run.data.tags[JOB]: _finished(run) for run in reversed(mine)})
+    pipeline = runs[0].tags[PIPELINE]
+    mine = [run for run in runs if run.tags.get(PIPELINE) == pipeline and run.is_delivered]
+    return Past(pipeline, {run.tags[JOB]: _finished(run) for run in reversed(mine)})
 
 
 def unfinished(settings: Settings, tags: Mapping[str, str]) -> str | None:
     """Return the id of the newest run of a job unless it is finished: same job, configuration and pipeline, if any.
 
-    ``tags`` are those that a new run would get. MLflow is asked where it is a sink, the journals of the home else.
-    Raises TouchlineError when the store does not answer.
+    ``tags`` are those that a new run would get. Raises TouchlineError when the store does not answer.
     """
-    wanted = {name: tags[name] for name in (JOB, JOB_DIGEST, PIPELINE) if name in tags}
-    if "mlflow" not in settings.sinks:
-        return _unfinished_here(settings, wanted)
-    runs = _runs(settings, wanted)
-    if not runs or runs[0].info.status == "FINISHED":
-        return None
-    run_id: str | None = runs[0].data.tags.get(RUN_ID)
-    return run_id
+    runs = _told(settings, {name: tags[name] for name in (JOB, JOB_DIGEST, PIPELINE) if name in tags})
+    return runs[0].run_id if runs and not runs[0].is_finished else None
 
 
 def catch_up(settings: Settings) -> None:
@@ -83,8 +79,30 @@ def catch_up(settings: Settings) -> None:
         sync(settings, runs[-NEWEST_RUNS:], ["mlflow"], timeout=CATCH_UP_SECONDS)
 
 
-def _runs(settings: Settings, tags: Mapping[str, str]) -> list[Any]:
-    """MLflow's runs with these tags, newest first; none where there is no store yet."""
+@dataclass(frozen=True)
+class _Told:
+    """A run as the store, or its journal, tells of it."""
+
+    run_id: str
+    tags: Mapping[str, str]
+    started: float
+    """Seconds since the epoch."""
+    is_finished: bool
+    is_delivered: bool
+    """Whether MLflow has it as finished, and with it all that the next job needs."""
+
+
+def _told(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
+    """The runs with these tags, the newest first; where both know a run, it is finished when one says so."""
+    runs = {run.run_id: run for run in _of_journals(settings, wanted)}
+    if "mlflow" in settings.sinks:
+        for run in _of_mlflow(settings, wanted):
+            here = runs.get(run.run_id)
+            runs[run.run_id] = replace(run, is_finished=run.is_finished or (here is not None and here.is_finished))
+    return sorted(runs.values(), key=lambda run: run.started, reverse=True)
+
+
+def _of_mlflow(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
     if settings.mlflow_tracking_uri is None and not (settings.home / "mlflow.db").exists():
         return []  # asking would create it, at the same time as a courier perhaps
     from mlflow.exceptions import MlflowException
@@ -96,40 +114,47 @@ def _runs(settings: Settings, tags: Mapping[str, str]) -> list[Any]:
         experiment = client.get_experiment_by_name(settings.project)
         if experiment is None:
             return []
-        found: list[Any] = client.search_runs(
+        found = client.search_runs(
             [experiment.experiment_id],
-            filter_string=" and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items()),
+            filter_string=" and ".join(f"tags.`{name}` = '{value}'" for name, value in wanted.items()),
             order_by=["attributes.start_time DESC"],
-            max_results=200,
+            max_results=NEWEST_RUNS_ASKED,
         )
     except (MlflowException, OSError) as error:
         raise TouchlineError(
             f"MLflow does not say how far the pipeline is ({error}). Look into it with: touchline doctor"
         ) from error
-    return found
+    return [_as_told(run) for run in found]
 
 
-def _unfinished_here(settings: Settings, tags: Mapping[str, str]) -> str | None:
+def _as_told(run: Any) -> _Told:
+    finished = run.info.status == "FINISHED"
+    tags: Mapping[str, str] = run.data.tags
+    return _Told(tags.get(RUN_ID, run.info.run_id), tags, run.info.start_time / 1e3, finished, finished)
+
+
+def _of_journals(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
     from touchline.tracking.journal import FILE_NAME, JournalReader
     from touchline.tracking.sync import run_ids
 
-    for run_id in reversed(run_ids(settings)):
-        with JournalReader(settings.run_directory(run_id) / FILE_NAME) as journal:
-            told: dict[str, Any] = {}
-            for event in journal.of_kind(["tags"]):
-                told |= event.payload
-            if any(told.get(name) != value for name, value in tags.items()):
+    found = []
+    for run_id in run_ids(settings)[-NEWEST_RUNS_ASKED:]:
+        with (
+            contextlib.suppress(TouchlineError),
+            JournalReader(settings.run_directory(run_id) / FILE_NAME) as journal,
+        ):
+            marks = journal.of_kind(["start", "end", "tags"])
+            tags = {name: value for event in marks if event.kind == "tags" for name, value in event.payload.items()}
+            if any(tags.get(name) != value for name, value in wanted.items()):
                 continue
-            start, end = journal.newest("start"), journal.newest("end")
-        ended = start is not None and end is not None and end.seq > start.seq
-        return None if ended and end is not None and end.payload["status"] == "finished" else run_id
-    return None
+            finished = marks[-1].kind == "end" and marks[-1].payload["status"] == "finished"
+            found.append(_Told(run_id, tags, marks[0].time, finished, is_delivered=False))
+    return found
 
 
-def _finished(run: Any) -> FinishedJob:
-    tags = run.data.tags
-    result, seconds = decode_result(tags.get(RESULT, "{}"))
-    return FinishedJob(tags.get(RUN_ID, run.info.run_id), seconds, result)
+def _finished(run: _Told) -> FinishedJob:
+    result, seconds = decode_result(run.tags.get(RESULT, "{}"))
+    return FinishedJob(run.run_id, seconds, result)
 
 
 def encode_result(result: JobResult, seconds: float) -> str:

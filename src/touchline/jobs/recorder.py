@@ -60,7 +60,7 @@ class TrainingRecorder:
         self._display = progress(run.job, total_steps, "policy transitions")
         self._open = contextlib.ExitStack()
         self._bar: Any = None
-        self._filmed = False
+        self._filmed = self._is_watching = False
         self._logged_at = time.monotonic()
         self._logged_step = 0
         self._saved_step = -1
@@ -68,7 +68,6 @@ class TrainingRecorder:
         self.last: Progress[Any] | None = None
 
     def __enter__(self) -> TrainingRecorder:
-        self._open.enter_context(self._watch)
         self._bar = self._open.enter_context(self._display)
         self._logged_at = time.monotonic()
         return self
@@ -78,7 +77,7 @@ class TrainingRecorder:
     ) -> None:
         with self._open:
             if self.last is not None and (error is None or isinstance(error, Interrupted)):
-                self._conclude(self.last)
+                self._conclude(self.last, is_last=error is None)
             if error is None and self.last is not None and not self._filmed:
                 self._film(self.last)
             self._system.wait()
@@ -94,23 +93,31 @@ class TrainingRecorder:
         """Return the loop's state of the newest checkpoint and load the job's that is in it; ``loop`` without one."""
         loop = self._store.restore_or(self._state(loop))["loop"]
         self._logged_step = self._saved_step = self._store.step
+        self._begin_watch()
         return loop
+
+    def _begin_watch(self) -> None:
+        """Watch from here on: the cost of an earlier process is known now."""
+        if not self._is_watching:
+            self._is_watching = True
+            self._open.enter_context(self._watch)
 
     def _state(self, loop: Any) -> dict[str, Any]:
         cadences = {"log": self._log_due, "detail": self._detail_due}
         return {"loop": loop, "job": dict(self.hooks.state), "cadences": cadences, "watch": self._watch}
 
-    def _conclude(self, last: Progress[Any]) -> None:
+    def _conclude(self, last: Progress[Any], *, is_last: bool) -> None:
         if self._logged_step != last.step:
             self._log(last)
         if self._saved_step != last.step:
             self._save(last, wait=True)
         self._store.wait()
-        self._deliver_checkpoint(last.step, is_last=True)
+        self._deliver_checkpoint(is_last=is_last)
 
     def __call__(self, progress: Progress[Any]) -> None:
         """Serve what is due after one vector step; raises Interrupted when the job was asked to stop."""
         self.last = progress
+        self._begin_watch()
         self._watch.note(progress.step, progress.metrics)
         if self._log_due.due(progress.step):
             with self.section("logging"):
@@ -118,7 +125,7 @@ class TrainingRecorder:
         if self._store.due(progress.step):
             with self.section("checkpoint"):
                 self._save(progress, wait=False)
-        self._deliver_checkpoint(progress.step)
+        self._deliver_checkpoint()
         if self._video_due.due():
             with self.section("evaluation"):
                 self._film(progress)
@@ -163,14 +170,15 @@ class TrainingRecorder:
             )
         self._saved_step = progress.step
 
-    def _deliver_checkpoint(self, step: int, *, is_last: bool = False) -> None:
+    def _deliver_checkpoint(self, *, is_last: bool = False) -> None:
         """Let the far sides have what became durable since the last call."""
         saved = self._store.saved
         name = PurePath(saved).name
         if saved != self._seen:
             self._seen = saved
+            saved_step = self._store.saved_step
             costs = {"pause_seconds": self._store.pause_seconds, "write_seconds": self._store.write_seconds}
-            self.run.log({f"checkpoint/{cost}": seconds for cost, seconds in costs.items()}, step)
+            self.run.log({f"checkpoint/{cost}": seconds for cost, seconds in costs.items()}, saved_step)
             self.run.set_tags({"checkpoint.newest": saved})
             self._system.take(lambda file: self.run.log_artifact(file, f"system/{name}.json"))
         wanted = self.config.checkpoint_artifacts

@@ -25,7 +25,8 @@ class RecordingConfig:
     keep_every: int = 0
     """Beside them one checkpoint of each so many policy transitions; 0: none."""
     checkpoint_artifacts: Literal["last", "all", "none"] = "last"
-    """Which checkpoints become artifacts of the run: one of a full replay buffer has a gigabyte."""
+    """Which checkpoints become artifacts of the run: the one at the end, each (a full replay buffer is a gigabyte),
+    or none."""
     video_seconds: float = 300.0
     """Wall-clock seconds between videos."""
     gpu_detail_every: int = 5_000
