@@ -37,10 +37,13 @@ def sac(envs, restore, total_steps=600):
 
 
 def ddpg(envs, restore, sizes, total_steps=600):
+    import torch
+
     from tests.learning.test_policy import random_policy
     from touchline.learning import ddpg_train
     from touchline.learning.ddpg_config import DdpgConfig
 
+    torch.set_num_threads(1)  # as the job does
     start, config = random_policy(2, sizes), DdpgConfig(**DDPG)
     return ddpg_train.train(envs, start, config, total_steps=total_steps, seed=3, restore=restore)
 

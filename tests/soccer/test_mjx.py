@@ -48,18 +48,18 @@ from touchline.errors import UsageError
 from touchline.soccer.mjx import MjxSoccer
 from touchline.soccer.world import WorldConfig
 
-config = WorldConfig(episode_steps=40)
+config = WorldConfig(episode_steps=6)
 first, second = MjxSoccer(2, config), MjxSoccer(2, config)
 second.world = first.world  # compiled once
-actions = np.random.default_rng(0).uniform(-1, 1, (100, 2, 12)).astype(np.float32)
+actions = np.random.default_rng(0).uniform(-1, 1, (12, 2, 12)).astype(np.float32)
 first.reset(seed=1)
 second.reset(seed=2)
-for action in actions[:30]:
+for action in actions[:4]:
     first.step(action)
 state = first.state_dict()
 second.load_state_dict(state)
 same, ended = [], 0
-for action in actions[30:]:
+for action in actions[4:]:
     mine, other = first.step(action)[:4], second.step(action)[:4]
     same.append(all(np.array_equal(a, b) for a, b in zip(mine, other)))
     ended += int((mine[2] | mine[3]).sum())
