@@ -61,7 +61,7 @@ class ReplayBuffer:
         return Transitions(*(part[where] for part in self._store))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the transitions, oldest first only until it is full, as views of the filled rows."""
+        """Return the filled rows as views, which the next ``add`` changes, and the row that it writes first."""
         filled = {name: part[: self._size] for name, part in self._store._asdict().items()}
         return {"capacity": self.capacity, "next": self._next, "transitions": filled}
 

@@ -123,8 +123,8 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def state_dict(self) -> dict[str, Any]:
         """Return what determines the rest: scenario, actions so far, controller, perturbation and generator.
 
-        Half of an official episode's state lies in objects of the official environment, and a reset with a seed
-        makes all of it anew whatever went before. ``physics``, MuJoCo's own state, is there to check it.
+        An official episode's state is spread over MuJoCo's data, the model that a reset moves and the official
+        objects; a reset with a seed makes all of it anew, whatever went before. ``physics`` is there to check that.
         """
         return {
             "task": self.task,
@@ -138,7 +138,7 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state_dict()``: reset to its scenario and repeat its actions, 0.5 ms each, bit for bit.
+        """Go on from ``state_dict()``: reset to its scenario and repeat its actions, about 1 ms each, bit for bit.
 
         Where this machine's arithmetic rounds otherwise, so that it ends elsewhere, the saved physics counts and a
         warning says so. Raises UsageError for a state of another task.
