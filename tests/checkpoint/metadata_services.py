@@ -17,6 +17,8 @@ class Service:
 
     def __init__(self) -> None:
         self.items: dict[str, str] = {}
+        self.status = 200
+        """HTTP status of the items."""
         self.requests: list[tuple[str, str]] = []
         """(method, path) of each request."""
         self.hanging = threading.Event()
@@ -26,7 +28,7 @@ class Service:
 
     def answer(self, method: str, path: str, headers: Any) -> tuple[int, str]:
         """Status and text."""
-        return (200, self.items[path]) if path in self.items else (404, "Not Found")
+        return (self.status, self.items[path]) if path in self.items else (404, "Not Found")
 
     def note(self, method: str, path: str) -> None:
         """Remember a request that arrived."""
@@ -90,11 +92,11 @@ class AwsService(Service):
 
 
 class AzureService(Service):
-    """Scheduled events of a machine called ``striker_0``; refuses what has no ``Metadata: true`` or version."""
+    """Scheduled events of a machine called ``Striker_0``; refuses what has no ``Metadata: true`` or version."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.items["/metadata/instance/compute/name?api-version=2021-02-01&format=text"] = "striker_0"
+        self.items["/metadata/instance/compute/name?api-version=2021-02-01&format=text"] = "Striker_0"
         self.say([])
 
     def say(self, events: object) -> None:

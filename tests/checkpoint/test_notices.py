@@ -180,6 +180,22 @@ def test_a_notice_whose_time_has_come_or_is_unreadable_still_stops() -> None:
             assert words in str(stop.told)
 
 
+def test_a_hibernation_has_no_time_and_stops_too() -> None:
+    service = AwsService()
+    service.say("spot/instance-action", {"action": "hibernate"})
+    with asking(service, "aws") as stop:
+        assert stop.wait(10)
+        assert str(stop.told).endswith("the action 'hibernate' at once.")
+
+
+def test_an_event_nobody_understands_hides_no_preemption() -> None:
+    service = AzureService()
+    service.say([{}, azure_event("Preempt")])
+    with asking(service, "azure") as stop:
+        assert stop.wait(10)
+        assert "Preempt" in str(stop.told)
+
+
 def test_an_event_that_has_begun_stops_too() -> None:
     service = AzureService()
     service.say([azure_event("Terminate")])
@@ -256,6 +272,15 @@ def test_garbage_stops_nothing_and_is_told_once(ear: Ear, source: str, text: str
         assert not stop.requested
     assert len(ear.heard(logging.INFO)) == 1
     assert ear.heard(logging.WARNING) == []
+
+
+def test_an_error_page_that_looks_like_a_notice_stops_nothing(ear: Ear) -> None:
+    service = GcpService()
+    gcp_preempts(service)
+    service.status = 503
+    with asking(service, "gcp") as stop:
+        ear.wait_for("HTTP 503 for /computeMetadata/v1/instance/preempted")
+        assert not stop.requested
 
 
 def test_a_service_that_was_away_is_heard_when_it_is_back(ear: Ear) -> None:
@@ -408,9 +433,9 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
         PreemptionNotices("gcp", endpoint=address)
 
 
-@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_pace_that_is_none_is_refused(seconds: float) -> None:
-    with pytest.raises(UsageError, match="more than 0"):
+    with pytest.raises(UsageError, match="finite pause above 0"):
         PreemptionNotices("gcp", seconds=seconds)
 
 

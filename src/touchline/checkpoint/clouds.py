@@ -113,17 +113,18 @@ class Aws:
             yield self._interruption(action)
         rebalance = self._get("events/recommendations/rebalance")
         if rebalance is not None:
-            noticed = _text(_json_object(rebalance), "noticeTime")
+            when = _json_object(rebalance).get("noticeTime")
             yield Notice(
-                f"{_announced(self)} at {noticed} that this machine is at elevated risk of interruption.", False
+                f"{_announced(self)} at {when} that this machine is at elevated risk of interruption.", False
             )
 
     def _interruption(self, text: str) -> Notice:
         told = _json_object(text)
-        action, at = _text(told, "action"), _text(told, "time")
-        return Notice(
-            f"{_announced(self)} the action {action!r} for {at}; {_left(at, datetime.fromisoformat)}.", True
-        )
+        action, at = told.get("action"), told.get("time")
+        if not isinstance(action, str):
+            raise NoAnswer(f"it says {text!r:.80} where an action is documented")
+        left = f"for {at}; {_left(at, datetime.fromisoformat)}" if at else "at once"  # hibernation has no time
+        return Notice(f"{_announced(self)} the action {action!r} {left}.", True)
 
     def _get(self, item: str) -> str | None:
         path = f"/latest/meta-data/{item}"
@@ -177,7 +178,7 @@ class Azure:
         return [self._notice(event) for event in events if self._is_ours(event)]
 
     def _notice(self, event: dict[str, Any]) -> Notice:
-        kind, begins = _text(event, "EventType"), event.get("NotBefore")
+        kind, begins = event.get("EventType"), event.get("NotBefore")
         what = f"{_announced(self)} the event {kind} for this machine"
         if kind not in ("Preempt", "Terminate"):
             return Notice(f"{what}, {f'not before {begins}' if begins else 'which has begun'}.", False)
@@ -225,10 +226,10 @@ def _announced(cloud: Cloud) -> str:
     return f"The {cloud.name} metadata service announced"
 
 
-def _left(at: str, parse: Callable[[str], datetime]) -> str:
+def _left(at: Any, parse: Callable[[str], datetime]) -> str:
     try:
         seconds = (parse(at) - datetime.now(UTC)).total_seconds()
-    except (TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         return f"it is for {at}"
     return f"about {seconds:.0f} s are left" if seconds > 0 else "no time is left"
 
@@ -240,11 +241,4 @@ def _json_object(text: str) -> dict[str, Any]:
         raise NoAnswer(f"it says {text!r:.80}, which is not JSON") from error
     if not isinstance(value, dict):
         raise NoAnswer(f"it says {text!r:.80} where an object is documented")
-    return value
-
-
-def _text(told: Mapping[str, Any], key: str) -> str:
-    value = told.get(key)
-    if not isinstance(value, str):
-        raise NoAnswer(f"it gives {value!r:.80} as {key}")
     return value

@@ -47,12 +47,12 @@ class PreemptionNotices:
             dmi: directory of the firmware's strings, by which ``auto`` recognises the cloud.
 
         Raises:
-            UsageError: on another source, no positive ``seconds``, or an address that is none.
+            UsageError: on another source, a pause that is none, or an address that is none.
         """
         if source not in get_args(Source):
             raise unknown("source of preemption notices", source, get_args(Source))
-        if seconds is not None and not seconds > 0:
-            raise UsageError(f"PreemptionNotices got seconds={seconds!r}. Give more than 0, or None.")
+        if seconds is not None and not 0 < seconds <= threading.TIMEOUT_MAX:
+            raise UsageError(f"PreemptionNotices got seconds={seconds!r}. Give a finite pause above 0, or None.")
         cloud = detect(dmi) if source == "auto" else CLOUDS.get(source)
         self._cloud = cloud(endpoint) if cloud else None
         self._seconds = seconds
