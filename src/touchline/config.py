@@ -72,6 +72,8 @@ class Settings:
     """A courier ends so many seconds after the last training it serves, delivered or not; then: touchline sync."""
     all_ranks: bool = False
     """True: every process of a distributed training records a run of its own, not only rank 0."""
+    preemption: Literal["auto", "off", "gcp", "aws", "azure"] = "auto"
+    """Cloud that is asked whether it takes the machine back; "auto" recognises the cloud's machines by firmware."""
 
     def __post_init__(self) -> None:
         at_least(0, self, "console_bytes", "video_bytes", "courier_seconds")

@@ -113,7 +113,7 @@ def main(home: str, trouble: str) -> int:
 
     def run() -> int:
         settings.ensure_home()
-        with stoppable():
+        with stoppable(settings):
             run_pipeline(config, settings, recipe="toy", command="toys again", jobs=jobs)
         return 0
 

@@ -30,7 +30,7 @@ def run_named(name: str, config: Any, settings: Settings, recipe: str, command: 
     Raises JobFailed and Interrupted, when the one or the other has happened.
     """
     console = terminal()
-    with stoppable():
+    with stoppable(settings):
         if name == "pipeline":
             outcomes = run_pipeline(config, settings, recipe=recipe, command=command, resume=resume).jobs
         else:
@@ -43,9 +43,12 @@ def run_named(name: str, config: Any, settings: Settings, recipe: str, command: 
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM stop jobs at their next boundary, and a second Ctrl-C end them at once."""
-    with StopSignal() as stop, stopping_with(stop), _second_interrupt_ends():
+def stoppable(settings: Settings) -> Iterator[None]:
+    """Let the first Ctrl-C, SIGTERM or cloud's notice of preemption stop jobs at their next boundary.
+
+    A second Ctrl-C ends them at once. Raises UsageError where the cloud's variable holds no address.
+    """
+    with StopSignal(settings.preemption) as stop, stopping_with(stop), _second_interrupt_ends():
         yield
 
 
