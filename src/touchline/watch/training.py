@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -124,6 +124,7 @@ class TrainingWatch:
         self._cost_before = dict(cost_before or {})
         self._meter = self._meter_of(())
         self._is_open = False
+        self._step: int | None = None
 
     def __enter__(self) -> TrainingWatch:
         return self.open()
@@ -162,8 +163,8 @@ class TrainingWatch:
 
     def note(self, step: int, metrics: Mapping[str, Any] | None = None) -> None:
         """As ``step``, for a loop that logs ``metrics()`` itself."""
-        self._idleness.note(step)
-        self._alerts.training(step, metrics or {}, time.monotonic())
+        self._step = step
+        self._alerts.training(step, metrics or {}, monotonic())
 
     def metrics(self, detail: bool = False) -> dict[str, float]:
         """Return the means since the last call, as ``GpuWatch.metrics`` does, and with ``detail`` the cost so far."""
@@ -224,7 +225,7 @@ class TrainingWatch:
         self._explain(sample)
 
     def _explain(self, sample: Snapshot) -> None:
-        judged = self._idleness.observe(sample)
+        judged = self._idleness.observe(sample, self._step)
         if judged is not None:
             self.diagnosis = judged.diagnosis
             if judged.is_news and judged.diagnosis is not None:
