@@ -13,19 +13,20 @@ from typing import Any
 
 from touchline.cadence import Cadence
 from touchline.checkpoint import snapshot as files
-from touchline.checkpoint.manifest import Damaged, Manifest, verify
+from touchline.checkpoint.manifest import AnotherFormat, Damaged, Manifest, verify
 from touchline.checkpoint.names import Skipped, names_in, order
 from touchline.checkpoint.origin import Origin, Refused, differences, origin
 from touchline.checkpoint.preemption import StopSignal
 from touchline.checkpoint.retention import Goal, Retention
 from touchline.checkpoint.saving import Recording, Saver
 from touchline.checkpoint.storage import storage_at
+from touchline.checkpoint.tree import encode
 from touchline.errors import TouchlineError, UsageError
 
 logger = logging.getLogger("touchline")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A checkpoint whose every byte was verified, in host memory."""
 
@@ -70,10 +71,10 @@ class CheckpointStore:
         state = store.restore_or(state)
         for step in range(store.step, total):
             ...
-            store.maybe_save(step, state)
+            store.maybe_save(step + 1, state)
 
-    ``state`` is a tree of arrays, plain values and objects that keep their own state: see
-    ``touchline.checkpoint.tree``.
+    The step is how many were made, so that a restart repeats none. ``state`` is a tree of arrays, plain values and
+    objects that keep their own state: see ``touchline.checkpoint.tree``.
     """
 
     def __init__(
@@ -131,10 +132,15 @@ class CheckpointStore:
 
         ``state`` gives types, devices and shapes; objects that keep their own state are loaded in place. What was
         skipped, and why, goes to the log. Raises Refused when the checkpoint is of another configuration or version
-        of the code, Mismatch when it does not fit ``state``, and TouchlineError when all there are are damaged.
+        of the code, Mismatch when it does not fit ``state``, TouchlineError when all there are are damaged, and
+        UsageError at a ``state`` that cannot be saved: now, not at the first save hours later.
         """
+        self._made()  # the code that runs is that of now: it may be edited before the first save
         checkpoint = self.latest()
-        return state if checkpoint is None else self.restore(checkpoint, state)
+        if checkpoint is not None:
+            return self.restore(checkpoint, state)
+        encode(state)
+        return state
 
     def restore(self, checkpoint: Checkpoint, state: Any) -> Any:
         """Go on from one checkpoint; see ``restore_or``. What lies after it is replaced by the next save."""
@@ -163,8 +169,8 @@ class CheckpointStore:
         130 or 143, which a scheduler takes as "try again".
         """
         if self._stop is not None and self._stop.requested:
-            with contextlib.suppress(TouchlineError):  # which the log and the run were told
-                self.save(step, state, metrics=metrics, metadata=metadata)
+            self.save(step, state, metrics=metrics, metadata=metadata, wait=False)
+            self.wait()
             raise SystemExit(143 if self._stop.reason == "preempted" else 130)
         if self.is_writing or not self._due.due(step):
             return False
@@ -182,8 +188,9 @@ class CheckpointStore:
     ) -> None:
         """Save now. Waits for the save before, and with ``wait`` until this one is durable.
 
-        A checkpoint of the same step is replaced. Raises TouchlineError when it cannot be written, then or at the
-        next ``wait``; the ones before stay as they are.
+        A checkpoint of the same step is replaced. Raises UsageError at what cannot be saved and, with ``wait``,
+        TouchlineError when it cannot be written, which otherwise only the log and the run are told; the ones before
+        stay as they are.
         """
         self.wait()
         self._begin(step, state, metrics, metadata)
@@ -212,18 +219,19 @@ class CheckpointStore:
 
     def steps(self) -> tuple[int, ...]:
         """Steps of the checkpoints that lie here, verified or not, oldest first."""
-        return tuple(sorted({order(name)[0] for name in names_in(self._storage)}))
+        return tuple(sorted({order(name)[0] for name in self._names()}))
 
     def latest(self) -> Checkpoint | None:
         """Load the newest checkpoint that verifies; None when there is none. See ``Checkpoint.skipped``.
 
-        Raises TouchlineError when there are checkpoints but all are damaged: starting over is for people to decide.
+        Raises TouchlineError when there are checkpoints but all are damaged, and when a newer one may be whole but
+        cannot be read now: starting over, or going back, is for people to decide.
         """
         skipped: list[Skipped] = []
-        for name in reversed(names_in(self._storage)):
+        for name in reversed(self._names()):
             try:
                 return self._load(name, tuple(skipped))
-            except (Damaged, OSError) as error:
+            except Damaged as error:
                 skipped.append(Skipped(self._storage.where(name), str(error)))
         if skipped:
             raise TouchlineError(
@@ -235,15 +243,15 @@ class CheckpointStore:
 
     def load(self, step: int) -> Checkpoint:
         """Load the newest checkpoint of one step; raises TouchlineError when it is missing, Damaged when it is."""
-        names = [name for name in names_in(self._storage) if order(name)[0] == step]
+        names = [name for name in self._names() if order(name)[0] == step]
         if not names:
             known = ", ".join(f"{one:,}" for one in self.steps()) or "none"
             raise TouchlineError(f"{self.location} has no checkpoint of step {step:,}. Its steps: {known}.")
         try:
             return self._load(names[-1])
-        except (Damaged, OSError) as error:
+        except Damaged as error:
             told = Skipped(self._storage.where(names[-1]), str(error))
-            raise Damaged(f"{told} Load an earlier one with latest().") from error
+            raise Damaged(f"{told} Load another one, or the newest intact one with latest().") from error
 
     @contextlib.contextmanager
     def files_of(self, checkpoint: Checkpoint) -> Iterator[Path]:
@@ -252,10 +260,22 @@ class CheckpointStore:
             yield directory
 
     def _load(self, name: str, skipped: tuple[Skipped, ...] = ()) -> Checkpoint:
-        with self._storage.fetch(name) as directory:
-            manifest = verify(directory)
-            loaded = files.read(directory)
-        return Checkpoint(name, self._storage.where(name), loaded, manifest, skipped)
+        where = self._storage.where(name)
+        try:
+            with self._storage.fetch(name) as directory:
+                manifest = verify(directory)
+                loaded = files.read(directory)
+        except AnotherFormat as error:
+            raise AnotherFormat(f"The checkpoint {where} cannot be read: {error}.") from error
+        except OSError as error:
+            raise _unreachable(f"The checkpoint {where}", error) from error
+        return Checkpoint(name, where, loaded, manifest, skipped)
+
+    def _names(self) -> list[str]:
+        try:
+            return names_in(self._storage)
+        except OSError as error:
+            raise _unreachable(self.location, error) from error
 
     def _made(self) -> Origin:
         if self._origin is None:
@@ -286,3 +306,10 @@ class CheckpointStore:
         }
         self.pause_seconds = time.monotonic() - began
         self._saver.begin(snapshot, about)
+
+
+def _unreachable(what: str, error: OSError) -> TouchlineError:
+    return TouchlineError(
+        f"{what} cannot be read now ({error.strerror or error}), though it may be whole. Try again once it can be "
+        "reached and read; nothing was changed."
+    )
