@@ -17,11 +17,11 @@ from typing import Any
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
+from touchline.filesystem import refuse_network_filesystem
 from touchline.tracking.capture import check_parts
 from touchline.tracking.capture.masking import mask_arguments
 from touchline.tracking.events import slug
 from touchline.tracking.exit import listen
-from touchline.filesystem import refuse_network_filesystem
 from touchline.tracking.journal import FILE_NAME, RESTORE_GAP, Journal, JournalReader, unwritable
 from touchline.tracking.launch import destination
 from touchline.tracking.one_route import refusal
