@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +303,7 @@ class CheckpointStore:
             "saved_at": time.time(),
             "metrics": {name: float(value) for name, value in (metrics or {}).items()},
             "run": self._run.id if self._run is not None else "",
+            "retention": asdict(self.retention),
         }
         self.pause_seconds = time.monotonic() - began
         self._saver.begin(snapshot, about)
