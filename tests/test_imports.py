@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "touchline"
 LAYERS = (
-    {"errors", "overlay", "config", "cadence", "jax_guard", "leash", "masking", "__init__"},
+    {"errors", "overlay", "config", "cadence", "filesystem", "jax_guard", "leash", "masking", "__init__"},
     {"checkpoint", "watch", "tracking"},
     {"learning", "soccer", "tuning", "gates", "catalog"},
     {"jobs", "testing", "integrations", "compat", "deploy", "report"},
@@ -23,6 +23,7 @@ LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names}
 ONE_WAY_WITHIN_A_LAYER = {
     ("config", "errors"),
     ("config", "overlay"),
+    ("filesystem", "errors"),
     ("overlay", "errors"),
     ("jax_guard", "config"),
     ("jax_guard", "errors"),

@@ -219,6 +219,9 @@ COMMANDS = {
     "watch": Command("watch [--once]", "watch the GPUs and the running runs, live", _of("watch", "watch")),
     "sync": Command("sync [RUN...] [--watch]", "send what the sinks have not received yet", _of("sync", "sync")),
     "export": Command("export RUN", "write a run as csv, parquet or jsonl", _of("export", "export")),
+    "checkpoints": Command(
+        "checkpoints COMMAND RUN", "list, verify, prune or export checkpoints", _of("checkpoints", "checkpoints")
+    ),
     "gc": Command("gc [--days N]", "remove old runs that are delivered everywhere", _of("gc", "gc")),
     "ui": Command("ui [--port N]", "open MLflow and TensorBoard on this machine", ui),
     "doctor": Command("doctor [--json]", "check the machine and say what is missing", _of("doctor", "doctor")),

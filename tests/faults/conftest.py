@@ -15,9 +15,18 @@ from touchline.config import Settings
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 8 MB of its own, where mounting is permitted."""
-    place = tmp_path / "disk"
+    yield from _disk(tmp_path / "disk", 8)
+
+
+@pytest.fixture
+def checkpoint_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 100 MB of its own, of which a save leaves some to others."""
+    yield from _disk(tmp_path / "checkpoint-disk", 100)
+
+
+def _disk(place: Path, megabytes: int) -> Iterator[Path]:
     place.mkdir()
-    _permitted("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place))
+    _permitted("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place))
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
 

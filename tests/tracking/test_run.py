@@ -93,7 +93,15 @@ def test_no_step_is_the_last_step(alone: Settings) -> None:
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(None, "finished"), (ValueError("no"), "failed"), (KeyboardInterrupt(), "killed"), (SystemExit(0), "finished")],
+    [
+        (None, "finished"),
+        (ValueError("no"), "failed"),
+        (KeyboardInterrupt(), "killed"),
+        (SystemExit(0), "finished"),
+        (SystemExit(1), "failed"),
+        (SystemExit(130), "killed"),
+        (SystemExit(143), "preempted"),
+    ],
 )
 def test_the_end_of_the_block_is_the_status(alone: Settings, error: BaseException | None, status: str) -> None:
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,10 @@ FORMAT = 2
 
 class Damaged(TouchlineError):
     """A checkpoint whose files are not those that were written."""
+
+
+class AnotherFormat(TouchlineError):
+    """A checkpoint of a version of Touchline whose files this one does not know: whole, perhaps, and left alone."""
 
 
 class Manifest(NamedTuple):
@@ -44,21 +49,32 @@ def write_manifest(directory: Path, about: Mapping[str, Any]) -> None:
             }
             os.fsync(file.fileno())
     body = {"format": FORMAT, "about": dict(about), "files": files}
-    with (directory / NAME).open("w", encoding="utf-8") as file:
-        json.dump({**body, "sha256": _digest(body)}, file)
+    with (directory / NAME).open("wb") as file:
+        file.write(_text(body))
         file.flush()
         os.fsync(file.fileno())
     sync_directory(directory)
 
 
 def verify(directory: Path) -> Manifest:
-    """Return the manifest; raise Damaged, with the first thing that is wrong, unless the files are as it says."""
+    """Return the manifest; raise Damaged, with the first thing that is wrong, unless the files are as it says.
+
+    Raises OSError when they cannot be read although they may be whole, and AnotherFormat.
+    """
     try:
-        manifest = parse((directory / NAME).read_bytes())
-    except FileNotFoundError:
-        raise Damaged("it has no manifest, so it was never finished") from None
+        return _verify(directory)
+    except FileNotFoundError as error:
+        missing = Path(error.filename or NAME).name
+        told = "it has no manifest, so it was never finished" if missing == NAME else f"{missing} is missing"
+        raise Damaged(told) from None
     except OSError as error:
-        raise Damaged(f"its manifest cannot be read ({error.strerror})") from error
+        if error.errno != errno.EIO:
+            raise
+        raise Damaged(f"the disk cannot read it ({error.strerror})") from error
+
+
+def _verify(directory: Path) -> Manifest:
+    manifest = parse((directory / NAME).read_bytes())
     present = {path.name for path in directory.iterdir()} - {NAME}
     if present != set(manifest.files):
         found, named = ", ".join(sorted(present)) or "none", ", ".join(sorted(manifest.files))
@@ -76,17 +92,25 @@ def verify(directory: Path) -> Manifest:
 
 
 def parse(text: bytes) -> Manifest:
-    """Read a manifest; raise Damaged when it is not the one that was written."""
+    """Read a manifest; raise Damaged when it is not the one that was written, AnotherFormat when another version did.
+
+    Not even a spelling that means the same is taken, such as 1E3 for 1e3: what differs in a bit is damaged.
+    """
     try:
         body = json.loads(text)
         digest = body.pop("sha256")
         files, about, version = dict(body["files"]), dict(body["about"]), body["format"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"its manifest cannot be read ({type(error).__name__})") from error
-    if digest != _digest(body):
+    if digest != _digest(body) or (version == FORMAT and text != _text(body)):
         raise Damaged("its manifest does not match its own digest")
     if version != FORMAT:
-        raise Damaged(f"its format is {version}, and this version of Touchline reads {FORMAT}")
+        raise AnotherFormat(
+            f"its format is {version}, and this version of Touchline reads {FORMAT}. Use the version that wrote it, "
+            "or another directory"
+        )
+    if wrong := [name for name in files if Path(name).name != name]:
+        raise Damaged(f"its manifest names {wrong[0]!r}, which is not a file of its own")
     return Manifest(about, files)
 
 
@@ -97,6 +121,10 @@ def sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _text(body: dict[str, Any]) -> bytes:
+    return json.dumps({**body, "sha256": _digest(body)}).encode()
 
 
 def _digest(body: dict[str, Any]) -> str:

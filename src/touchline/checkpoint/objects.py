@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from touchline.checkpoint.arrays import form
 from touchline.errors import UsageError
 
 
@@ -90,21 +91,47 @@ def _set_python_generator(generator: random.Random, state: Mapping[str, Any]) ->
     generator.setstate((state["version"], tuple(int(word) for word in state["words"]), state["gauss"]))
 
 
-def _compare_module(module: Any, state: Mapping[str, Any]) -> list[str]:
-    mine = module.state_dict()
-    told = [f"only the checkpoint has {name}" for name in state if name not in mine]
-    told += [f"only this training has {name}" for name in mine if name not in state]
-    for name, value in state.items():
-        shape, expected = getattr(value, "shape", None), getattr(mine.get(name), "shape", None)
-        if name in mine and shape != expected:
-            told.append(f"{name} was {list(shape or ())} and is {list(expected or ())}")
+def compare_tensors(mine: Mapping[str, Any], saved: Mapping[str, Any]) -> list[str]:
+    """Names, types and shapes in which two mappings of tensors differ."""
+    told = [f"only the checkpoint has {name}" for name in saved if name not in mine]
+    told += [f"only this training has {name}" for name in mine if name not in saved]
+    for name in (name for name in saved if name in mine):
+        before, now = form(saved[name]), form(mine[name])
+        if before is not None and now is not None and before != now:
+            told.append(f"{name} was {before.dtype}{list(before.shape)} and is {now.dtype}{list(now.shape)}")
     return told
 
 
-def _compare_optimiser(optimiser: Any, state: Mapping[str, Any]) -> list[str]:
-    mine = [len(group["params"]) for group in optimiser.state_dict()["param_groups"]]
+def get_optimiser(optimiser: Any) -> dict[str, Any]:
+    """State of an optimiser of PyTorch, with its kind: that of another kind would load, and train otherwise."""
+    return {"kind": type(optimiser).__name__, **optimiser.state_dict()}
+
+
+def set_optimiser(optimiser: Any, state: Mapping[str, Any]) -> None:
+    """Inverse of ``get_optimiser``."""
+    optimiser.load_state_dict({name: state[name] for name in ("state", "param_groups")})
+
+
+def compare_optimiser(optimiser: Any, state: Mapping[str, Any]) -> list[str]:
+    """In what an optimiser differs from the one that was saved."""
+    kind, was = type(optimiser).__name__, state["kind"]
+    told = [] if kind == was else [f"the optimiser was {was} and is {kind}"]
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    mine = [len(group["params"]) for group in optimiser.param_groups]
     saved = [len(group["params"]) for group in state["param_groups"]]
-    return [] if mine == saved else [f"the optimiser had {saved} parameters by group and has {mine}"]
+    if mine != saved:
+        return [*told, f"the optimiser had {saved} parameters by group and has {mine}"]
+    for number, moments in state["state"].items():
+        before = getattr(moments.get("exp_avg", moments.get("momentum_buffer")), "shape", None)
+        now = parameters[number].shape
+        if before is not None and tuple(before) != tuple(now):
+            told.append(f"the optimiser's parameter {number} was {list(before)} and is {list(now)}")
+    return told
+
+
+def _compare_torch_generator(generator: Any, state: Any) -> list[str]:
+    mine = len(generator.get_state())
+    return [] if mine == len(state) else [f"the generator is one of another device ({generator.device})"]
 
 
 def _trial(trial: Any) -> dict[str, Any]:
@@ -125,15 +152,20 @@ TORCH_MODULE = Adapter(
     "torch.nn.Module",
     lambda node: dict(node.state_dict()),
     lambda node, state: node.load_state_dict(state),
-    _compare_module,
+    lambda node, state: compare_tensors(node.state_dict(), state),
 )
 TORCH_OPTIMISER = Adapter(
     "torch.optim.Optimizer",
-    lambda node: node.state_dict(),
-    lambda node, state: node.load_state_dict(state),
-    _compare_optimiser,
+    get_optimiser,
+    set_optimiser,
+    compare_optimiser,
 )
-TORCH_GENERATOR = Adapter("torch.Generator", lambda node: node.get_state(), lambda node, state: node.set_state(state))
+TORCH_GENERATOR = Adapter(
+    "torch.Generator",
+    lambda node: node.get_state(),
+    lambda node, state: node.set_state(state),
+    _compare_torch_generator,
+)
 NUMPY_GENERATOR = Adapter(
     "numpy.random.Generator",
     lambda node: node.bit_generator.state,

@@ -67,7 +67,7 @@ def _unequal(saved: Mapping[str, Any], mine: Mapping[str, Any], prefix: str) -> 
         one, other = saved.get(name, _ABSENT), mine.get(name, _ABSENT)
         if isinstance(one, Mapping) and isinstance(other, Mapping):
             told += _unequal(one, other, f"{prefix}{name}.")
-        elif one != other:
+        elif one != other and not (one != one and other != other):  # nan is the same as nan here
             told.append(f"{prefix}{name}: {_shown(one)} → {_shown(other)}")
     return told
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import errno
 import logging
 import math
-import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from touchline.checkpoint import snapshot as files
-from touchline.checkpoint.manifest import Damaged, write_manifest
+from touchline.checkpoint.manifest import AnotherFormat, Damaged, write_manifest
 from touchline.checkpoint.names import Skipped, free_name, names_in, order
 from touchline.checkpoint.retention import Entry, Retention, kept
-from touchline.checkpoint.storage import Storage
+from touchline.checkpoint.storage import Storage, discard
 from touchline.errors import TouchlineError
 
 logger = logging.getLogger("touchline")
@@ -52,6 +51,7 @@ class Saver:
         self._failure: NotSaved | None = None
         self._proven: set[str] = set()
         self._abandoned: set[str] = set()
+        self._told_of_later = False
         self.seconds = math.nan
         """How long the last save took until it was durable."""
         self.newest = ""
@@ -90,14 +90,14 @@ class Saver:
         began = time.monotonic()
         try:
             name = self._publish(snapshot, about)
-        except OSError as error:
+        except Exception as error:  # whatever it is, the training goes on, and nobody else would hear of it here
             self._failed(snapshot.step, error)
             return
         self.seconds, self.newest = time.monotonic() - began, name
         self._proven.add(name)
         try:
             self._retain(name)
-        except OSError as error:
+        except Exception as error:
             logger.warning("Old checkpoints in %s could not be removed (%s).", self._location, error)
 
     def _publish(self, snapshot: files.Snapshot, about: Mapping[str, Any]) -> str:
@@ -106,7 +106,11 @@ class Saver:
         try:
             free = self._storage.free_bytes()
             if free is not None and free < snapshot.size + RESERVE_BYTES:
-                raise OSError(errno.ENOSPC, f"{snapshot.size / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB free")
+                raise OSError(
+                    errno.ENOSPC,
+                    f"the disk has {free / 1e6:,.0f} MB free; {snapshot.size / 1e6:,.0f} MB are needed, and "
+                    f"{RESERVE_BYTES / 1e6:,.0f} MB are left to the journal",
+                )
             files.write(snapshot, staged)
             self._add_journal(staged, snapshot.step)
             write_manifest(staged, about)
@@ -114,7 +118,7 @@ class Saver:
             self._storage.publish(staged, name)
             return name
         finally:
-            shutil.rmtree(staged, ignore_errors=True)
+            discard(staged)
 
     def _add_journal(self, directory: Path, step: int) -> None:
         """Let the checkpoint carry the run's history; without it the weights are still worth saving."""
@@ -125,33 +129,53 @@ class Saver:
         except TouchlineError as error:
             logger.warning("%s The checkpoint of step %s goes without the journal.", error, f"{step:,}")
 
-    def _failed(self, step: int, error: OSError) -> None:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        remedy = "Free some space" if full else "Make it writable"
+    def _failed(self, step: int, error: Exception) -> None:
         self._failure = NotSaved(
-            f"The checkpoint of step {step:,} could not be written to {self._location} "
-            f"({error.strerror or error}); the earlier ones are as they were. {remedy}; the training goes on."
+            f"The checkpoint of step {step:,} could not be written to {self._location} ({_reason(error)}); "
+            f"the earlier ones are as they were. {_remedy(error)}; the training goes on."
         )
         logger.warning("%s", self._failure)
-        if self._run is not None:
+        if self._run is None:
+            return
+        try:
             self._run.alert("Checkpoint not saved", str(self._failure), "error")
+        except TouchlineError as problem:  # of a run that has ended
+            logger.warning("%s", problem)
 
     def _retain(self, newest: str) -> None:
-        """Delete what the rule does not keep; only intact ones count as kept."""
+        """Delete what the rule does not keep; only intact ones count as kept, and ``newest`` stays in any case."""
         step = order(newest)[0]
         entries = []
         for name in names_in(self._storage):
             superseded = name != newest and (order(name)[0] == step or name in self._abandoned)
-            if superseded or (entry := self._entry(name)) is None:
-                self._storage.delete(name)
+            try:
+                entry = None if superseded else self._entry(name)
+            except AnotherFormat as error:
+                logger.warning("%s It is left alone.", Skipped(self._storage.where(name), str(error)))
                 continue
-            entries.append(entry)
-        stays = kept(self._retention, entries)
+            if entry is None:
+                self._storage.delete(name)
+            else:
+                entries.append(entry)
+        self._tell_of_later(newest, entries)
+        stays = {newest, *kept(self._retention, entries)}
         for entry in entries:
             if entry.name not in stays:
                 self._storage.delete(entry.name)
         self._abandoned.clear()
-        self._proven &= set(stays)
+        self._proven &= stays
+
+    def _tell_of_later(self, newest: str, entries: Sequence[Entry]) -> None:
+        """Without ``restore``, a training in a directory of another one would be followed by that one's state."""
+        later = [f"{entry.step:,}" for entry in entries if order(entry.name) > order(newest)]
+        if later and not self._told_of_later:
+            self._told_of_later = True
+            logger.warning(
+                "%s has checkpoints of later steps (%s) than the one just saved, from which this training did not "
+                "go on, and a restart would. Begin with restore_or(state), or save into an empty directory.",
+                self._location,
+                ", ".join(later),
+            )
 
     def _entry(self, name: str) -> Entry | None:
         """What an intact checkpoint says of itself; None for a damaged one."""
@@ -164,3 +188,16 @@ class Saver:
             logger.warning("%s It is removed.", Skipped(self._storage.where(name), str(error)))
             return None
         return Entry(name, order(name)[0], about["metrics"])
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error) if isinstance(error, TouchlineError) else f"{type(error).__name__}: {error}"
+
+
+def _remedy(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return "Nothing was changed there"
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "Free some space" if full else "Make it writable"

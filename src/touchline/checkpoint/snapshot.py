@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from touchline.checkpoint import randomness
 from touchline.checkpoint.manifest import Damaged
 from touchline.checkpoint.origin import Origin
-from touchline.checkpoint.tree import Encoded, decode, decode_plain, encode
+from touchline.checkpoint.tree import Encoded, decode, decode_plain, encode, free_name
 from touchline.errors import UsageError
 
 ARRAYS = "state.safetensors"
@@ -49,7 +49,10 @@ class HostMemory:
         """Copy ``state`` aside, with the global generators. Raises UsageError at what cannot be saved."""
         described, views = encode(state)
         generators, more = encode(randomness.capture())
-        names = {name: f"randomness/{name}" for name in more}
+        arrays, names = dict(views), {}
+        for name, view in more.items():
+            names[name] = free_name(f"randomness/{name}", arrays)
+            arrays[names[name]] = view
         body = {
             "step": step,
             "state": described,
@@ -57,7 +60,6 @@ class HostMemory:
             "metadata": _json(metadata),
             "origin": origin.to_mapping(),
         }
-        arrays = {**views, **{names[name]: view for name, view in more.items()}}
         self._kept = {name: self._copy(name, view) for name, view in arrays.items()}
         return Snapshot(step, self._kept, json.dumps(body))
 
@@ -77,12 +79,12 @@ class Loaded:
     encoded: Encoded
     metadata: Mapping[str, Any]
     origin: Origin
-    generators: Mapping[str, Any]
+    generators: Encoded
 
     def restore(self, like: Any) -> Any:
         """Return the state with the types, devices and objects of ``like``; see ``tree.decode``."""
         state = decode(self.encoded, like)
-        randomness.restore(self.generators)
+        randomness.restore(decode_plain(self.generators))
         return state
 
 
@@ -116,9 +118,9 @@ def read(directory: Path) -> Loaded:
             Encoded(body["state"], arrays),
             body["metadata"],
             Origin.of(body["origin"]),
-            decode_plain(Encoded(generators["description"], picked)),
+            Encoded(generators["description"], picked),
         )
-    except (SafetensorError, ValueError, KeyError, OSError) as error:
+    except (SafetensorError, ValueError, KeyError) as error:
         raise Damaged(f"its files verify but cannot be read ({error})") from error
 
 

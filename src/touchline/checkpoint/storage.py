@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+import psutil
+
 from touchline.checkpoint.manifest import NAME, Damaged, Manifest, parse, sync_directory, verify
 from touchline.errors import TouchlineError
 from touchline.filesystem import filesystem_type, is_network
@@ -18,6 +20,9 @@ from touchline.filesystem import filesystem_type, is_network
 _PARTIAL = ".partial-"
 _VOLUMES = ("/Volumes/", "/dbfs/")
 """Mounts of Databricks, which write whole files only."""
+_mine: set[Path] = set()
+"""Directories that this process writes or reads now. Its number alone does not tell: in a container, the training
+after a restart has the same one."""
 
 
 class Storage(Protocol):
@@ -28,11 +33,11 @@ class Storage(Protocol):
         ...
 
     def stage(self) -> Path:
-        """Return a new empty local directory to write into."""
+        """Return a new empty local directory to write into; ``discard`` it afterwards."""
         ...
 
     def publish(self, staged: Path, name: str) -> None:
-        """Put a directory that has its manifest in place, and away from where it was staged."""
+        """Put a directory that has its manifest in place."""
         ...
 
     def manifest(self, name: str) -> Manifest:
@@ -52,7 +57,7 @@ class Storage(Protocol):
         ...
 
     def sweep(self) -> None:
-        """Remove what processes that died in the middle of a save left behind."""
+        """Remove what processes that died in the middle of a save or a load left on this machine."""
         ...
 
     def free_bytes(self) -> int | None:
@@ -75,7 +80,7 @@ def storage_at(location: Path | str, staging: Path | None = None) -> Storage:
         return WholeFiles(text, staging)
     path = Path(text).absolute()
     if text.startswith(_VOLUMES) or is_network(filesystem_type(path)):
-        return WholeFiles(path.as_uri(), staging)
+        return WholeFiles(str(path), staging)
     return LocalDisk(path)
 
 
@@ -93,10 +98,7 @@ class LocalDisk:
 
     def stage(self) -> Path:
         """See ``Storage``."""
-        # Not mkdtemp, whose directories nobody else may read: a team shares its checkpoints as the umask says.
-        staged = self.directory / f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}"
-        staged.mkdir(parents=True)
-        return staged
+        return _stage(self.directory)
 
     def publish(self, staged: Path, name: str) -> None:
         """See ``Storage``."""
@@ -119,15 +121,15 @@ class LocalDisk:
 
     def delete(self, name: str) -> None:
         """See ``Storage``."""
-        (self.directory / name / NAME).unlink(missing_ok=True)
-        shutil.rmtree(self.directory / name, ignore_errors=True)
+        # Away at once, and swept later if this process dies before the files are gone.
+        removed = _staged_name(self.directory)
+        with contextlib.suppress(FileNotFoundError):
+            (self.directory / name).rename(removed)
+            shutil.rmtree(removed, ignore_errors=True)
 
     def sweep(self) -> None:
         """See ``Storage``."""
-        for path in self.directory.glob(f"{_PARTIAL}*"):
-            owner = path.name.removeprefix(_PARTIAL).split("-")[0]
-            if not (owner.isdecimal() and owner != str(os.getpid()) and Path("/proc", owner).exists()):
-                shutil.rmtree(path, ignore_errors=True)
+        _sweep(self.directory)
 
     def free_bytes(self) -> int | None:
         """See ``Storage``."""
@@ -142,9 +144,9 @@ class WholeFiles:
     """A place that takes whole files and no renames: the manifest goes last, and what has none does not exist."""
 
     def __init__(self, address: str, staging: Path | None = None) -> None:
-        """``address`` as fsspec reads it; a credential comes from where that file system looks for it."""
+        """``address`` as fsspec reads it, or a path; a credential comes from where that file system looks for it."""
         self.address = address.rstrip("/")
-        self._staging = staging
+        self._staging = staging or Path(tempfile.gettempdir(), f"touchline-{os.getuid()}")
         self._files, self._root = _file_system(self.address)
 
     def names(self) -> list[str]:
@@ -159,9 +161,7 @@ class WholeFiles:
 
     def stage(self) -> Path:
         """See ``Storage``."""
-        if self._staging is not None:
-            self._staging.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="touchline-checkpoint-", dir=self._staging))
+        return _stage(self._staging)
 
     def publish(self, staged: Path, name: str) -> None:
         """See ``Storage``."""
@@ -174,7 +174,6 @@ class WholeFiles:
                 written, expected = self._files.info(f"{target}/{path.name}")["size"], path.stat().st_size
                 if written != expected:
                     raise OSError(f"{path.name} arrived with {written:,} of {expected:,} bytes")
-        shutil.rmtree(staged, ignore_errors=True)
 
     def manifest(self, name: str) -> Manifest:
         """See ``Storage``."""
@@ -186,7 +185,10 @@ class WholeFiles:
         files = self.manifest(name).files
         with _told_as_oserror():
             self._files.invalidate_cache()
-            found = self._files.ls(f"{self._root}/{name}", detail=True)
+            try:
+                found = self._files.ls(f"{self._root}/{name}", detail=True)
+            except FileNotFoundError:
+                raise Damaged("it is no longer there") from None
         sizes = {PurePosixPath(entry["name"]).name: entry["size"] for entry in found}
         for file, expected in files.items():
             if sizes.get(file) != expected["bytes"]:
@@ -195,18 +197,23 @@ class WholeFiles:
     @contextlib.contextmanager
     def fetch(self, name: str) -> Iterator[Path]:
         """See ``Storage``."""
+        files = self.manifest(name).files
         local = self.stage()
         try:
             with _told_as_oserror():
-                for file in (*self.manifest(name).files, NAME):
-                    self._files.get_file(f"{self._root}/{name}/{file}", str(local / file))
+                for file in (*files, NAME):
+                    try:
+                        self._files.get_file(f"{self._root}/{name}/{file}", str(local / file))
+                    except FileNotFoundError:
+                        raise Damaged(f"{file} is missing") from None
             yield local
         finally:
-            shutil.rmtree(local, ignore_errors=True)
+            discard(local)
 
     def delete(self, name: str) -> None:
         """See ``Storage``."""
         with _told_as_oserror():
+            self._files.invalidate_cache()
             with contextlib.suppress(FileNotFoundError):
                 self._files.rm_file(f"{self._root}/{name}/{NAME}")
             with contextlib.suppress(FileNotFoundError):
@@ -214,11 +221,7 @@ class WholeFiles:
 
     def sweep(self) -> None:
         """See ``Storage``."""
-        for name in self.names():
-            try:
-                self.manifest(name)
-            except Damaged:
-                self.delete(name)
+        _sweep(self._staging)
 
     def free_bytes(self) -> int | None:
         """See ``Storage``."""
@@ -227,6 +230,33 @@ class WholeFiles:
     def where(self, name: str) -> str:
         """See ``Storage``."""
         return f"{self.address}/{name}"
+
+
+def discard(staged: Path) -> None:
+    """Remove a staged directory, unless it was moved into place."""
+    shutil.rmtree(staged, ignore_errors=True)
+    _mine.discard(staged)
+
+
+def _stage(directory: Path) -> Path:
+    # Not mkdtemp, whose directories nobody else may read: a team shares its checkpoints as the umask says.
+    directory.mkdir(parents=True, exist_ok=True)
+    staged = _staged_name(directory)
+    _mine.add(staged)
+    staged.mkdir()
+    return staged
+
+
+def _staged_name(directory: Path) -> Path:
+    return directory / f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _sweep(directory: Path) -> None:
+    for path in directory.glob(f"{_PARTIAL}*"):
+        owner = path.name.removeprefix(_PARTIAL).split("-")[0]
+        lives = owner.isdecimal() and int(owner) != os.getpid() and psutil.pid_exists(int(owner))
+        if not lives and path not in _mine:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _parsed(read: Any) -> Manifest:

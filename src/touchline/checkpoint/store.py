@@ -7,26 +7,27 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from touchline.cadence import Cadence
 from touchline.checkpoint import snapshot as files
-from touchline.checkpoint.manifest import Damaged, Manifest, verify
+from touchline.checkpoint.manifest import AnotherFormat, Damaged, Manifest, verify
 from touchline.checkpoint.names import Skipped, names_in, order
 from touchline.checkpoint.origin import Origin, Refused, differences, origin
 from touchline.checkpoint.preemption import StopSignal
 from touchline.checkpoint.retention import Goal, Retention
-from touchline.checkpoint.saving import NotSaved, Recording, Saver
+from touchline.checkpoint.saving import Recording, Saver
 from touchline.checkpoint.storage import storage_at
+from touchline.checkpoint.tree import encode
 from touchline.errors import TouchlineError, UsageError
 
 logger = logging.getLogger("touchline")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A checkpoint whose every byte was verified, in host memory."""
 
@@ -88,10 +89,10 @@ class CheckpointStore:
         state = store.restore_or(state)
         for step in range(store.step, total):
             ...
-            store.maybe_save(step, state)
+            store.maybe_save(step + 1, state)
 
-    ``state`` is a tree of arrays, plain values and objects that keep their own state: see
-    ``touchline.checkpoint.tree``.
+    The step is how many were made, so that a restart repeats none. ``state`` is a tree of arrays, plain values and
+    objects that keep their own state: see ``touchline.checkpoint.tree``.
     """
 
     def __init__(
@@ -149,10 +150,15 @@ class CheckpointStore:
 
         ``state`` gives types, devices and shapes; objects that keep their own state are loaded in place. What was
         skipped, and why, goes to the log. Raises Refused when the checkpoint is of another configuration or version
-        of the code, Mismatch when it does not fit ``state``, and TouchlineError when all there are are damaged.
+        of the code, Mismatch when it does not fit ``state``, TouchlineError when all there are are damaged, and
+        UsageError at a ``state`` that cannot be saved: now, not at the first save hours later.
         """
+        self._made()  # the code that runs is that of now: it may be edited before the first save
         checkpoint = self.latest()
-        return state if checkpoint is None else self.restore(checkpoint, state)
+        if checkpoint is not None:
+            return self.restore(checkpoint, state)
+        encode(state)
+        return state
 
     def restore(self, checkpoint: Checkpoint, state: Any) -> Any:
         """Go on from one checkpoint; see ``restore_or``. What lies after it is replaced by the next save."""
@@ -181,8 +187,8 @@ class CheckpointStore:
         130 or 143, which a scheduler takes as "try again".
         """
         if self._stop is not None and self._stop.requested:
-            with contextlib.suppress(NotSaved):  # which the log and the run were told
-                self.save(step, state, metrics=metrics, metadata=metadata)
+            self.save(step, state, metrics=metrics, metadata=metadata, wait=False)
+            self.wait()
             raise SystemExit(143 if self._stop.reason == "preempted" else 130)
         if not self.due(step):
             return False
@@ -207,8 +213,9 @@ class CheckpointStore:
     ) -> None:
         """Save now. Waits for the save before, and with ``wait`` until this one is durable.
 
-        A checkpoint of the same step is replaced. With ``wait`` raises NotSaved when it cannot be written; the ones
-        before stay as they are.
+        A checkpoint of the same step is replaced. Raises UsageError at what cannot be saved and, with ``wait``,
+        NotSaved when it cannot be written, which otherwise only the log and the run are told; the ones before stay
+        as they are.
         """
         self.wait()
         self._begin(step, state, metrics, metadata)
@@ -242,12 +249,13 @@ class CheckpointStore:
 
     def steps(self) -> tuple[int, ...]:
         """Steps of the checkpoints that lie here, verified or not, oldest first."""
-        return tuple(sorted({order(name)[0] for name in names_in(self._storage)}))
+        return tuple(sorted({order(name)[0] for name in self._names()}))
 
     def latest(self) -> Checkpoint | None:
         """Load the newest checkpoint that verifies; None when there is none. See ``Checkpoint.skipped``.
 
-        Raises TouchlineError when there are checkpoints but all are damaged: starting over is for people to decide.
+        Raises TouchlineError when there are checkpoints but all are damaged, and when a newer one may be whole but
+        cannot be read now: starting over, or going back, is for people to decide.
         """
         with self._newest_intact(files.read) as found:
             if found is None:
@@ -273,28 +281,27 @@ class CheckpointStore:
 
     def load(self, step: int) -> Checkpoint:
         """Load the newest checkpoint of one step; raises TouchlineError when it is missing, Damaged when it is."""
-        names = [name for name in names_in(self._storage) if order(name)[0] == step]
+        names = [name for name in self._names() if order(name)[0] == step]
         if not names:
             known = ", ".join(f"{one:,}" for one in self.steps()) or "none"
             raise TouchlineError(f"{self.location} has no checkpoint of step {step:,}. Its steps: {known}.")
         try:
             return self._load(names[-1])
-        except (Damaged, OSError) as error:
+        except Damaged as error:
             told = Skipped(self._storage.where(names[-1]), str(error))
-            raise Damaged(f"{told} Load an earlier one with latest().") from error
+            raise Damaged(f"{told} Load another one, or the newest intact one with latest().") from error
 
     @contextlib.contextmanager
     def _newest_intact(self, read: Callable[[Path], T]) -> Iterator[_Intact[T] | None]:
         skipped: list[Skipped] = []
-        for name in reversed(names_in(self._storage)):
+        for name in reversed(self._names()):
             with contextlib.ExitStack() as open_files:
                 try:
-                    directory = open_files.enter_context(self._storage.fetch(name))
-                    found = _Intact(name, directory, verify(directory), skipped, read(directory))
-                except (Damaged, OSError) as error:
+                    found = open_files.enter_context(self._intact(name, read))
+                except Damaged as error:
                     skipped.append(Skipped(self._storage.where(name), str(error)))
                     continue
-                yield found
+                yield replace(found, skipped=skipped)
                 return
         if skipped:
             raise TouchlineError(
@@ -304,11 +311,35 @@ class CheckpointStore:
             )
         yield None
 
+    @contextlib.contextmanager
+    def files_of(self, checkpoint: Checkpoint) -> Iterator[Path]:
+        """Have a checkpoint's files in a local directory while the context lasts."""
+        with self._storage.fetch(checkpoint.name) as directory:
+            yield directory
+
     def _load(self, name: str) -> Checkpoint:
-        with self._storage.fetch(name) as directory:
-            manifest = verify(directory)
-            loaded = files.read(directory)
-        return Checkpoint(name, self._storage.where(name), loaded, manifest)
+        with self._intact(name, files.read) as found:
+            return Checkpoint(name, self._storage.where(name), found.content, found.manifest)
+
+    @contextlib.contextmanager
+    def _intact(self, name: str, read: Callable[[Path], T]) -> Iterator[_Intact[T]]:
+        """Fetch, verify and read one checkpoint; raises Damaged, or TouchlineError where that cannot be known now."""
+        where = self._storage.where(name)
+        with contextlib.ExitStack() as open_files:
+            try:
+                directory = open_files.enter_context(self._storage.fetch(name))
+                found = _Intact(name, directory, verify(directory), [], read(directory))
+            except AnotherFormat as error:
+                raise AnotherFormat(f"The checkpoint {where} cannot be read: {error}.") from error
+            except OSError as error:
+                raise _unreachable(f"The checkpoint {where}", error) from error
+            yield found
+
+    def _names(self) -> list[str]:
+        try:
+            return names_in(self._storage)
+        except OSError as error:
+            raise _unreachable(self.location, error) from error
 
     def _made(self) -> Origin:
         if self._origin is None:
@@ -336,6 +367,14 @@ class CheckpointStore:
             "saved_at": time.time(),
             "metrics": {name: float(value) for name, value in (metrics or {}).items()},
             "run": self._run.id if self._run is not None else "",
+            "retention": asdict(self.retention),
         }
         self.pause_seconds = time.monotonic() - began
         self._saver.begin(snapshot, about)
+
+
+def _unreachable(what: str, error: OSError) -> TouchlineError:
+    return TouchlineError(
+        f"{what} cannot be read now ({error.strerror or error}), though it may be whole. Try again once it can be "
+        "reached and read; nothing was changed."
+    )

@@ -14,7 +14,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from touchline.checkpoint import arrays as libraries
@@ -27,6 +26,14 @@ Description = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
 DIFFERENCES_SHOWN = 8
 _RESERVED = "__metadata__"  # of the file format
+_NUMBERS = (bool, int, float)
+_ALTERNATIVES = {
+    **dict.fromkeys(_NUMBERS, (*_NUMBERS, type(None))),
+    str: (str, type(None)),
+    # A best score or a name that was not known yet when this was saved.
+    type(None): (type(None), *_NUMBERS, str),
+}
+"""A saved value's type → those of the values it may take the place of."""
 
 
 class Mismatch(TouchlineError):
@@ -75,16 +82,14 @@ def decode_plain(encoded: Encoded) -> Any:
 
 
 def _encode(node: Any, path: str, arrays: Arrays) -> Description:
-    if isinstance(node, bool | str) or node is None:
+    if node is None or type(node) in (bool, int, str):
         return {"value": node}
-    if isinstance(node, int) and not isinstance(node, np.generic):
-        return {"value": int(node)} if type(node) is int else _unknown(node, path)
     if type(node) is float:
         return {"value": node if math.isfinite(node) else {"float": repr(node)}}
     if (adapter := adapter_for(node)) is not None:
         return {"object": adapter.name, "state": _encode(adapter.get(node), path, arrays)}
     if (array := libraries.host(node)) is not None:
-        name = _free_name(path, arrays)
+        name = free_name(path or "state", arrays)
         arrays[name] = array.values
         return {"array": name, **array.describe()}
     if (children := _children(node, path)) is not None:
@@ -94,9 +99,9 @@ def _encode(node: Any, path: str, arrays: Arrays) -> Description:
     return _unknown(node, path)
 
 
-def _free_name(path: str, arrays: Arrays) -> str:
+def free_name(path: str, arrays: Mapping[str, Any]) -> str:
     """A name that no other array has: the keys "a/b" and "a" with "b" below it make the same path."""
-    name = path or "state"
+    name = path.encode("utf-8", "backslashreplace").decode()
     taken = name in arrays or name == _RESERVED
     return next(free for i in itertools.count(2) if (free := f"{name}#{i}") not in arrays) if taken else name
 
@@ -149,25 +154,30 @@ def _decode(
         return _load_object(adapter, description, arrays, like, path, differences, loads)
     if "array" in description:
         array = libraries.Host.of(description, arrays[description["array"]])
-        if array.shape == () and isinstance(like, bool | int | float):
+        if array.shape == () and type(like) in (bool, int, float):
             return libraries.to_numpy(array).item()
-        if (expected := libraries.host(like)) is None:
+        if (expected := libraries.form(like)) is None:
             return differ(type(like).__name__)
         if (expected.shape, expected.dtype) != (array.shape, array.dtype):
             return differ(f"{expected.dtype}{list(expected.shape)}")
+        if libraries.is_trained(like):
+            # An optimiser holds this very tensor: another one in its place would never be trained.
+            loads.append(lambda: libraries.load(array, like))
+            return like
         return libraries.like(array, like)
     if "value" in description:
-        if not (like is None or isinstance(like, bool | str | int | float)):
+        value = _value(description)
+        if type(like) not in _ALTERNATIVES.get(type(value), ()):
             return differ(type(like).__name__)
-        return _value(description)
+        return value
     children = _children(like, path)
     if children is None or children[0] != description["node"]:
         return differ(type(like).__name__)
     saved = dict(description["children"])
     mine = dict(children[1])
     if description["node"] in ("list", "dict") and not mine:
-        return _plain(description, arrays)
-    if list(saved) != list(mine) and set(saved) != set(mine):
+        return _rebuilt(like, description["node"], [(key, _plain(child, arrays)) for key, child in saved.items()])
+    if set(saved) != set(mine):
         missing, new = sorted(map(str, set(saved) - set(mine))), sorted(map(str, set(mine) - set(saved)))
         told = [f"only the checkpoint has {', '.join(missing)}"] if missing else []
         told += [f"only this training has {', '.join(new)}"] if new else []
@@ -208,7 +218,7 @@ def _rebuilt(like: Any, kind: str, items: Sequence[tuple[Any, Any]]) -> Any:
     if kind == "registered":
         return rebuild_registered(like, values)
     try:
-        return type(like)(items)
+        return type(like)(dict(items))
     except TypeError:  # a mapping with another constructor, such as defaultdict
         copied = like.copy()
         copied.update(items)

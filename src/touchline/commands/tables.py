@@ -21,6 +21,7 @@ STYLES = {
     "done": "green",
     "waiting": "yellow",
     "refused": "red",
+    "damaged": "red",
 }
 """Colour of a cell by its text."""
 

@@ -33,6 +33,8 @@ JOURNAL_SECONDS = 2.0
 """The last events get so long to reach the journal even when nobody wants to wait for the sinks."""
 OUTAGE_SECONDS = 3.0
 """Where a far side is known to be away, the end of a run waits so long for one more attempt."""
+INTERRUPTED_CODE, PREEMPTED_CODE = 130, 143
+"""Exit codes of a shell for Ctrl-C and SIGTERM, with which ``CheckpointStore.maybe_save`` ends a process too."""
 _POLL_SECONDS = 0.05
 _RESTART_SECONDS = 2.0
 
@@ -227,6 +229,9 @@ class Run(RunEvents):
 def _verdict(error: BaseException | None) -> tuple[Status, str]:
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return "finished", ""
-    if isinstance(error, KeyboardInterrupt):
+    code = error.code if isinstance(error, SystemExit) else None
+    if code == PREEMPTED_CODE:
+        return "preempted", "The machine was taken back (SIGTERM)."
+    if isinstance(error, KeyboardInterrupt) or code == INTERRUPTED_CODE:
         return "killed", "Interrupted from the keyboard."
     return "failed", f"{type(error).__name__}: {error}"
