@@ -19,6 +19,8 @@ from touchline.config import Settings
 from touchline.jax_guard import guard_jax
 
 SAVE_SECONDS = 0.3
+COMPILED = 40
+"""Vector steps after which JAX has compiled everything, warm-up included, and a kill meets a training at full speed."""
 
 
 def sac(total_steps: int, restore: Any) -> Iterator[Any]:
@@ -84,11 +86,9 @@ def main() -> None:
     kind, directory, total = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     guard_jax(Settings(home=directory.parent))
     store = CheckpointStore(directory, every=1, minimum_seconds=SAVE_SECONDS)
-    begun = False
-    for progress in {"sac": sac, "ddpg": ddpg}[kind](total, store.restore_or):
-        if not begun:
+    for number, progress in enumerate({"sac": sac, "ddpg": ddpg}[kind](total, store.restore_or)):
+        if number == COMPILED:
             print(f"training {store.step}", flush=True)
-            begun = True
         store.maybe_save(progress.step, progress.loop)
     store.wait()
     print(json.dumps({"step": progress.step, "updates": progress.updates, "digests": digests(progress.loop)}))
