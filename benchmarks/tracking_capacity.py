@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, Literal
 
-from tracking_harness import Part, quantiles, scratch, table
+from harness import Part, quantiles, scratch, table
 
 from touchline.config import Settings
 from touchline.tracking.journal import FILE_NAME, JournalReader

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tracking_harness import CourierWatch, Part, environment, scratch, stand_in, table
+from harness import CourierWatch, Part, environment, scratch, stand_in, table
 
 from touchline.config import Settings
 from touchline.tracking.delivery import read_cursor

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tracking_harness import Part, kept_share, scratch, table
+from harness import Part, kept_share, scratch, table
 
 from touchline.config import Settings
 from touchline.tracking.start import start_run

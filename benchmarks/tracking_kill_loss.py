@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tracking_harness import PEERS, Part, environment, peers_python, scratch, table
+from harness import PEERS, Part, environment, peers_python, scratch, table
 
 sys.path.insert(0, str(PEERS))
 from loggers import NEEDS_PEERS

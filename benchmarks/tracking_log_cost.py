@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tracking_harness import PEERS, Part, child, median_of, peers_python, scratch, table
+from harness import PEERS, Part, child, median_of, peers_python, scratch, table
 
 sys.path.insert(0, str(PEERS))
 from loggers import LOGGERS, NEEDS_PEERS

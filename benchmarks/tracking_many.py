@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tracking_harness import PEERS, CourierWatch, Part, environment, scratch, stand_in, table
+from harness import PEERS, CourierWatch, Part, environment, scratch, stand_in, table
 
 from touchline.config import Settings
 from touchline.tracking.delivery import read_cursor

@@ -23,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TextIO
 
-from tracking_harness import PEERS, Part, environment, scratch, stand_in, table
+from harness import PEERS, Part, environment, scratch, stand_in, table
 
 WHO = ("touchline", "wandb", "mlflow")
 

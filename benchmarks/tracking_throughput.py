@@ -13,7 +13,7 @@ import statistics
 from functools import partial
 from typing import Any
 
-from tracking_harness import Part, child, kept_share, scratch, stand_in, table
+from harness import Part, child, kept_share, scratch, stand_in, table
 
 
 def train(part: Part, threads: int) -> dict[str, Any]:

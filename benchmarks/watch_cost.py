@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tracking_harness import HERE, INSTALL, PEERS, PEERS_PYTHON, machine
+from harness import HERE, INSTALL, PEERS, PEERS_PYTHON, machine
 
 from touchline.testing.nvml import build_driver, packaged_scenario, stand_in_environment, write_scenario
 

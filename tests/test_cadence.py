@@ -103,6 +103,48 @@ def test_wall_clock_is_due_once_an_interval() -> None:
     assert not cadence.due()
 
 
+@given(every=st.integers(1, 3_000), before=strides, after=strides)
+def test_a_restored_cadence_is_due_when_the_first_one_would_have_been(
+    every: int, before: list[int], after: list[int]
+) -> None:
+    first, second, step = Cadence(every, minimum_seconds=0.0), Cadence(every, minimum_seconds=0.0), 0
+    for stride in before:
+        step += stride
+        first.due(step)
+    second.load_state_dict(first.state_dict())
+    for stride in after:
+        step += stride
+        assert second.due(step) is first.due(step)
+
+
+def test_a_multiple_that_was_too_soon_when_saved_is_due_after_the_restore() -> None:
+    now = 0.0
+    cadence, restored = Cadence(1_000, clock=lambda: now), Cadence(1_000, clock=lambda: now)
+    assert cadence.due(1_000)
+    assert not cadence.due(2_000)
+    restored.load_state_dict(cadence.state_dict())
+    assert restored.due(2_000)
+
+
+def test_a_cadence_restored_with_another_interval_counts_from_the_step_it_served() -> None:
+    cadence, restored = Cadence(1_000, minimum_seconds=0.0), Cadence(300, minimum_seconds=0.0)
+    assert cadence.due(5_000)
+    restored.load_state_dict(cadence.state_dict())
+    assert not restored.due(5_099)
+    assert restored.due(5_100)
+
+
+def test_a_restored_wall_clock_begins_a_new_interval() -> None:
+    now = 0.0
+    cadence, restored = (WallClockCadence(300.0, clock=lambda: now) for _ in range(2))
+    now = 299.0
+    restored.load_state_dict(cadence.state_dict())
+    now = 598.0
+    assert not restored.due()
+    now = 599.0
+    assert restored.due()
+
+
 @pytest.mark.parametrize("every", [0, -5, 0.5, 2.5, float("nan"), float("inf")])
 def test_a_cadence_without_whole_steps_is_refused(every: float) -> None:
     with pytest.raises(ValueError, match=f"every is {every}. Give at least 1"):

@@ -102,6 +102,15 @@ def test_a_good_home_is_left_clean(tmp_path: Path) -> None:
     assert list(home.iterdir()) == []
 
 
+def test_the_cloud_to_ask_for_preemption_is_one_of_those_we_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().preemption == "auto"
+    monkeypatch.setenv("TOUCHLINE_PREEMPTION", "aws")
+    assert Settings.load().preemption == "aws"
+    monkeypatch.setenv("TOUCHLINE_PREEMPTION", "ec2")
+    with pytest.raises(UsageError, match="'preemption' has the value 'ec2'; it should be one of auto, off, gcp, aws"):
+        Settings.load()
+
+
 @dataclass(frozen=True)
 class Inner:
     rate: float = 0.1

@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "touchline"
 LAYERS = (
-    {"errors", "overlay", "config", "cadence", "filesystem", "jax_guard", "leash", "__init__"},
+    {"errors", "overlay", "config", "cadence", "filesystem", "jax_guard", "leash", "masking", "__init__"},
     {"checkpoint", "watch", "tracking"},
     {"learning", "soccer", "tuning", "gates", "catalog"},
     {"jobs", "testing", "integrations", "compat", "deploy", "report"},

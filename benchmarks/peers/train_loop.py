@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tracking_harness import CourierWatch
+from harness import CourierWatch
 
 from touchline.config import Settings
 from touchline.tracking.run import Run

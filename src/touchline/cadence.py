@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 MINIMUM_SECONDS = 1.0
 """At 100,000 steps a second a thousand steps are 10 ms, and nobody reads a hundred points a second."""
@@ -57,6 +58,15 @@ class Cadence:
         self._fired_at = now
         return True
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return which multiple was served last; when that was is not saved, clocks being this machine's own."""
+        return {"every": self.every, "served": self._crossed}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state_dict()``; after a change of ``every`` it counts from the step that was served last."""
+        self._crossed = self._multiple(state["served"] * state["every"])
+        self._fired_at = None
+
     def _multiple(self, step: int) -> int:
         if step < 0:
             raise ValueError(f"The step {step} is negative. Steps count from 0; give how many were made so far.")
@@ -81,3 +91,11 @@ class WallClockCadence:
             return False
         self._last = now
         return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: an instant of this machine's clock means nothing to the process that goes on."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Begin a new interval."""
+        self._last = self._clock()

@@ -86,11 +86,30 @@ def run(arguments: list[str]) -> int:
     settings = Settings.load(home=options.home)
     settings.ensure_home()
 
+    if options.resume is not None and (name == "pipeline" or options.fresh):
+        clash = "--fresh" if options.fresh else "the pipeline, which finds its unfinished run by itself"
+        raise UsageError(f"--resume {options.resume} does not go with {clash}. Leave one of them out.")
+
+    from touchline.jobs.checkpoints import Resume
     from touchline.jobs.run import run_named
     from touchline.jobs.summary import program
 
-    run_named(name, config, settings, options.recipe, shlex.join([program(), "run", *arguments]))
+    resume = Resume(options.fresh, options.resume and _run_id(settings, options.resume), options.allow_changes)
+    again = [argument for argument in arguments if argument != "--fresh"]
+    run_named(name, config, settings, options.recipe, shlex.join([program(), "run", *again]), resume)
     return 0
+
+
+def _run_id(settings: Settings, word: str) -> str:
+    """Id of the run to go on with; one that is not in the home may have its checkpoints elsewhere."""
+    from touchline.tracking.find import find_run
+
+    try:
+        return find_run(settings, word)
+    except UsageError:
+        if settings.checkpoints is None:
+            raise
+        return word
 
 
 def _run_options(config: Any, jobs: Sequence[str]) -> type[Any]:
@@ -103,6 +122,21 @@ def _run_options(config: Any, jobs: Sequence[str]) -> type[Any]:
             None,
         ),
         ("seed", Annotated[int, tyro.conf.arg(help="Added to the seed of every job.")], config.seed),
+        (
+            "fresh",
+            Annotated[bool, tyro.conf.arg(help="Start over, although there is an unfinished run.")],
+            False,
+        ),
+        (
+            "resume",
+            Annotated[str | None, tyro.conf.arg(metavar="RUN", help="Go on with this run: an id, or last.")],
+            None,
+        ),
+        (
+            "allow_changes",
+            Annotated[bool, tyro.conf.arg(help="Go on from a checkpoint that another configuration or code made.")],
+            False,
+        ),
         ("home", Home, None),
     ]
     own = [(job, type(getattr(config, job)), getattr(config, job)) for job in jobs]
@@ -126,7 +160,7 @@ def _early(arguments: Sequence[str], option: str) -> str | None:
 def _run_help() -> str:
     jobs = "\n".join(f"  {job.name:<10}{job.does}" for job in JOBS.values())
     return (
-        "usage: touchline run JOB [--recipe NAME] [--config FILE] [--seed N] [--JOB.OPTION VALUE ...]\n\n"
+        "usage: touchline run JOB [--recipe NAME] [--config FILE] [--seed N] [--fresh] [--JOB.OPTION VALUE ...]\n\n"
         f"jobs:\n  {'pipeline':<10}all of these, in this order\n{jobs}\n\n"
         "A job's options: touchline run JOB --help\n"
         "Example:         touchline run pipeline --recipe laptop --pretrain.seed 3"

@@ -66,10 +66,14 @@ class Settings:
     """Bytes of video that a run records."""
     thin_seconds: tuple[str, ...] = ()
     """Points of a metric that a sink gets at most one in so many seconds, such as ``wandb=1.0``."""
+    checkpoints: str | None = None
+    """Where checkpoints of jobs go, a path or an address such as ``gs://bucket/soccer``; None: beside their run."""
     courier_seconds: float = 3_600.0
     """A courier ends so many seconds after the last training it serves, delivered or not; then: touchline sync."""
     all_ranks: bool = False
     """True: every process of a distributed training records a run of its own, not only rank 0."""
+    preemption: Literal["auto", "off", "gcp", "aws", "azure"] = "auto"
+    """Cloud that is asked whether it takes the machine back; "auto" recognises the cloud's machines by firmware."""
 
     def __post_init__(self) -> None:
         at_least(0, self, "console_bytes", "video_bytes", "courier_seconds")

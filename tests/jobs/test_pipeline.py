@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkpoint.metadata_services import GcpService, serving
 from tests.jobs.toys import TOYS, ToyConfig, ToyPipeline
 from touchline.config import Settings
 from touchline.errors import TouchlineError
@@ -88,10 +89,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start the toys in a process of their own; whatever still runs at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(trouble: str = "wait") -> subprocess.Popen[str]:
+    def start(trouble: str = "wait", **variables: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.jobs.toys", str(tmp_path / "home"), str(tmp_path / trouble)]
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+        pipe, environment = subprocess.PIPE, {**os.environ, **variables}
+        process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, env=environment)
         started.append(process)
         return process
 
@@ -139,6 +140,27 @@ def test_a_signal_stops_at_the_next_boundary_and_marks_the_run(
     client = connect(settings)
     runs = client.search_runs([client.get_experiment_by_name(settings.project).experiment_id])
     assert status in {run.data.tags.get("touchline.status") for run in runs}
+
+
+def test_a_clouds_notice_stops_at_the_next_boundary_and_is_named_at_the_end(
+    settings: Settings, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    (tmp_path / "wait").touch()
+    service = GcpService()
+    with serving(service) as address:
+        process = start(TOUCHLINE_PREEMPTION="gcp", GCE_METADATA_HOST=address)
+        wait_for(tmp_path / "waiting", process)
+        assert process.poll() is None
+        service.say("preempted", "TRUE")
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    told = "The GCP metadata service announced that this machine is preempted; about 30 s are left."
+    assert f"{told} The training stops at its next boundary." in errors
+    assert f"Stopped between two steps, as asked. {told} Go on with: toys again" in " ".join(errors.split())
+    client = connect(settings)
+    runs = client.search_runs([client.get_experiment_by_name(settings.project).experiment_id])
+    statuses = {run.data.tags["touchline.job"]: run.data.tags.get("touchline.status") for run in runs}
+    assert statuses["second"] == "preempted"
 
 
 @pytest.mark.parametrize("trouble", ["wait", "block"])

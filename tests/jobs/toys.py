@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from touchline.jobs.base import Job, JobResult, raise_if_stopped
+import numpy as np
+
+from touchline.jobs.base import Job, JobResult, raise_if_stopped, stop_requested
+from touchline.jobs.checkpoints import store_of
+from touchline.jobs.recording import RecordingConfig
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,47 @@ def toy(config: ToyConfig, run: Any) -> JobResult:
 
 
 @dataclass(frozen=True)
+class CountConfig:
+    """What a job that can be cut off anywhere does."""
+
+    seed: int = 0
+    total_steps: int = 200
+    pause: float = 0.0
+    """Seconds of a step."""
+    recording: RecordingConfig = field(
+        default_factory=lambda: RecordingConfig(checkpoint_every=10, checkpoint_minimum_seconds=0.0)
+    )
+
+
+def count(config: CountConfig, run: Any) -> JobResult:
+    """Add up random numbers, logging each sum and saving every 10 steps."""
+    store = store_of(run.id, config, run.settings, run=run, allow_changes=True)
+    state = store.restore_or({"sum": np.zeros(1), "generator": np.random.default_rng(config.seed)})
+    for step in range(store.step + 1, config.total_steps + 1):
+        state["sum"] += state["generator"].random()
+        run.log({"sum": float(state["sum"][0])}, step)
+        store.maybe_save(step, state)
+        if stop_requested():
+            store.save(step, state)
+        raise_if_stopped(f"after {step} steps")
+        time.sleep(config.pause)
+    store.wait()
+    return JobResult({"sum": float(state["sum"][0])})
+
+
+@dataclass(frozen=True)
+class CountPipeline:
+    """One configuration a job."""
+
+    seed: int = 0
+    count: CountConfig = field(default_factory=CountConfig)
+    second: ToyConfig = field(default_factory=ToyConfig)
+
+
+COUNT = Job("count", "tests.jobs.toys:count", "tests.jobs.toys:CountConfig", "counts")
+
+
+@dataclass(frozen=True)
 class ToyPipeline:
     """One configuration a toy job."""
 
@@ -54,14 +99,22 @@ TOYS = {
 
 
 def main(home: str, trouble: str) -> int:
-    """Run the toys as ``touchline run pipeline`` would; the exit code is the command line's."""
+    """Run the toys as ``touchline run pipeline`` would; the exit code is the command line's.
+
+    For ``trouble`` = count:SECONDS the pipeline is one that counts, each step so long.
+    """
     settings = Settings.load(home=home, sinks=("mlflow",))
-    config = ToyPipeline(second=ToyConfig(trouble=trouble))
+    what, _, pause = trouble.partition(":")
+    config: Any = ToyPipeline(second=ToyConfig(trouble=trouble))
+    jobs = TOYS
+    if what == "count":
+        config = CountPipeline(count=CountConfig(pause=float(pause)))
+        jobs = {"count": COUNT, "second": TOYS["second"]}
 
     def run() -> int:
         settings.ensure_home()
-        with stoppable():
-            run_pipeline(config, settings, recipe="toy", command="toys again", jobs=TOYS)
+        with stoppable(settings):
+            run_pipeline(config, settings, recipe="toy", command="toys again", jobs=jobs)
         return 0
 
     return guarded(run)

@@ -77,6 +77,11 @@ def test_a_true_end_does_not_bootstrap_and_a_time_out_does(start):
     assert value(0.0) > 2.0
 
 
+def test_it_leaves_the_global_generator_alone_once_its_networks_are_initialised(start):
+    states = [torch.get_rng_state() for _ in ddpg_train.train(steer(4), start, CONFIG, total_steps=200, seed=0)]
+    assert all(torch.equal(state, states[0]) for state in states)
+
+
 def test_another_reset_mode_is_refused(start):
     with pytest.raises(UsageError, match="same-step"):
         next(ddpg_train.train(steer(2, AutoresetMode.NEXT_STEP), start, CONFIG, total_steps=10, seed=0))

@@ -1,6 +1,5 @@
-"""SAC learns on any same-step vector environment, and its state is plain data."""
+"""SAC learns on any same-step vector environment."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from tests.learning.toy import steer
 from touchline.errors import UsageError
 from touchline.learning import sac_train
 from touchline.learning.evaluate_vector import evaluate_vector
-from touchline.learning.sac import Batch, Sac, from_arrays, to_arrays, to_policy
+from touchline.learning.sac import Batch, Sac, to_policy
 from touchline.learning.sac_config import SacConfig
 
 SMALL = SacConfig(
@@ -68,24 +67,6 @@ def test_the_numpy_policy_acts_as_the_jax_actor(trained):
     observation = np.linspace(-1, 1, 11, dtype=np.float32)[:, None]
     jax_action = Sac(1, 1, SMALL).act(trained.state, observation)
     assert np.allclose(to_policy(trained.state)(observation), jax_action, atol=1e-6)
-
-
-def test_a_state_survives_its_arrays(trained):
-    sac = Sac(1, 1, SMALL)
-    restored = from_arrays(sac.init(99), to_arrays(trained.state))
-    same = jax.tree.map(
-        lambda a, b: bool((a == b).all()),
-        restored._replace(key=jax.random.key_data(restored.key)),
-        trained.state._replace(key=jax.random.key_data(trained.state.key)),
-    )
-    assert all(jax.tree.leaves(same))
-
-
-def test_a_state_of_other_sizes_is_refused(trained):
-    arrays = to_arrays(trained.state)
-    arrays.pop(next(iter(arrays)))
-    with pytest.raises(KeyError):
-        from_arrays(Sac(1, 1, SMALL).init(0), arrays)
 
 
 def critic_targets(terminated):

@@ -4,6 +4,8 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from touchline.learning.vector import ResumableVectorEnv
+
 
 class Steer(gymnasium.Env):
     """Position x in [-1, 1]; x += 0.5 a; reward -x²; 10 steps, then a time-out; never terminates by itself."""
@@ -21,6 +23,17 @@ class Steer(gymnasium.Env):
         self.steps += 1
         return np.array([self.x], np.float32), -(self.x**2), False, self.steps >= 10, {}
 
+    def state_dict(self):
+        return {"x": self.x, "steps": self.steps, "generator": self.np_random.bit_generator.state}
+
+    def load_state_dict(self, state):
+        self.x, self.steps = state["x"], state["steps"]
+        self.np_random.bit_generator.state = state["generator"]
+
 
 def steer(n, mode=AutoresetMode.SAME_STEP):
     return SyncVectorEnv([Steer] * n, autoreset_mode=mode)
+
+
+def resumable_steer(n):
+    return ResumableVectorEnv([Steer] * n)

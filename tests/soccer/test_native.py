@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from touchline.errors import UsageError
 from touchline.soccer.control import soft_ankles, stand_still
 from touchline.soccer.native import NativeSoccer
 from touchline.soccer.rewards import RewardWeights, total
@@ -97,3 +98,42 @@ def test_a_broken_state_ends_its_episode_and_poisons_nothing(make, caplog, tmp_p
 def test_stepping_before_a_reset_is_told(make):
     with pytest.raises(RuntimeError, match="reset"):
         make(1).step(np.zeros((1, 12)))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_it_goes_on_in_another_object_to_the_same_bits_across_falls_and_time_outs(threads):
+    rng = np.random.default_rng(0)
+    before, after = rng.uniform(-1, 1, (2, 70, 5, 12))
+    config = WorldConfig(episode_steps=45)
+    first, second = NativeSoccer(5, config), NativeSoccer(5, config, threads=threads)
+    ended = np.zeros(2, bool)
+    for env, seed in ((first, 7), (second, 8)):  # the second has played something else
+        env.reset(seed=seed)
+        for action in before if env is first else after:
+            env.step(action)
+    second.load_state_dict(first.state_dict())
+    for action in after:
+        *mine, info = first.step(action)
+        *other, told = second.step(action)
+        ended |= [mine[2].any(), mine[3].any()]
+        assert all(np.array_equal(a, b) for a, b in zip(mine, other, strict=True))
+        assert all(np.array_equal(info["terms"][name], told["terms"][name]) for name in info["terms"])
+    assert ended.all()
+    assert np.array_equal(first.reset()[0], second.reset()[0])
+    first.close()
+    second.close()
+
+
+def test_what_was_saved_stays_as_it_was(make):
+    env = make(3)
+    env.reset(seed=0)
+    state = env.state_dict()
+    physics, step = state["physics"].copy(), state["episode"]["step"].copy()
+    env.step(np.ones((3, 12)))
+    assert np.array_equal(state["physics"], physics)
+    assert np.array_equal(state["episode"]["step"], step)
+
+
+def test_a_state_of_other_scenes_is_refused(make):
+    with pytest.raises(UsageError, match=r"of 3 scenes of \d+ numbers, and this one of 2 scenes"):
+        make(2).load_state_dict(make(3).state_dict())

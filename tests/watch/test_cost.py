@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,6 +195,19 @@ def test_a_run_that_is_resumed_beyond_its_budget_says_so_at_once():
     assert meter.state() == "spent"
     (spent,) = watched(meter, steady(5, utilization_percent=90.0))
     assert "5.50 USD, 110 % of its budget" in spent
+
+
+def test_a_resumed_run_is_not_warned_again_of_the_same_budget_but_of_a_larger_one():
+    first = CostMeter(device_names=L4, budget_usd=0.80)
+    assert len(watched(first, steady(3000, utilization_percent=90.0))) == 1
+    state = json.loads(json.dumps(first.state_dict()))
+    assert state == first.metrics() | {"budget/warned": 0.80}
+    same = CostMeter(device_names=L4, budget_usd=0.80, before=state)
+    assert watched(same, steady(100, utilization_percent=90.0)) == []
+    assert same.state() == "warned"
+    larger = CostMeter(device_names=L4, budget_usd=0.82, before=state)
+    (warned,) = watched(larger, steady(100, utilization_percent=90.0))
+    assert "of its budget of 0.82 USD" in warned
 
 
 def test_a_budget_of_a_device_without_a_price_guards_nothing_and_says_so_once():

@@ -128,7 +128,7 @@ def test_the_latest_sample_is_never_changed():
 
 
 def test_a_source_adds_series_and_absences_to_each_sample():
-    def pool():
+    def pool(sample):
         return {"jax/memory_percent": 40.0}, {"torch/memory_percent": "torch is not imported"}
 
     with GpuWatch(0.02, sources=[pool]) as watch:
@@ -138,11 +138,36 @@ def test_a_source_adds_series_and_absences_to_each_sample():
         assert watch.absent["torch/memory_percent"] == "torch is not imported"
 
 
+def test_a_source_is_given_what_the_sample_has_so_far(start):
+    script = (
+        "from touchline.watch import GpuWatch\n"
+        "def first(sample): return {'own/first': 1.0}, {}\n"
+        "def second(sample): return {f'seen/{name}': value for name, value in sample.items()}, {}\n"
+        "with GpuWatch(0.02, sources=[first, second]) as w:\n"
+        " assert w.wait_sample(20) and w.wait_sample(20)\n"
+        " values = w.latest.values\n"
+        " seen = {name.removeprefix('seen/'): value for name, value in values.items() if name.startswith('seen/')}\n"
+        " print(seen == {name: value for name, value in values.items() if not name.startswith('seen/')})\n"
+        " print({'gpu/memory_percent', 'host/memory_percent', 'own/first'} <= set(seen))"
+    )
+    assert start(script, L4).communicate()[0] == "True\nTrue\n"
+
+
+def test_what_a_source_does_to_the_sample_it_is_given_is_refused():
+    def greedy(sample):
+        sample.clear()
+        return {"a/b": 1.0}, {}
+
+    with GpuWatch(0.02, sources=[greedy]) as watch:
+        assert watch.wait_sample(20)
+        assert "host/memory_percent" in watch.latest.values
+
+
 def test_a_source_that_fails_is_told_once_and_heals(caplog):
     answers = iter([{"a/b": 1.0}, None, None, {"a/b": 2.0}])
     seen = []
 
-    def source():
+    def source(sample):
         answer = next(answers, {"a/b": 3.0})
         if answer is None:
             raise RuntimeError("the pool is gone")
@@ -177,7 +202,7 @@ def test_a_source_that_holds_up_the_watch_holds_up_nobody_else_and_is_told():
     go_on = threading.Event()
     samples = iter([True])
 
-    def source():
+    def source(sample):
         if not next(samples, False):
             go_on.wait(30)
         return {"a/b": 1.0}, {}

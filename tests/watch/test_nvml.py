@@ -47,6 +47,12 @@ def test_an_h100_tells_the_mean_activity_of_its_multiprocessors_between_two_look
     assert absent == {}
 
 
+def test_one_of_two_gpus_that_slows_down_slows_both_of_them_down(gpus):
+    values, _ = gpus(also(TWO, "throttle thermal = from 0s", section="gpu 1")).look()
+    assert (values["gpu/0/throttle_thermal"], values["gpu/1/throttle_thermal"]) == (0, 1)
+    assert values["gpu/throttle_thermal"] == 1
+
+
 def test_several_gpus_have_names_of_their_own_and_an_aggregate(gpus):
     values, _ = gpus(TWO).look()
     assert (values["gpu/0/utilization_percent"], values["gpu/1/utilization_percent"]) == (80, 20)
@@ -226,6 +232,31 @@ def test_the_only_gpu_is_lost_when_the_driver_lists_none_any_more(gpus):
 def test_a_gpu_that_is_lost_before_the_start_changes_no_other_ones_number(gpus):
     values, _ = gpus(also(TWO, "lost = from 0s"), CUDA_VISIBLE_DEVICES="1").look()
     assert values["gpu/utilization_percent"] == 20
+
+
+def test_a_gpu_that_is_lost_before_the_start_is_absent_with_the_reason_and_the_others_figures_are_those_of_all(gpus):
+    values, absent = gpus(also(TWO, "lost = from 0s")).look()
+    assert values["gpu/0/utilization_percent"] == values["gpu/utilization_percent"] == 20
+    reason = "the GPU, number 0 of the driver's, was lost before the start (GPU is lost)"
+    assert {absent[f"gpu/1/{name}"] for name in NAMES} == {reason}
+    assert not any(reason in why for series, why in absent.items() if not series.startswith("gpu/1/"))
+
+
+def test_a_gpu_that_only_seemed_lost_at_the_start_is_found_and_takes_its_place(gpus):
+    looking = gpus(also(TWO, "fault nvmlDeviceGetUUID = UNKNOWN until 5s", section="gpu 0"))
+    assert "Unknown Error" in looking.look(0)[1]["gpu/1/temperature"]
+    looking.look(11)
+    values, absent = looking.look(12)
+    assert (values["gpu/0/utilization_percent"], values["gpu/1/utilization_percent"]) == (20, 80)
+    assert not any("lost" in reason for reason in absent.values())
+    assert values["gpu/utilization_percent"] == 50
+
+
+def test_a_gpu_that_a_container_was_not_given_is_no_lost_one(gpus):
+    forbidden = also(TWO, "fault nvmlDeviceGetHandleByIndex = NO_PERMISSION", section="gpu 0")
+    values, absent = gpus(forbidden).look()
+    assert values["gpu/utilization_percent"] == 20
+    assert absent == NO_GPM
 
 
 def test_when_all_gpus_are_lost_before_the_start_each_is_named(gpus):

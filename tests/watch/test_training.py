@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import pytest
 
 from touchline.errors import UsageError
 from touchline.testing.nvml import packaged_scenario
-from touchline.watch import WatchConfig
+from touchline.watch import TrainingWatch, WatchConfig
+from touchline.watch.rules import Level
 
 from .conftest import Child, Start
 
@@ -28,11 +29,14 @@ class Recorder:
         self.alerts.append([level, title, text])
 
 given = json.loads(sys.argv[1])
-before = given.pop("cost_before", {})
+before, state = given.pop("cost_before", {}), given.pop("state", None)
 recorder = Recorder()
 alerts = AlertConfig(hold_seconds=0.0, lost_seconds=0.0)
 config = WatchConfig(interval=0.02, minimum_seconds=0.0, alerts=alerts, **given)
-with TrainingWatch(recorder, config, batch_size=64, cost_before=before) as watch:
+watch = TrainingWatch(recorder, config, batch_size=64, cost_before=before)
+if state is not None:
+    watch.load_state_dict(state)
+with watch:
     for question in map(json.loads, sys.stdin):
         for step in range(*question["steps"]):
             with watch.section("environment"):
@@ -44,8 +48,19 @@ with TrainingWatch(recorder, config, batch_size=64, cost_before=before) as watch
         watch._gpu.wait_sample(20)
         logged, recorder.logged = recorder.logged, []
         told = str(watch.diagnosis) if watch.diagnosis else None
-        print(json.dumps([logged, recorder.alerts, told, watch.budget, watch.cost, watch.absent]), flush=True)
+        print(json.dumps([logged, recorder.alerts, told, watch.budget, watch.cost, watch.absent,
+                          watch.state_dict()]), flush=True)
 """
+
+
+class Nobody:
+    """Takes what a watch has to say, and keeps nothing."""
+
+    directory: Path
+
+    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None: ...
+
+    def alert(self, title: str, text: str = "", level: Level = "warn") -> None: ...
 
 
 class Training(Child):
@@ -56,10 +71,11 @@ class Training(Child):
     budget: str
     cost: dict[str, float]
     absent: dict[str, str]
+    state: dict[str, float]
 
     def train(self, *steps: int, **how: Any) -> list[tuple[int, dict[str, float]]]:
         """Make the steps of ``range(*steps)``; returns what was logged at which of them."""
-        logged, self.alerts, self.diagnosis, self.budget, self.cost, self.absent = self._answer(
+        logged, self.alerts, self.diagnosis, self.budget, self.cost, self.absent, self.state = self._answer(
             {"steps": steps, **how}
         )
         return [(step, metrics) for step, metrics in logged]
@@ -107,6 +123,19 @@ def test_a_gpu_that_is_lost_a_loss_that_is_none_and_memory_that_is_full_are_told
     assert "lost" in " ".join(loop.alerts[2])
 
 
+def test_a_gpu_that_is_lost_before_the_start_is_told_and_the_other_ones_curves_go_on(
+    training: Callable[..., Training],
+) -> None:
+    loop = training(packaged_scenario("two_l4") + "\n[gpu 0]\nlost = from 0s\n", every=1)
+    loop.train(0, 1)
+    ((_, metrics),) = loop.train(1, 2)
+    assert metrics["gpu/utilization_percent"] == 20
+    (alert,) = loop.alerts
+    assert alert[:2] == ["error", "GPU 1 is lost"]
+    assert "number 0 of the driver's, was lost before the start (GPU is lost)" in alert[2]
+    assert loop.cost["cost/usd"] > 0.0
+
+
 def test_a_card_that_waits_for_the_environment_is_told_why_once(training: Callable[..., Training]) -> None:
     idle = packaged_scenario("l4") + "\n[gpu 0]\nutilization = 22\npower = 31\n"
     loop = training(idle, diagnosis_seconds=1.0)
@@ -143,6 +172,48 @@ def test_a_resumed_run_goes_on_with_what_it_has_cost(training: Callable[..., Tra
     assert loop.budget == "warned"
     assert 4.5 <= loop.cost["cost/usd"] < 4.6
     assert 7.0 <= loop.cost["cost/energy_wh"] < 7.1
+
+
+def test_a_checkpoint_carries_what_the_run_has_cost_and_which_warnings_were_told(
+    training: Callable[..., Training],
+) -> None:
+    before = {"cost/usd": 4.5, "cost/usd_wasted": 1.0, "cost/energy_wh": 7.0}
+    first = training(packaged_scenario("l4"), budget_usd=5.0, cost_before=before)
+    first.train(0, 1)
+    assert titles(first) == ["Budget of 5.00 USD"]
+    assert first.state == first.cost | {"budget/warned": 5.0}
+    second = training(packaged_scenario("l4"), budget_usd=5.0, state=first.state)
+    second.train(1, 2)
+    assert (titles(second), second.budget) == ([], "warned")
+    assert all(first.cost[name] <= second.cost[name] < first.cost[name] + 0.1 for name in before)
+
+
+def test_a_cost_that_cannot_be_told_where_a_run_goes_on_is_kept_for_where_it_can(
+    training: Callable[..., Training],
+) -> None:
+    state = {"cost/usd": 4.5, "cost/energy_wh": 7.0, "budget/warned": 5.0}
+    loop = training("[driver]\n", budget_usd=5.0, state=state)
+    loop.train(0, 1)
+    assert "cost/usd" not in loop.cost
+    assert loop.state == state
+
+
+def test_a_state_is_not_loaded_while_the_watch_counts() -> None:
+    with TrainingWatch(Nobody()) as watch, pytest.raises(UsageError, match="before `with`"):
+        watch.load_state_dict({"cost/usd": 1.0})
+    watch.load_state_dict({"cost/usd": 1.0})
+    assert watch.state_dict() == {"cost/usd": 1.0}
+
+
+def test_the_disk_that_is_watched_is_that_of_the_runs_directory(tmp_path: Path) -> None:
+    run = Nobody()
+    run.directory = tmp_path / "gone"
+    with TrainingWatch(run, WatchConfig(interval=0.02)) as watch:
+        assert watch._gpu.wait_sample(20)
+        assert str(run.directory) in watch.absent["host/disk_percent"]
+    with TrainingWatch(run, WatchConfig(interval=0.02), disk=tmp_path) as watch:
+        assert watch._gpu.wait_sample(20)
+        assert "host/disk_percent" not in watch.absent
 
 
 def test_without_a_gpu_everything_is_absent_with_its_reason_and_nothing_is_told(

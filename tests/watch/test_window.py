@@ -103,3 +103,39 @@ def test_what_was_taken_is_the_takers_to_change(detail):
     assert given.take(True, now=0.0) == BOTH
     given.add(BOTH, until=9.0)
     assert given.take(True, now=0.0) == BOTH
+
+
+class Interrupted(dict):
+    """What waits to be taken; before the access number ``at`` somebody else comes by."""
+
+    def __init__(self, waiting, at, come):
+        super().__init__(waiting)
+        self._at, self._come = at, come
+
+    def _access(self):
+        self._at -= 1
+        if self._at == 0:
+            self._come()
+
+    def pop(self, *arguments):
+        self._access()
+        return super().pop(*arguments)
+
+    def __setitem__(self, key, value):
+        self._access()
+        super().__setitem__(key, value)
+
+
+@pytest.mark.parametrize("access", [1, 2, 3, 4])
+@pytest.mark.parametrize("detail", [False, True])
+def test_a_summary_that_is_taken_while_a_sample_comes_loses_no_sample_and_tells_none_twice(access, detail):
+    given, taken = handover({"gpu/clock_sm_mhz": 10.0, "host/cpu_percent": 10.0}), []
+    given._waiting = Interrupted(given._waiting, access, lambda: taken.append(given.take(detail, now=0.0)))
+    given.add({"gpu/clock_sm_mhz": 20.0, "host/cpu_percent": 20.0}, until=9.0)
+    (during,) = taken
+    after = given.take(True, now=0.0)
+    # The one alone and then the other, or a glance at the newest sample and then the mean of both.
+    for name in during:
+        assert (during[name], after[name]) in {(10.0, 20.0), (20.0, 15.0), (15.0, 20.0)}
+    assert after.keys() == {"gpu/clock_sm_mhz", "host/cpu_percent"}
+    assert detail or after["gpu/clock_sm_mhz"] == 15.0

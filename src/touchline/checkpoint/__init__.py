@@ -1,10 +1,27 @@
 """Checkpoints that load whole or not at all, and the signals that ask for one.
 
-``store`` saves and finds them, ``manifest`` proves them, ``preemption`` turns SIGTERM and Ctrl-C into a flag.
+``store`` saves and finds them, ``tree`` takes a training's state apart, ``storage`` is where they lie, ``manifest``
+proves them, ``retention`` says which stay and ``origin`` what made them. ``preemption`` turns SIGTERM and Ctrl-C into
+a flag; ``notices`` asks the metadata service of the machine's cloud whether it is taken back, ``clouds`` knows how.
 """
 
 from touchline.checkpoint.manifest import Damaged
+from touchline.checkpoint.names import Skipped
+from touchline.checkpoint.notices import PreemptionNotices
+from touchline.checkpoint.origin import Refused
 from touchline.checkpoint.preemption import StopSignal
-from touchline.checkpoint.store import Checkpoint, CheckpointStore, Skipped
+from touchline.checkpoint.saving import NotSaved
+from touchline.checkpoint.store import Checkpoint, CheckpointStore
+from touchline.checkpoint.tree import Mismatch
 
-__all__ = ["Checkpoint", "CheckpointStore", "Damaged", "Skipped", "StopSignal"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointStore",
+    "Damaged",
+    "Mismatch",
+    "NotSaved",
+    "PreemptionNotices",
+    "Refused",
+    "Skipped",
+    "StopSignal",
+]

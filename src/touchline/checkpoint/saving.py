@@ -24,6 +24,10 @@ RESERVE_BYTES = 64_000_000
 """A save leaves so much of a disk free: a journal and a training's own files need some."""
 
 
+class NotSaved(TouchlineError):
+    """A checkpoint that could not be written; the ones before are as they were."""
+
+
 class Recording(Protocol):
     """What the store uses of a Touchline run."""
 
@@ -44,7 +48,7 @@ class Saver:
     def __init__(self, storage: Storage, location: str, retention: Retention, run: Recording | None) -> None:
         self._storage, self._location, self._retention, self.run = storage, location, retention, run
         self._thread: threading.Thread | None = None
-        self._failure: TouchlineError | None = None
+        self._failure: NotSaved | None = None
         self._proven: set[str] = set()
         self._abandoned: set[str] = set()
         self._told_of_later = False
@@ -126,7 +130,7 @@ class Saver:
             logger.warning("%s The checkpoint of step %s goes without the journal.", error, f"{step:,}")
 
     def _failed(self, step: int, error: Exception) -> None:
-        self._failure = TouchlineError(
+        self._failure = NotSaved(
             f"The checkpoint of step {step:,} could not be written to {self._location} ({_reason(error)}); "
             f"the earlier ones are as they were. {_remedy(error)}; the training goes on."
         )

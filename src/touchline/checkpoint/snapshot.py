@@ -124,6 +124,11 @@ def read(directory: Path) -> Loaded:
         raise Damaged(f"its files verify but cannot be read ({error})") from error
 
 
+def read_origin(directory: Path) -> Origin:
+    """What made the checkpoint in a directory that was verified."""
+    return Origin.of(json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))["origin"])
+
+
 def _json(metadata: Mapping[str, Any]) -> Any:
     try:
         return json.loads(json.dumps(dict(metadata)))

@@ -6,10 +6,10 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from touchline.cadence import Cadence
 from touchline.checkpoint import snapshot as files
@@ -24,6 +24,7 @@ from touchline.checkpoint.tree import encode
 from touchline.errors import TouchlineError, UsageError
 
 logger = logging.getLogger("touchline")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,23 @@ class Checkpoint:
         Raises Mismatch, with what differs and before anything is changed, when ``like`` is of another shape.
         """
         return self.loaded.restore(like)
+
+
+class Newest(NamedTuple):
+    """The newest checkpoint that verifies, not loaded."""
+
+    step: int
+    directory: Path
+    """Its files, on the local disk."""
+
+
+@dataclass(frozen=True)
+class _Intact(Generic[T]):
+    name: str
+    directory: Path
+    manifest: Manifest
+    skipped: list[Skipped]
+    content: T
 
 
 class CheckpointStore:
@@ -146,7 +164,7 @@ class CheckpointStore:
         """Go on from one checkpoint; see ``restore_or``. What lies after it is replaced by the next save."""
         for skipped in checkpoint.skipped:
             logger.warning("%s", skipped)
-        self._refuse_another(checkpoint)
+        self._refuse_another(checkpoint.path, checkpoint.loaded.origin)
         restored = checkpoint.restore(state)
         self.step = checkpoint.step
         self._due = Cadence(self._every, self._minimum_seconds, start=checkpoint.step)
@@ -172,10 +190,17 @@ class CheckpointStore:
             self.save(step, state, metrics=metrics, metadata=metadata, wait=False)
             self.wait()
             raise SystemExit(143 if self._stop.reason == "preempted" else 130)
-        if self.is_writing or not self._due.due(step):
+        if not self.due(step):
             return False
         self._begin(step, state, metrics, metadata)
         return True
+
+    def due(self, step: int) -> bool:
+        """Whether a multiple of ``every`` was crossed and nothing is being written; marks the multiple as served.
+
+        For who wants to collect the state only when it is saved, with ``save(…, wait=False)``.
+        """
+        return not self.is_writing and self._due.due(step)
 
     def save(
         self,
@@ -189,8 +214,8 @@ class CheckpointStore:
         """Save now. Waits for the save before, and with ``wait`` until this one is durable.
 
         A checkpoint of the same step is replaced. Raises UsageError at what cannot be saved and, with ``wait``,
-        TouchlineError when it cannot be written, which otherwise only the log and the run are told; the ones before
-        stay as they are.
+        NotSaved when it cannot be written, which otherwise only the log and the run are told; the ones before stay
+        as they are.
         """
         self.wait()
         self._begin(step, state, metrics, metadata)
@@ -222,6 +247,11 @@ class CheckpointStore:
         return self._storage.where(self._saver.newest) if self._saver.newest else ""
 
     @property
+    def saved_step(self) -> int:
+        """Step of that save; -1 before the first."""
+        return order(self._saver.newest)[0]
+
+    @property
     def write_seconds(self) -> float:
         """How long the last save took until it was durable; nan before the first."""
         return self._saver.seconds
@@ -236,19 +266,27 @@ class CheckpointStore:
         Raises TouchlineError when there are checkpoints but all are damaged, and when a newer one may be whole but
         cannot be read now: starting over, or going back, is for people to decide.
         """
-        skipped: list[Skipped] = []
-        for name in reversed(self._names()):
-            try:
-                return self._load(name, tuple(skipped))
-            except Damaged as error:
-                skipped.append(Skipped(self._storage.where(name), str(error)))
-        if skipped:
-            raise TouchlineError(
-                f"None of the {len(skipped)} checkpoints in {self.location} can be used. "
-                + " ".join(str(one) for one in skipped)
-                + " Restore them from a copy, or move the directory away to start over."
+        with self._newest_intact(files.read) as found:
+            if found is None:
+                return None
+            return Checkpoint(
+                found.name, self._storage.where(found.name), found.content, found.manifest, tuple(found.skipped)
             )
-        return None
+
+    @contextlib.contextmanager
+    def newest(self) -> Iterator[Newest | None]:
+        """Have the files of the newest checkpoint that verifies on the local disk while the context lasts.
+
+        For ``start_run(resume=…)``, before the state is restored. Raises what ``latest`` raises, and Refused for a
+        checkpoint of another configuration or version of the code.
+        """
+        with self._newest_intact(files.read_origin) as found:
+            if found is None:
+                yield None
+                return
+            if not self.allow_changes:
+                self._refuse_another(self._storage.where(found.name), found.content)
+            yield Newest(found.manifest.about["step"], found.directory)
 
     def load(self, step: int) -> Checkpoint:
         """Load the newest checkpoint of one step; raises TouchlineError when it is missing, Damaged when it is."""
@@ -263,22 +301,48 @@ class CheckpointStore:
             raise Damaged(f"{told} Load another one, or the newest intact one with latest().") from error
 
     @contextlib.contextmanager
+    def _newest_intact(self, read: Callable[[Path], T]) -> Iterator[_Intact[T] | None]:
+        skipped: list[Skipped] = []
+        for name in reversed(self._names()):
+            with contextlib.ExitStack() as open_files:
+                try:
+                    found = open_files.enter_context(self._intact(name, read))
+                except Damaged as error:
+                    skipped.append(Skipped(self._storage.where(name), str(error)))
+                    continue
+                yield replace(found, skipped=skipped)
+                return
+        if skipped:
+            raise TouchlineError(
+                f"None of the {len(skipped)} checkpoints in {self.location} can be used. "
+                + " ".join(str(one) for one in skipped)
+                + " Restore them from a copy, or move the directory away to start over."
+            )
+        yield None
+
+    @contextlib.contextmanager
     def files_of(self, checkpoint: Checkpoint) -> Iterator[Path]:
-        """Have a checkpoint's files in a local directory while the context lasts, for ``start_run(resume=…)``."""
+        """Have a checkpoint's files in a local directory while the context lasts."""
         with self._storage.fetch(checkpoint.name) as directory:
             yield directory
 
-    def _load(self, name: str, skipped: tuple[Skipped, ...] = ()) -> Checkpoint:
+    def _load(self, name: str) -> Checkpoint:
+        with self._intact(name, files.read) as found:
+            return Checkpoint(name, self._storage.where(name), found.content, found.manifest)
+
+    @contextlib.contextmanager
+    def _intact(self, name: str, read: Callable[[Path], T]) -> Iterator[_Intact[T]]:
+        """Fetch, verify and read one checkpoint; raises Damaged, or TouchlineError where that cannot be known now."""
         where = self._storage.where(name)
-        try:
-            with self._storage.fetch(name) as directory:
-                manifest = verify(directory)
-                loaded = files.read(directory)
-        except AnotherFormat as error:
-            raise AnotherFormat(f"The checkpoint {where} cannot be read: {error}.") from error
-        except OSError as error:
-            raise _unreachable(f"The checkpoint {where}", error) from error
-        return Checkpoint(name, where, loaded, manifest, skipped)
+        with contextlib.ExitStack() as open_files:
+            try:
+                directory = open_files.enter_context(self._storage.fetch(name))
+                found = _Intact(name, directory, verify(directory), [], read(directory))
+            except AnotherFormat as error:
+                raise AnotherFormat(f"The checkpoint {where} cannot be read: {error}.") from error
+            except OSError as error:
+                raise _unreachable(f"The checkpoint {where}", error) from error
+            yield found
 
     def _names(self) -> list[str]:
         try:
@@ -291,11 +355,11 @@ class CheckpointStore:
             self._origin = origin(self._config, self._made_by)
         return self._origin
 
-    def _refuse_another(self, checkpoint: Checkpoint) -> None:
-        told = differences(checkpoint.loaded.origin, self._made())
+    def _refuse_another(self, path: str, made: Origin) -> None:
+        told = differences(made, self._made())
         if not told:
             return
-        what = f"The checkpoint {checkpoint.path} was made otherwise: {'; '.join(told)}."
+        what = f"The checkpoint {path} was made otherwise: {'; '.join(told)}."
         if not self.allow_changes:
             raise Refused(f"{what} Go on all the same with allow_changes, or start over in an empty directory.")
         logger.warning("%s It is used all the same, as allowed.", what)

@@ -95,7 +95,11 @@ class Stop(Protocol):
 
     @property
     def reason(self) -> str | None:
-        """``interrupted`` (Ctrl-C), ``preempted`` (SIGTERM), or None while nobody asked."""
+        """``interrupted`` (Ctrl-C), ``preempted`` (SIGTERM, a cloud's notice), or None while nobody asked."""
+
+    @property
+    def told(self) -> str | None:
+        """The sentence that explains it, or None: a signal explains nothing."""
 
 
 _stop: ContextVar[Stop | None] = ContextVar("stop", default=None)
@@ -111,7 +115,8 @@ def raise_if_stopped(where: str) -> None:
     """Raise Interrupted when a stop was requested; ``where`` completes "Stopped …", as in "after 4,096 steps"."""
     stop = _stop.get()
     if stop is not None and stop.requested:
-        raise Interrupted(f"Stopped {where}, as asked.", stop.reason)
+        asked = f", as asked. {stop.told}" if stop.told else ", as asked."
+        raise Interrupted(f"Stopped {where}{asked}", stop.reason)
 
 
 @contextlib.contextmanager

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from touchline.config import Settings
+from touchline.config import Settings, digest
 from touchline.errors import TouchlineError
 from touchline.jax_guard import guard_jax
 from touchline.jobs.base import Interrupted, Job, JobResult
-from touchline.jobs.history import JOB, PIPELINE, RESULT, encode_result
+from touchline.jobs.checkpoints import Resume, going_on, training_config
+from touchline.jobs.history import JOB, JOB_DIGEST, PIPELINE, RESULT, encode_result
+from touchline.jobs.progress import terminal
 
 if TYPE_CHECKING:
     from touchline.tracking.run import Run
 
+ALWAYS_RESUME = Resume()
 DELIVERY_SECONDS = 120.0
 LEAVING_SECONDS = 0.5
 
@@ -46,20 +49,20 @@ class JobOutcome:
     """True when an earlier process of the same pipeline did it."""
 
 
-def execute(job: Job, config: Any, settings: Settings, tags: Mapping[str, str]) -> JobOutcome:
-    """Run ``job`` with ``config`` in a new Run and finish it.
+def execute(
+    job: Job, config: Any, settings: Settings, tags: Mapping[str, str], resume: Resume = ALWAYS_RESUME
+) -> JobOutcome:
+    """Run ``job`` with ``config`` and finish its Run: a new one, or the one that an earlier process left unfinished.
 
     Returns once MLflow has the run, or after two minutes of waiting for it. Raises Interrupted or
-    KeyboardInterrupt (the run is marked killed) and JobFailed (the run is marked failed).
+    KeyboardInterrupt (the run is marked killed) and JobFailed (the run is marked failed); Refused when there is an
+    unfinished run whose checkpoint another configuration or version of the code made.
     """
     guard_jax(settings)
     function = job.load()
-    from touchline.tracking.start import start_run
-
+    tags = {JOB: job.name, JOB_DIGEST: digest({"job": job.name, "config": training_config(config)}), **tags}
     began = time.monotonic()
-    run = start_run(
-        job=job.name, config=config, tags={JOB: job.name, **tags}, settings=settings, group=tags.get(PIPELINE)
-    )
+    run = _open(job, config, settings, tags, resume)
     try:
         result = function(config, run)
     except Interrupted as stopped:
@@ -79,6 +82,27 @@ def execute(job: Job, config: Any, settings: Settings, tags: Mapping[str, str]) 
         run.wait_delivered("mlflow", DELIVERY_SECONDS)
         delivery = run.delivery()
     return JobOutcome(job.name, run.id, seconds, result, delivery)
+
+
+def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], resume: Resume) -> Run:
+    from touchline.tracking.start import start_run
+
+    with going_on(config, settings, tags, resume) as found:
+        run = start_run(
+            job=job.name,
+            config=config,
+            tags=tags,
+            settings=settings,
+            group=tags.get(PIPELINE),
+            run_id=found.run_id if found is not None else None,
+            resume=found.directory if found is not None else None,
+        )
+    if found is not None:
+        terminal().print(
+            f"  Going on with the run [bold]{run.id}[/] after {found.step:,} policy transitions; "
+            "to start over: --fresh"
+        )
+    return run
 
 
 def _whole(result: JobResult, seconds: float) -> dict[str, Any]:

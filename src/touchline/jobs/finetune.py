@@ -57,6 +57,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     from touchline.jobs.models import load_converted, log_policy, register
     from touchline.jobs.official import Judge, film_official
     from touchline.jobs.recorder import Hooks, TrainingRecorder
+    from touchline.jobs.selection import Selection
     from touchline.learning import ddpg_train
     from touchline.learning.convert import policy_of
     from touchline.learning.ddpg import DDPG_FF
@@ -73,9 +74,6 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     def actor_of(learner: DDPG_FF) -> Policy:
         return policy_of(learner.actor, start.policy, metadata)
 
-    def arrays_of(learner: DDPG_FF) -> tuple[dict, dict]:
-        return {name: value.numpy() for name, value in learner.state_dict().items()}, metadata
-
     envs = SyncVectorEnv(
         [
             lambda task=task: OfficialEnv(task, controller, perturbation=config.perturbation)  # type: ignore[misc]
@@ -83,13 +81,18 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
         ],
         autoreset_mode=AutoresetMode.SAME_STEP,
     )
-    hooks = Hooks(checkpoint=arrays_of, trajectory=lambda learner: film_official(actor_of(learner), seconds=6.0))
     # By steps alone: which policies are compared must not depend on the speed of the machine.
     selection_due = Cadence(config.selection_every, minimum_seconds=0.0)
+    selection = Selection(newer_wins_ties=False)
+    hooks = Hooks(
+        trajectory=lambda learner: film_official(actor_of(learner), seconds=6.0),
+        state={"selection": selection, "selection_due": selection_due},
+        metadata=metadata,
+    )
     scenarios = range(SELECTION_SEED, SELECTION_SEED + config.selection_episodes)
     with Judge(config.processes) as judge:
 
-        def score(policy: Policy, step: int) -> float:
+        def select(policy: Policy, step: int) -> None:
             judged = judge.evaluate(policy, scenarios, config.perturbation)
             run.log(
                 {
@@ -100,13 +103,13 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
                 },
                 step,
             )
-            return judged.mean_score
+            selection.offer(policy, judged.mean_score, step)
 
-        best, best_step = start.policy, 0
-        first_score = best_score = score(start.policy, 0)
+        if not run.resumed:
+            select(start.policy, 0)
         try:
             with TrainingRecorder(
-                run, config.recording, hooks, total_steps=config.total_steps, decimation=controller.decimation
+                run, config, hooks, total_steps=config.total_steps, decimation=controller.decimation
             ) as recorder:
                 for progress in ddpg_train.train(
                     envs,
@@ -115,17 +118,18 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
                     total_steps=config.total_steps,
                     seed=config.seed,
                     section=recorder.section,
+                    restore=recorder.restore,
                 ):
-                    recorder(progress)
-                    last = progress.step >= config.total_steps
-                    if selection_due.due(progress.step) or last:
+                    # Before the recorder: what it saves after this step has been selected from too.
+                    if selection_due.due(progress.step) or progress.step >= config.total_steps:
                         with recorder.section("evaluation"):
-                            reached = score(actor := actor_of(progress.state), progress.step)
-                        if reached > best_score:
-                            best, best_score, best_step = actor, reached, progress.step
+                            select(actor_of(progress.state), progress.step)
+                    recorder(progress)
         finally:
             envs.close()
 
+    best, best_step = selection.best, selection.step
+    first_score, best_score = selection.first_score, selection.score
     digest = log_policy(run, best)
     run.set_tags({"finetune.best_step": best_step, "finetune.best_score": f"{best_score:.4f}"})
     version = register(run, best, digest, {"eval.score": f"{best_score:.4f}"})

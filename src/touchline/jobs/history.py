@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from touchline.config import Settings
@@ -15,7 +16,13 @@ PIPELINE = "touchline.pipeline"
 DIGEST = "touchline.pipeline_digest"
 RECIPE = "touchline.recipe"
 JOB = "touchline.job"
+JOB_DIGEST = "touchline.job_digest"
+RUN_ID = "touchline.run_id"
 RESULT = "touchline.result"
+CATCH_UP_SECONDS = 30.0
+NEWEST_RUNS = 12
+"""Two pipelines of six jobs."""
+NEWEST_RUNS_ASKED = 200
 MAX_TAG_LENGTH = 4_900  # Databricks takes 5,000 characters, MLflow's own store 8,000
 
 
@@ -42,12 +49,62 @@ class Past:
 
 
 def newest(settings: Settings, config_digest: str) -> Past | None:
-    """Ask MLflow for the newest pipeline with this digest; None when there is none, or no store yet.
+    """Return the newest pipeline with this digest, and of its jobs those that MLflow has whole; None without one.
 
-    Raises TouchlineError when the store does not answer.
+    A pipeline that was killed before MLflow heard of it is known by its journals. Raises TouchlineError when the
+    store does not answer.
     """
+    runs = _told(settings, {DIGEST: config_digest})
+    if not runs:
+        return None
+    pipeline = runs[0].tags[PIPELINE]
+    mine = [run for run in runs if run.tags.get(PIPELINE) == pipeline and run.is_delivered]
+    return Past(pipeline, {run.tags[JOB]: _finished(run) for run in reversed(mine)})
+
+
+def unfinished(settings: Settings, tags: Mapping[str, str]) -> str | None:
+    """Return the id of the newest run of a job unless it is finished: same job, configuration and pipeline, if any.
+
+    ``tags`` are those that a new run would get. Raises TouchlineError when the store does not answer.
+    """
+    runs = _told(settings, {name: tags[name] for name in (JOB, JOB_DIGEST, PIPELINE) if name in tags})
+    return runs[0].run_id if runs and not runs[0].is_finished else None
+
+
+def catch_up(settings: Settings) -> None:
+    """Let MLflow catch up with the newest runs: a process that was killed a moment ago told it nothing more."""
+    from touchline.tracking.sync import run_ids, sync
+
+    if "mlflow" in settings.sinks and (runs := run_ids(settings)):
+        sync(settings, runs[-NEWEST_RUNS:], ["mlflow"], timeout=CATCH_UP_SECONDS)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A run as the store, or its journal, tells of it."""
+
+    run_id: str
+    tags: Mapping[str, str]
+    started: float
+    """Seconds since the epoch."""
+    is_finished: bool
+    is_delivered: bool
+    """Whether MLflow has it as finished, and with it all that the next job needs."""
+
+
+def _told(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
+    """The runs with these tags, the newest first; where both know a run, it is finished when one says so."""
+    runs = {run.run_id: run for run in _of_journals(settings, wanted)}
+    if "mlflow" in settings.sinks:
+        for run in _of_mlflow(settings, wanted):
+            here = runs.get(run.run_id)
+            runs[run.run_id] = replace(run, is_finished=run.is_finished or (here is not None and here.is_finished))
+    return sorted(runs.values(), key=lambda run: run.started, reverse=True)
+
+
+def _of_mlflow(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
     if settings.mlflow_tracking_uri is None and not (settings.home / "mlflow.db").exists():
-        return None  # asking would create it, at the same time as a courier perhaps
+        return []  # asking would create it, at the same time as a courier perhaps
     from mlflow.exceptions import MlflowException
 
     from touchline.tracking.mlflow_store import connect
@@ -56,28 +113,48 @@ def newest(settings: Settings, config_digest: str) -> Past | None:
         client = connect(settings)
         experiment = client.get_experiment_by_name(settings.project)
         if experiment is None:
-            return None
-        runs = client.search_runs(
+            return []
+        found = client.search_runs(
             [experiment.experiment_id],
-            filter_string=f"tags.`{DIGEST}` = '{config_digest}'",
+            filter_string=" and ".join(f"tags.`{name}` = '{value}'" for name, value in wanted.items()),
             order_by=["attributes.start_time DESC"],
-            max_results=200,
+            max_results=NEWEST_RUNS_ASKED,
         )
     except (MlflowException, OSError) as error:
         raise TouchlineError(
             f"MLflow does not say how far the pipeline is ({error}). Look into it with: touchline doctor"
         ) from error
-    if not runs:
-        return None
-    pipeline = runs[0].data.tags[PIPELINE]
-    mine = [run for run in runs if run.data.tags.get(PIPELINE) == pipeline and run.info.status == "FINISHED"]
-    return Past(pipeline, {run.data.tags[JOB]: _finished(run) for run in reversed(mine)})
+    return [_as_told(run) for run in found]
 
 
-def _finished(run: Any) -> FinishedJob:
-    tags = run.data.tags
-    result, seconds = decode_result(tags.get(RESULT, "{}"))
-    return FinishedJob(tags.get("touchline.run_id", run.info.run_id), seconds, result)
+def _as_told(run: Any) -> _Told:
+    finished = run.info.status == "FINISHED"
+    tags: Mapping[str, str] = run.data.tags
+    return _Told(tags.get(RUN_ID, run.info.run_id), tags, run.info.start_time / 1e3, finished, finished)
+
+
+def _of_journals(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
+    from touchline.tracking.journal import FILE_NAME, JournalReader
+    from touchline.tracking.sync import run_ids
+
+    found = []
+    for run_id in run_ids(settings)[-NEWEST_RUNS_ASKED:]:
+        with (
+            contextlib.suppress(TouchlineError),
+            JournalReader(settings.run_directory(run_id) / FILE_NAME) as journal,
+        ):
+            marks = journal.of_kind(["start", "end", "tags"])
+            tags = {name: value for event in marks if event.kind == "tags" for name, value in event.payload.items()}
+            if any(tags.get(name) != value for name, value in wanted.items()):
+                continue
+            finished = marks[-1].kind == "end" and marks[-1].payload["status"] == "finished"
+            found.append(_Told(run_id, tags, marks[0].time, finished, is_delivered=False))
+    return found
+
+
+def _finished(run: _Told) -> FinishedJob:
+    result, seconds = decode_result(run.tags.get(RESULT, "{}"))
+    return FinishedJob(run.run_id, seconds, result)
 
 
 def encode_result(result: JobResult, seconds: float) -> str:

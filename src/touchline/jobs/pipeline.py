@@ -16,11 +16,10 @@ from typing import Any
 from touchline.config import Settings, digest
 from touchline.errors import TouchlineError
 from touchline.jobs.base import JOBS, Interrupted, Job, raise_if_stopped
-from touchline.jobs.execute import JobFailed, JobOutcome, execute
-from touchline.jobs.history import DIGEST, PIPELINE, RECIPE, Past, newest
+from touchline.jobs.checkpoints import Resume, training_config
+from touchline.jobs.execute import ALWAYS_RESUME, JobFailed, JobOutcome, execute
+from touchline.jobs.history import DIGEST, PIPELINE, RECIPE, Past, catch_up, newest
 from touchline.jobs.progress import clock, terminal
-
-CATCH_UP_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -44,22 +43,26 @@ def job_config(config: Any, name: str) -> Any:
 
 
 def run_pipeline(
-    config: Any, settings: Settings, *, recipe: str, command: str, jobs: Mapping[str, Job] = JOBS
+    config: Any,
+    settings: Settings,
+    *,
+    recipe: str,
+    command: str,
+    jobs: Mapping[str, Job] = JOBS,
+    resume: Resume = ALWAYS_RESUME,
 ) -> PipelineOutcome:
     """Run every job of ``jobs`` that the newest pipeline of this recipe and configuration has not finished.
 
-    ``config`` has a ``seed`` and one field a job; ``command`` is what a person types to go on. Raises JobFailed
+    A job that was cut off goes on from its newest checkpoint. ``config`` has a ``seed`` and one field a job;
+    ``command`` is what a person types to go on; ``resume.fresh`` begins a new pipeline. Raises JobFailed
     or Interrupted, with that command in the sentence, and TouchlineError when another pipeline uses the home.
     """
     began = time.monotonic()
     console = terminal()
     with _alone(settings):
-        past = _past(settings, digest({"recipe": recipe, "config": config}), jobs)
-        tags = {
-            PIPELINE: past.pipeline,
-            DIGEST: digest({"recipe": recipe, "config": config}),
-            RECIPE: recipe,
-        }
+        config_digest = digest({"recipe": recipe, "config": training_config(config)})
+        past = _new() if resume.fresh else _past(settings, config_digest, jobs)
+        tags = {PIPELINE: past.pipeline, DIGEST: config_digest, RECIPE: recipe}
         if past.finished:
             console.print(
                 f"Going on with pipeline [bold]{past.pipeline}[/], of which MLflow has finished: "
@@ -68,7 +71,7 @@ def run_pipeline(
         outcomes: list[JobOutcome] = []
         for number, job in enumerate(jobs.values(), start=1):
             console.print(f"[bold]{number}/{len(jobs)} {job.name}[/] [dim]{job.does}[/]")
-            outcome = _before(past, job) or _now(job, config, settings, tags, command)
+            outcome = _before(past, job) or _now(job, config, settings, tags, command, resume)
             outcomes.append(outcome)
             when = " (before)" if outcome.before else ""
             console.print(f"  [green]done[/] in {clock(outcome.seconds)}{when}")
@@ -77,10 +80,12 @@ def run_pipeline(
     return PipelineOutcome(past.pipeline, tuple(outcomes), time.monotonic() - began)
 
 
-def _now(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], command: str) -> JobOutcome:
+def _now(
+    job: Job, config: Any, settings: Settings, tags: Mapping[str, str], command: str, resume: Resume
+) -> JobOutcome:
     try:
         raise_if_stopped(f"before {job.name}")
-        return execute(job, job_config(config, job.name), settings, tags)
+        return execute(job, job_config(config, job.name), settings, tags, resume)
     except JobFailed as error:
         raise JobFailed(f"{error} Go on with: {command}") from error
     except Interrupted as error:
@@ -96,10 +101,10 @@ def _before(past: Past, job: Job) -> JobOutcome | None:
 
 def _past(settings: Settings, config_digest: str, jobs: Mapping[str, Job]) -> Past:
     """Return the newest pipeline if it is unfinished, cut before its first unfinished job; else a new one."""
-    _deliver_the_past(settings)
+    catch_up(settings)
     past = newest(settings, config_digest)
     if past is None or all(name in past.finished for name in jobs):
-        return Past(f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")
+        return _new()
     finished = {}
     for name in jobs:
         if name not in past.finished:
@@ -108,12 +113,8 @@ def _past(settings: Settings, config_digest: str, jobs: Mapping[str, Job]) -> Pa
     return Past(past.pipeline, finished)
 
 
-def _deliver_the_past(settings: Settings) -> None:
-    """Let MLflow catch up with the newest runs: a process that was killed a moment ago told it nothing more."""
-    from touchline.tracking.sync import run_ids, sync
-
-    if "mlflow" in settings.sinks and (runs := run_ids(settings)):
-        sync(settings, runs[-2 * len(JOBS) :], ["mlflow"], timeout=CATCH_UP_SECONDS)
+def _new() -> Past:
+    return Past(f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")
 
 
 @contextlib.contextmanager

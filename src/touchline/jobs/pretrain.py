@@ -64,6 +64,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.cadence import Cadence
     from touchline.jobs.models import log_policy, register
     from touchline.jobs.recorder import Hooks, TrainingRecorder
+    from touchline.jobs.selection import Selection
     from touchline.jobs.worlds import film, make_world
     from touchline.learning import sac as algorithm
     from touchline.learning import sac_train
@@ -89,7 +90,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     def examine(policy: Policy, seed: int) -> Outcome:
         return evaluate_vector(examined, policy, seed=seed)
 
-    best: list[tuple[float, int, Policy]] = []
+    selection = Selection(newer_wins_ties=True)
 
     def select(policy: Policy, step: int) -> None:
         outcome = examine(policy, SELECTION_SEED)
@@ -99,31 +100,38 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
             "eval/episode_length": float(outcome.lengths.mean()),
         }
         run.log(figures, step)
-        if not best or figures["eval/return"] >= best[0][0]:
-            best[:] = [(figures["eval/return"], step, policy)]
+        selection.offer(policy, figures["eval/return"], step)
 
     untrained = policy_of(algorithm.Sac(OBSERVATION_SIZE, 12, config.sac).init(config.seed))
-    select(untrained, 0)
+    if not run.resumed:
+        select(untrained, 0)
     # By steps alone: which policies are compared must not depend on the speed of the machine.
     selection_due = Cadence(config.evaluation_every, minimum_seconds=0.0)
 
     envs = make_world(config.backend, config.num_envs, world)
     hooks = Hooks(
-        checkpoint=lambda state: (algorithm.to_arrays(state), metadata),
         trajectory=lambda state: film(policy_of(state), world, seconds=6.0, seed=REPORT_SEED),
+        state={"selection": selection, "selection_due": selection_due},
+        metadata=metadata,
     )
     try:
         with TrainingRecorder(
-            run, config.recording, hooks, total_steps=config.total_steps, decimation=controller.decimation
+            run, config, hooks, total_steps=config.total_steps, decimation=controller.decimation
         ) as recorder:
             for progress in sac_train.train(
-                envs, config.sac, total_steps=config.total_steps, seed=config.seed, section=recorder.section
+                envs,
+                config.sac,
+                total_steps=config.total_steps,
+                seed=config.seed,
+                section=recorder.section,
+                restore=recorder.restore,
             ):
-                recorder(progress)
+                # Before the recorder: what it saves after this step has been selected from too.
                 if selection_due.due(progress.step) or progress.step >= config.total_steps:
                     with recorder.section("evaluation"):
                         select(policy_of(progress.state), progress.step)
-        ((_, best_step, trained),) = best
+                recorder(progress)
+        trained, best_step = selection.best, selection.step
         before, after = examine(untrained, REPORT_SEED), examine(trained, REPORT_SEED)
     finally:
         envs.close()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Any
 
@@ -15,40 +14,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchline.cadence import Cadence, WallClockCadence
-from touchline.checkpoint import CheckpointStore
-from touchline.errors import TouchlineError
+from touchline.checkpoint import NotSaved
 from touchline.jobs.base import Interrupted, raise_if_stopped
+from touchline.jobs.checkpoints import store_of
 from touchline.jobs.progress import progress
-from touchline.jobs.recording import RecordingConfig
 from touchline.learning.progress import Progress
 from touchline.soccer.render import VideoRecorder
 from touchline.tracking.run import Run
 from touchline.watch import TrainingWatch, WatchConfig
 from touchline.watch.system import SystemRecord
 
-logger = logging.getLogger("touchline")
-
 
 @dataclass(frozen=True)
 class Hooks:
-    """How a job answers when something is due; each is called between two vector steps."""
+    """What a job has beside its loop; functions are called between two vector steps."""
 
-    checkpoint: Callable[[Any], tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]]
-    """Learner's state → arrays and metadata of a checkpoint."""
     trajectory: Callable[[Any], tuple[Any, NDArray[np.float64]]]
     """Learner's state → an MjModel and positions (T, nq) at 25 Hz to film."""
+    state: Mapping[str, Any] = field(default_factory=dict)
+    """By name, what of the job goes into a checkpoint: objects with ``state_dict`` and ``load_state_dict``."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """JSON that goes into a checkpoint."""
 
 
 class TrainingRecorder:
     """Takes the ``Progress`` of every vector step; a context manager that flushes on exit."""
 
-    def __init__(self, run: Run, config: RecordingConfig, hooks: Hooks, *, total_steps: int, decimation: int):
-        self.run, self.config, self.hooks = run, config, hooks
+    def __init__(self, run: Run, config: Any, hooks: Hooks, *, total_steps: int, decimation: int) -> None:
+        """``config`` is the job's, with a RecordingConfig called ``recording``."""
+        self.run, self.config, self.hooks = run, config.recording, hooks
         self._decimation = decimation
+        config, whole = config.recording, config
         self._log_due = Cadence(config.log_every, minimum_seconds=config.log_minimum_seconds)
-        self._checkpoint_due = Cadence(config.checkpoint_every, minimum_seconds=config.checkpoint_minimum_seconds)
         self._video_due = WallClockCadence(config.video_seconds)
-        self._store = CheckpointStore(run.directory / "checkpoints", keep_last=config.keep_checkpoints)
+        # Whoever opened the run has refused what another configuration or code made, unless it was allowed.
+        self._store = store_of(run.id, whole, run.settings, run=run, allow_changes=True)
         self._detail_due = Cadence(config.gpu_detail_every, minimum_seconds=config.log_minimum_seconds)
         self._watch = TrainingWatch(
             run, WatchConfig(prices=config.prices, spot=config.spot, budget_usd=config.budget_usd)
@@ -60,13 +60,14 @@ class TrainingRecorder:
         self._display = progress(run.job, total_steps, "policy transitions")
         self._open = contextlib.ExitStack()
         self._bar: Any = None
-        self._filmed = False
+        self._filmed = self._is_watching = False
         self._logged_at = time.monotonic()
-        self._logged_step = self._saved_step = 0
+        self._logged_step = 0
+        self._saved_step = -1
+        self._seen = self._logged = ""
         self.last: Progress[Any] | None = None
 
     def __enter__(self) -> TrainingRecorder:
-        self._open.enter_context(self._watch)
         self._bar = self._open.enter_context(self._display)
         self._logged_at = time.monotonic()
         return self
@@ -76,7 +77,7 @@ class TrainingRecorder:
     ) -> None:
         with self._open:
             if self.last is not None and (error is None or isinstance(error, Interrupted)):
-                self._conclude(self.last)
+                self._conclude(self.last, is_last=error is None)
             if error is None and self.last is not None and not self._filmed:
                 self._film(self.last)
             self._system.wait()
@@ -88,22 +89,43 @@ class TrainingRecorder:
         """What the training has cost on its GPUs, see ``TrainingWatch.cost``; empty without one."""
         return self._watch.cost
 
-    def _conclude(self, last: Progress[Any]) -> None:
+    def restore(self, loop: Any) -> Any:
+        """Return the loop's state of the newest checkpoint and load the job's that is in it; ``loop`` without one."""
+        loop = self._store.restore_or(self._state(loop))["loop"]
+        self._logged_step = self._saved_step = self._store.step
+        self._begin_watch()
+        return loop
+
+    def _begin_watch(self) -> None:
+        """Watch from here on: the cost of an earlier process is known now."""
+        if not self._is_watching:
+            self._is_watching = True
+            self._open.enter_context(self._watch)
+
+    def _state(self, loop: Any) -> dict[str, Any]:
+        cadences = {"log": self._log_due, "detail": self._detail_due}
+        return {"loop": loop, "job": dict(self.hooks.state), "cadences": cadences, "watch": self._watch}
+
+    def _conclude(self, last: Progress[Any], *, is_last: bool) -> None:
         if self._logged_step != last.step:
             self._log(last)
         if self._saved_step != last.step:
-            self._save(last)
+            self._save(last, wait=True)
+        self._store.wait()
+        self._deliver_checkpoint(is_last=is_last)
 
     def __call__(self, progress: Progress[Any]) -> None:
         """Serve what is due after one vector step; raises Interrupted when the job was asked to stop."""
         self.last = progress
+        self._begin_watch()
         self._watch.note(progress.step, progress.metrics)
         if self._log_due.due(progress.step):
             with self.section("logging"):
                 self._log(progress)
-        if self._checkpoint_due.due(progress.step):
+        if self._store.due(progress.step):
             with self.section("checkpoint"):
-                self._save(progress)
+                self._save(progress, wait=False)
+        self._deliver_checkpoint()
         if self._video_due.due():
             with self.section("evaluation"):
                 self._film(progress)
@@ -136,24 +158,34 @@ class TrainingRecorder:
         self._bar.update(progress.step, **episodes)
         self._deliver_videos(self._video.poll())
 
-    def _save(self, progress: Progress[Any]) -> None:
-        arrays, metadata = self.hooks.checkpoint(progress.state)
-        path = self._store.save(
-            progress.step,
-            arrays,
-            {**metadata, "step": progress.step, "run": self.run.id},
-            add=lambda directory: self._add_journal(directory, progress.step),
-        )
-        self.run.log_artifact(path, f"checkpoints/{path.name}")
-        self._system.take(lambda file: self.run.log_artifact(file, f"system/{path.name}.json"))
+    def _save(self, progress: Progress[Any], *, wait: bool) -> None:
+        metadata = {**self.hooks.metadata, "run": self.run.id, "mlflow_run": self.run.mlflow_run_id}
+        with contextlib.suppress(NotSaved):  # which the log and an alert have told; training goes on
+            self._store.save(
+                progress.step,
+                self._state(progress.loop),
+                metrics=progress.episodes.summary(),
+                metadata=metadata,
+                wait=wait,
+            )
         self._saved_step = progress.step
 
-    def _add_journal(self, directory: Path, step: int) -> None:
-        """Let the checkpoint carry the run's history; without it the weights are still worth saving."""
-        try:
-            self.run.save_journal(directory, step)
-        except TouchlineError as error:
-            logger.warning("%s The checkpoint of step %s goes without the journal.", error, f"{step:,}")
+    def _deliver_checkpoint(self, *, is_last: bool = False) -> None:
+        """Let the far sides have what became durable since the last call."""
+        saved = self._store.saved
+        name = PurePath(saved).name
+        if saved != self._seen:
+            self._seen = saved
+            saved_step = self._store.saved_step
+            costs = {"pause_seconds": self._store.pause_seconds, "write_seconds": self._store.write_seconds}
+            self.run.log({f"checkpoint/{cost}": seconds for cost, seconds in costs.items()}, saved_step)
+            self.run.set_tags({"checkpoint.newest": saved})
+            self._system.take(lambda file: self.run.log_artifact(file, f"system/{name}.json"))
+        wanted = self.config.checkpoint_artifacts
+        is_wanted = wanted == "all" or (wanted == "last" and is_last)
+        if is_wanted and saved != self._logged and Path(saved).is_dir():
+            self._logged = saved
+            self.run.log_artifact(saved, f"checkpoints/{name}", unchanging=True)
 
     def _film(self, progress: Progress[Any]) -> None:
         self._filmed = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from touchline.errors import at_least
 
@@ -21,6 +22,11 @@ class RecordingConfig:
     """Checkpoints are not saved more often than this; the last state is saved in any case."""
     keep_checkpoints: int = 2
     """Newest checkpoints that are kept."""
+    keep_every: int = 0
+    """Beside them one checkpoint of each so many policy transitions; 0: none."""
+    checkpoint_artifacts: Literal["last", "all", "none"] = "last"
+    """Which checkpoints become artifacts of the run: the one at the end, each (a full replay buffer is a gigabyte),
+    or none."""
     video_seconds: float = 300.0
     """Wall-clock seconds between videos."""
     gpu_detail_every: int = 5_000
@@ -34,5 +40,5 @@ class RecordingConfig:
 
     def __post_init__(self) -> None:
         at_least(1, self, "log_every", "checkpoint_every", "keep_checkpoints", "gpu_detail_every")
-        at_least(0.0, self, "log_minimum_seconds", "checkpoint_minimum_seconds", "budget_usd")
+        at_least(0.0, self, "log_minimum_seconds", "checkpoint_minimum_seconds", "budget_usd", "keep_every")
         at_least(0.1, self, "video_seconds")

@@ -14,8 +14,9 @@ from typing import Any
 from touchline.checkpoint.preemption import StopSignal
 from touchline.config import Settings
 from touchline.jobs.base import find_job, stopping_with
+from touchline.jobs.checkpoints import Resume
 from touchline.jobs.execute import execute
-from touchline.jobs.history import RECIPE
+from touchline.jobs.history import RECIPE, catch_up
 from touchline.jobs.pipeline import job_config, run_pipeline
 from touchline.jobs.progress import terminal
 from touchline.jobs.summary import print_summary
@@ -23,26 +24,31 @@ from touchline.jobs.summary import print_summary
 GRACE_SECONDS = 1.0
 
 
-def run_named(name: str, config: Any, settings: Settings, recipe: str, command: str) -> None:
+def run_named(name: str, config: Any, settings: Settings, recipe: str, command: str, resume: Resume) -> None:
     """Run the job called ``name``, or the pipeline; ``command`` is what a person types to go on.
 
     Raises JobFailed and Interrupted, when the one or the other has happened.
     """
     console = terminal()
-    with stoppable():
+    with stoppable(settings):
         if name == "pipeline":
-            outcomes = run_pipeline(config, settings, recipe=recipe, command=command).jobs
+            outcomes = run_pipeline(config, settings, recipe=recipe, command=command, resume=resume).jobs
         else:
-            outcomes = (execute(find_job(name), job_config(config, name), settings, {RECIPE: recipe}),)
+            if not resume.fresh:
+                catch_up(settings)
+            outcomes = (execute(find_job(name), job_config(config, name), settings, {RECIPE: recipe}, resume),)
             for sentence in outcomes[0].result.sentences:
                 console.print(sentence, markup=False)
     print_summary(outcomes, settings, console)
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM stop jobs at their next boundary, and a second Ctrl-C end them at once."""
-    with StopSignal() as stop, stopping_with(stop), _second_interrupt_ends():
+def stoppable(settings: Settings) -> Iterator[None]:
+    """Let the first Ctrl-C, SIGTERM or cloud's notice of preemption stop jobs at their next boundary.
+
+    A second Ctrl-C ends them at once. Raises UsageError where the cloud's variable holds no address.
+    """
+    with StopSignal(settings.preemption) as stop, stopping_with(stop), _second_interrupt_ends():
         yield
 
 

@@ -5,7 +5,6 @@ Source: Haarnoja et al. (2018), "Soft Actor-Critic Algorithms and Applications" 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -181,24 +180,3 @@ def to_policy(state: State, metadata: dict[str, Any] | None = None) -> Policy:
         clip=norm.CLIP,
         metadata=metadata or {},
     )
-
-
-def to_arrays(state: State) -> dict[str, np.ndarray[Any, Any]]:
-    """Return every leaf of a state by its path, for a checkpoint; the key becomes its raw data."""
-    plain = state._replace(key=jax.random.key_data(state.key))
-    leaves = jax.tree_util.tree_flatten_with_path(plain)[0]
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
-
-
-def from_arrays(like: State, arrays: Mapping[str, np.ndarray[Any, Any]]) -> State:
-    """Inverse of ``to_arrays``; ``like`` is any state of the same algorithm and sizes.
-
-    Raises:
-        KeyError: the arrays are of another configuration; the message names the missing leaf.
-    """
-    plain = like._replace(key=jax.random.key_data(like.key))
-    leaves, structure = jax.tree_util.tree_flatten_with_path(plain)
-    restored: State = jax.tree_util.tree_unflatten(
-        structure, [jnp.asarray(arrays[jax.tree_util.keystr(path)]) for path, _ in leaves]
-    )
-    return restored._replace(key=jax.random.wrap_key_data(restored.key))

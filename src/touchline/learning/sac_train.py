@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import flashbax
 import gymnasium
@@ -13,9 +13,36 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from touchline.errors import UsageError
-from touchline.learning.progress import EpisodeStatistics, Progress, Section, final_observation, untimed
+from touchline.learning.progress import (
+    EpisodeStatistics,
+    Progress,
+    Section,
+    final_observation,
+    from_the_start,
+    untimed,
+)
 from touchline.learning.sac import Batch, Sac, State
 from touchline.learning.sac_config import SacConfig
+
+
+class Loop(NamedTuple):
+    """Everything the loop needs to go on.
+
+    The next step gives ``learner`` and ``memory`` away to the device: read them before it, or copy them.
+    """
+
+    learner: State
+    memory: Any
+    """State of the flashbax buffer."""
+    key: Any
+    """Draws the batches."""
+    environments: Any
+    """The vector environment itself; to be restored it needs ``state_dict`` and ``load_state_dict``."""
+    observation: Any
+    """Where the environments stand, shape (num_envs, n)."""
+    episodes: EpisodeStatistics
+    step: int
+    updates: int
 
 
 def train(
@@ -25,6 +52,7 @@ def train(
     total_steps: int,
     seed: int,
     section: Section = untimed,
+    restore: Callable[[Loop], Loop] = from_the_start,
 ) -> Iterator[Progress[State]]:
     """Train for ``total_steps`` policy transitions over all environments, yielding after every vector step.
 
@@ -32,6 +60,11 @@ def train(
     (num_envs, n), so that time-outs can bootstrap.
 
     ``section`` times the parts of the loop.
+
+    ``restore`` is called once, with the fresh loop after the environments were reset, and returns the loop to go on
+    from; objects in it that keep their own state it loads in place. From a ``progress.loop`` saved by a training of
+    the same configuration, everything yielded is bit for bit what that training would have yielded, save ``metrics``,
+    which are empty until the first update. Nothing is yielded when ``total_steps`` were already made.
 
     Raises:
         UsageError: the environment restarts episodes in another way.
@@ -63,8 +96,9 @@ def train(
 
     key = jax.random.key(seed + 1)
     observation, _ = envs.reset(seed=seed)
-    episodes = EpisodeStatistics(envs.num_envs)
-    step = updates = 0
+    fresh = Loop(state, memory, key, envs, observation, EpisodeStatistics(envs.num_envs), step=0, updates=0)
+    state, memory, key, envs, observation, episodes, step, updates = restore(fresh)
+    del fresh
     metrics: dict[str, Any] = {}
     while step < total_steps:
         state, action = sac.explore(state, observation)
@@ -95,6 +129,7 @@ def train(
             episodes=episodes,
             terms=info.get("terms", {}),
             state=state,
+            loop=Loop(state, memory, key, envs, observation, episodes, step, updates),
         )
 
 

@@ -6,6 +6,7 @@ imported, can deadlock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from gymnasium.vector import AutoresetMode
 from mujoco import mjx
 from numpy.typing import NDArray
 
+from touchline.errors import UsageError
 from touchline.soccer import episode as episodes
 from touchline.soccer import rewards, scene
 from touchline.soccer import tasks as t
@@ -189,3 +191,34 @@ class MjxSoccer(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if (host.terminated | host.truncated).any():
             info["final_obs"] = host.final_observation
         return host.observation, host.reward, host.terminated, host.truncated, info
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies on the host of where every scene stands, and of the keys as their raw data."""
+        return {
+            "key": np.array(jax.random.key_data(self._key)),
+            "scenes": None if self._state is None else _to_host(self._state),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state_dict()``, bit for bit. Raises UsageError when it is of another number of scenes."""
+        scenes = state["scenes"]
+        if scenes is not None and len(scenes["qpos"]) != self.num_envs:
+            raise UsageError(
+                f"The saved state is of {len(scenes['qpos'])} scenes and this is of {self.num_envs}. "
+                f"Go on with {len(scenes['qpos'])} environments, or start over."
+            )
+        self._key = jax.random.wrap_key_data(jnp.array(state["key"]))
+        self._state = None if scenes is None else _to_device(scenes)
+
+
+def _to_host(state: MjxState) -> dict[str, Any]:
+    plain = state._asdict() | {"episode": state.episode._asdict(), "key": jax.random.key_data(state.key)}
+    host: dict[str, Any] = jax.tree.map(np.array, plain)
+    return host
+
+
+def _to_device(scenes: Mapping[str, Any]) -> MjxState:
+    parts = jax.tree.map(jnp.array, dict(scenes))
+    parts["episode"] = episodes.Episode(**parts["episode"])
+    parts["key"] = jax.random.wrap_key_data(parts["key"])
+    return MjxState(**parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -11,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 from mujoco import rollout
 from numpy.typing import NDArray
 
+from touchline.errors import UsageError
 from touchline.soccer import episode as episodes
 from touchline.soccer import rewards, scene
 from touchline.soccer import tasks as t
@@ -109,6 +111,31 @@ class NativeSoccer(gymnasium.vector.VectorEnv[Any, Any, Any]):
             observation[ended] = self._restart(np.flatnonzero(ended), None)
         return observation, reward, terminated, truncated, info
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of where every scene stands, and the random generator.
+
+        The physics state is all that a policy step starts from: every rollout starts its solver cold.
+        """
+        episode = None if self._episode is None else self._episode._asdict()
+        return {
+            "physics": self._state.copy(),
+            "episode": episode and {name: np.array(part) for name, part in episode.items()},
+            "generator": self._rng.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state_dict()``, bit for bit. Raises UsageError when it is of other scenes."""
+        if state["physics"].shape != self._state.shape:
+            raise UsageError(
+                f"The saved state is of {_told(state['physics'])}, and this one of {_told(self._state)}. "
+                "Go on with the configuration it was saved with, or start over."
+            )
+        self._state[:] = state["physics"]
+        episode = state["episode"]
+        self._episode = episode and episodes.Episode(**{name: np.array(part) for name, part in episode.items()})
+        self._rng = np.random.default_rng()
+        self._rng.bit_generator.state = state["generator"]
+
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the threads."""
         self._rollout.close()
@@ -149,3 +176,8 @@ class NativeSoccer(gymnasium.vector.VectorEnv[Any, Any, Any]):
         data.qpos[:], data.qvel[:] = qpos, qvel
         mujoco.mj_forward(self.model, data)
         return data.sensordata.copy()
+
+
+def _told(physics: NDArray[np.float64]) -> str:
+    scenes, numbers = physics.shape
+    return f"{scenes} scenes of {numbers} numbers"

@@ -7,6 +7,9 @@ observation is read once, at the end. A test compares every bit with repeated ``
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import gymnasium
@@ -14,15 +17,20 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from touchline.errors import TouchlineError
+from touchline.errors import TouchlineError, UsageError
 from touchline.soccer import observation as layout
 from touchline.soccer.control import JOINTS, Controller
 from touchline.soccer.diagnostics import log_mujoco_warnings
 from touchline.soccer.episode import goalkeeper
+from touchline.soccer.eye import Eye
 from touchline.soccer.perturbation import NONE, Perturbation
 from touchline.soccer.referee import referee_for
 from touchline.soccer.score import official_score
 from touchline.soccer.tasks import EPISODE_PHYSICS_STEPS, PHYSICS_TIMESTEP, TASKS, task_named
+
+logger = logging.getLogger("touchline")
+
+_PHYSICS = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
 def make_official(task: str) -> Any:
@@ -68,30 +76,29 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._legs = _Legs(self.model, self.data, controller)
         self._keeper = _Goalkeeper(self.model, self.data) if hasattr(self.official, "keeper_id") else None
         self._referee = referee_for(self.official)
-        self._eye = _Eye(self.official, TASKS.index(self.task))
+        self._eye = Eye(self.official, TASKS.index(self.task))
+        self._scenario: int | None = None
+        self._actions: list[NDArray[np.float64]] = []
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Reset as the official environment does, then perturb; the same seed gives the same episode.
 
+        Without a seed the scenario is drawn from the generator that the last seed started.
+
         ``options`` may hold another ``controller`` and another ``perturbation`` from here on: an environment
         takes 190 MB and up to a second to make, so one serves every policy.
         """
         super().reset(seed=seed)
-        self.perturbation = (options or {}).get("perturbation", self.perturbation)
-        if (controller := (options or {}).get("controller", self.controller)) != self.controller:
-            self.controller = controller
-            self._legs = _Legs(self.model, self.data, controller)
-        self.official.reset(seed=seed)
-        scenario = int(self.np_random.integers(2**31)) if seed is None else seed
-        self.perturbation.apply(self.model, self.data, scenario)
-        self._referee.reset()
-        self.physics_steps = 0
+        options = options or {}
+        self._take(options.get("controller", self.controller), options.get("perturbation", self.perturbation))
+        self._begin(int(self.np_random.integers(2**31)) if seed is None else seed)
         return self._eye.observe(), {"physics_steps": 0}
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Hold the action's joint targets for one policy step; stops early where the episode ends."""
+        self._actions.append(np.array(action, dtype=np.float64))
         self._legs.aim(action)
         reward, terminated, truncated = 0.0, False, False
         for _ in range(self.controller.decimation):
@@ -112,6 +119,80 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             info["score"] = official_score(self.task, terms)
             info["success"] = bool(terms.get("goal_scored") or terms.get("success"))
         return self._eye.observe(), reward, terminated, truncated, info
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what determines the rest: scenario, actions so far, controller, perturbation and generator.
+
+        An official episode's state is spread over MuJoCo's data, the model that a reset moves and the official
+        objects; a reset with a seed makes all of it anew, whatever went before. ``physics`` is there to check that.
+        """
+        return {
+            "task": self.task,
+            "controller": self.controller.to_dict(),
+            "perturbation": asdict(self.perturbation),
+            "scenario": self._scenario,
+            "actions": np.array(self._actions).reshape(-1, len(JOINTS)),
+            "physics_steps": self.physics_steps,
+            "physics": self._physics(),
+            "generator": self.np_random.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state_dict()``: reset to its scenario and repeat its actions, about 1 ms each, bit for bit.
+
+        Where this machine's arithmetic rounds otherwise, so that it ends elsewhere, the saved physics counts and a
+        warning says so. Raises UsageError for a state of another task.
+        """
+        if state["task"] != self.task:
+            raise UsageError(
+                f"The saved state is of {state['task']} and this environment of {self.task}. "
+                "Make the environments in the order they had when they were saved."
+            )
+        self._take(Controller.from_dict(state["controller"]), Perturbation(**state["perturbation"]))
+        self._scenario = state["scenario"]
+        if self._scenario is not None:
+            self._begin(self._scenario)
+            for action in state["actions"]:
+                self.step(action)
+            self._settle(state)
+        self.np_random.bit_generator.state = state["generator"]
+
+    def _take(self, controller: Controller, perturbation: Perturbation) -> None:
+        self.perturbation = perturbation
+        if controller != self.controller:
+            self.controller = controller
+            self._legs = _Legs(self.model, self.data, controller)
+
+    def _begin(self, scenario: int) -> None:
+        # Without a seed the official generator would run on, and nobody could come back to this episode.
+        self.official.reset(seed=scenario)
+        self.perturbation.apply(self.model, self.data, scenario)
+        self._referee.reset()
+        self._scenario, self.physics_steps = scenario, 0
+        self._actions.clear()
+
+    def _physics(self) -> NDArray[np.float64]:
+        state = np.zeros(mujoco.mj_stateSize(self.model, _PHYSICS))
+        mujoco.mj_getState(self.model, self.data, state, _PHYSICS)
+        return state
+
+    def _settle(self, state: Mapping[str, Any]) -> None:
+        reached, saved = self._physics(), state["physics"]
+        if reached.shape != saved.shape:
+            raise UsageError(
+                f"The saved state of {self.task} has {saved.size} numbers and this environment's {reached.size}, so "
+                "it comes from another version of sai-mujoco. Install that version, or start over."
+            )
+        if np.array_equal(reached, saved, equal_nan=True):
+            return
+        logger.warning(
+            "The episode of scenario %d of %s came out otherwise when its %d actions were repeated, by up to %.1e: "
+            "this machine or its MuJoCo rounds differently. It goes on from the saved positions, and the training "
+            "will not be bit for bit what it would have been.",
+            self._scenario, self.task, len(state["actions"]), np.abs(reached - saved).max(),
+        )  # fmt: skip
+        mujoco.mj_setState(self.model, self.data, saved, _PHYSICS)
+        self.physics_steps = state["physics_steps"]
 
     @property
     def qpos(self) -> NDArray[np.float64]:
@@ -168,67 +249,3 @@ class _Goalkeeper:
             array[index] = position
         for array, index in self._velocities:
             array[index] = velocity
-
-
-class _Eye:
-    """Reads the observation of an official environment as it stands, with every official quirk."""
-
-    def __init__(self, official: Any, task_index: int) -> None:
-        self._official = official
-        self._model, self._data = official.sim.model._model, official.sim.data._data
-        self._task = np.eye(len(TASKS))[task_index]
-        self._jacobian = np.zeros((3, self._model.nv))
-        self._legs = [self._model.joint(f"robot_0:{name}") for name in JOINTS]
-        self._robot = self._site(official._root_site)
-        self._ball = self._site("ball")
-        self._goals = [self._site("goal_post_south"), self._site("goal_post_north")]
-        self._keepers = [self._site_or_robot(f"goalkeeper_team_{team}_site") for team in (0, 1)]
-        self._target = self._site_or_robot(official.target_name)
-        names = [f"defender_geom{i}" for i in range(3)]
-        found = [mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_GEOM, name) for name in names]
-        positions = self._data.geom_xpos
-        self._defenders = [positions[i] if i >= 0 else self._data.site_xpos[self._robot] for i in found]
-
-    def observe(self) -> NDArray[np.float32]:
-        """Return the observation, shape (89,), float32."""
-        data, sites = self._data, self._data.site_xpos
-        robot, ball = sites[self._robot], sites[self._ball]
-        robot_velocity, robot_spin = self._velocity(self._robot)
-        ball_velocity, ball_spin = self._velocity(self._ball)
-        quaternion = data.sensor("robot_0:torso_quat").data.astype(np.float32)
-        fields = {
-            "joint_position": data.qpos[[leg.qposadr[0] for leg in self._legs]],
-            "joint_velocity": data.qvel[[leg.dofadr[0] for leg in self._legs]],
-            "projected_gravity": layout.projected_gravity(quaternion),
-            "gyro": data.sensor("robot_0:torso_gyro").data,
-            "accelerometer": data.sensor("robot_0:accelerometer").data,
-            "velocimeter": data.sensor("robot_0:torso_vel").data,
-            "ball_xpos_rel_robot": ball - robot,
-            "ball_velp_rel_robot": ball_velocity - robot_velocity,
-            "ball_velr_rel_robot": ball_spin - robot_spin,
-            "player_team": (1.0, 0.0) if self._official.current_team == 0 else (0.0, 1.0),
-            "target_xpos_rel_robot": sites[self._target] - robot,
-            "target_velp_rel_robot": self._velocity(self._target)[0] - robot_velocity,
-            "defender_xpos": np.concatenate(self._defenders),
-            "task_index": self._task,
-        }
-        for team, (goal, keeper) in enumerate(zip(self._goals, self._keepers, strict=True)):
-            fields[f"goal_team_{team}_rel_robot"] = sites[goal] - robot
-            fields[f"goal_team_{team}_rel_ball"] = sites[goal] - ball
-            fields[f"goalkeeper_team_{team}_xpos_rel_robot"] = sites[keeper] - robot
-            fields[f"goalkeeper_team_{team}_velp_rel_robot"] = self._velocity(keeper)[0] - robot_velocity
-        return np.asarray(layout.assemble(fields), dtype=np.float32)
-
-    def _velocity(self, site: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Linear and angular velocity of a site as the official wrapper computes them: Jacobian of the state
-        before the step, velocities of the state after it."""
-        linear, angular = self._jacobian, np.zeros_like(self._jacobian)
-        mujoco.mj_jacSite(self._model, self._data, linear, angular, site)
-        return np.dot(linear, self._data.qvel), np.dot(angular, self._data.qvel)
-
-    def _site(self, name: str) -> int:
-        return int(self._model.site(name).id)
-
-    def _site_or_robot(self, name: str) -> int:
-        found = mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_SITE, name)
-        return found if found >= 0 else self._robot

@@ -98,8 +98,11 @@ class RunEvents:
         self._writer.best.goals[name] = goal
         self._writer.put("goal", {name: goal})
 
-    def log_artifact(self, path: Path | str, name: str | None = None) -> None:
+    def log_artifact(self, path: Path | str, name: str | None = None, *, unchanging: bool = False) -> None:
         """Keep a copy of a file or directory and deliver it under ``name`` (may hold slashes).
+
+        Files that nobody writes to any more, as those of a checkpoint, need no copy: with ``unchanging`` they are
+        linked where the disk allows it, and may be removed all the same.
 
         Raises TouchlineError when it cannot be copied.
         """
@@ -109,7 +112,7 @@ class RunEvents:
             raise UsageError(
                 f"An artifact's name is a path below its run, and this is {name!r}. Leave out '/' and '..'."
             )
-        kept = self._keep(path, "artifacts", name)
+        kept = self._keep(path, "artifacts", name, unchanging)
         self._writer.put("artifact", {"name": name, "path": kept}, self._step)
 
     def log_video(
@@ -234,8 +237,8 @@ class RunEvents:
             if isinstance(value, Loggable):
                 value.log_to(self, name, step)
 
-    def _keep(self, source: Path, kind: str, name: str) -> str:
-        return keep(self.directory, source, kind, name)
+    def _keep(self, source: Path, kind: str, name: str, unchanging: bool = False) -> str:
+        return keep(self.directory, source, kind, name, unchanging=unchanging)
 
     def _keep_image(self, image: Any, stem: str) -> str:
         return keep_image(self.directory, image, stem)

@@ -128,10 +128,13 @@ def _only_copy(directory: Path, status: RunStatus, archive: Archive) -> str:
 
 def _checkpoint_roots(directory: Path) -> set[Path]:
     """Directories of checkpoints inside the run's, relative to it."""
+    own = directory / CHECKPOINTS
+    # Of a store's checkpoints the newest supersedes the others, and only that one becomes an artifact.
+    newest = max((path.name for path in own.glob("step-*")), default="")
     with JournalReader(directory / FILE_NAME) as journal:
         saved = {Path(str(event.payload.get("directory", ""))) for event in journal.of_kind(["checkpoint"])}
     inside = {path.relative_to(directory) for path in saved if path.is_absolute() and path.is_relative_to(directory)}
-    return {Path(CHECKPOINTS), *inside}
+    return {Path(CHECKPOINTS) / newest, *(path for path in inside if path.parts[0] != CHECKPOINTS or not newest)}
 
 
 def _checkpoints(files: Mapping[str, int]) -> str:

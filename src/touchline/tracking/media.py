@@ -15,20 +15,22 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def keep(run_directory: Path, source: Path, kind: str, name: str) -> str:
+def keep(run_directory: Path, source: Path, kind: str, name: str, *, unchanging: bool = False) -> str:
     """Copy a file or directory below ``media/<kind>/`` and return its path relative to the run's directory.
 
-    Each copy has a directory of its own; its last part is the last part of ``name``. Raises TouchlineError
-    when the source is missing or the disk refuses; nothing half-copied stays.
+    ``unchanging`` files become hard links where the disk has them. Each copy has a directory of its own; its last
+    part is the last part of ``name``. Raises TouchlineError when the source is missing or the disk refuses; nothing
+    half-copied stays.
     """
     relative = Path("media") / kind / secrets.token_hex(4) / (Path(name).name or source.name)
     target = run_directory / relative
+    copy = _link if unchanging else shutil.copyfile
     try:
         target.parent.mkdir(parents=True)
         if source.is_dir():
-            shutil.copytree(source, target)
+            shutil.copytree(source, target, copy_function=copy)
         else:
-            shutil.copyfile(source, target)
+            copy(source, target)
     except (OSError, shutil.Error) as error:
         shutil.rmtree(target.parent, ignore_errors=True)
         cause = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
@@ -37,6 +39,13 @@ def keep(run_directory: Path, source: Path, kind: str, name: str) -> str:
             "Check that it exists and that the disk has space."
         ) from error
     return str(relative)
+
+
+def _link(source: Path | str, target: Path | str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)
 
 
 def keep_image(run_directory: Path, image: np.ndarray | Path | str, stem: str) -> str:

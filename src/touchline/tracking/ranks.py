@@ -94,7 +94,7 @@ class SilentRun(Run):
     ) -> None:
         """Encode nothing."""
 
-    def _keep(self, source: Path, kind: str, name: str) -> str:
+    def _keep(self, source: Path, kind: str, name: str, unchanging: bool = False) -> str:
         return ""
 
     def _keep_image(self, image: Any, stem: str) -> str:

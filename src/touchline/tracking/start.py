@@ -18,8 +18,8 @@ from typing import Any
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
 from touchline.filesystem import refuse_network_filesystem
+from touchline.masking import mask_arguments
 from touchline.tracking.capture import check_parts
-from touchline.tracking.capture.masking import mask_arguments
 from touchline.tracking.events import slug
 from touchline.tracking.exit import listen
 from touchline.tracking.journal import FILE_NAME, RESTORE_GAP, Journal, JournalReader, unwritable

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from touchline.errors import UsageError, at_least
 from touchline.watch.forecast import Forecast, MemoryForecast
@@ -76,16 +75,11 @@ class Alerts:
 
     def __init__(self, config: AlertConfig = AlertConfig()) -> None:
         self._patience = {"clear_seconds": config.clear_seconds, "repeat_seconds": config.repeat_seconds}
-        self._training = Training(config.training)
-        self._rules = _rules(config, self._training)
+        training = Training(config.training)
+        self.training = training.note
+        """Notes where training is, as ``Training.note``; from any thread. ``observe`` tells what follows from it."""
+        self._rules = _rules(config, training)
         self._latches: dict[tuple[str, str], Latch] = {}
-
-    def training(self, step: int, metrics: Mapping[str, Any], at: float) -> None:
-        """Note that training is at ``step`` at ``at`` (monotonic seconds); from any thread, and waits for nothing.
-
-        ``metrics``: whatever ``float`` takes, by name. What follows from them is told by the next ``observe``.
-        """
-        self._training.note(step, metrics, at)
 
     def observe(self, snapshot: Snapshot) -> list[Alert]:
         """Return what is to be told now; called from one thread, with snapshots in the order of time."""

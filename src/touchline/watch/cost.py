@@ -20,6 +20,7 @@ was suspended, and nobody knows what it was charged for then: the meter counts w
 WARNED_SHARE = 0.8
 """Share of the budget at which it is warned of."""
 State = Literal["ok", "warned", "spent"]
+_CROSSINGS = ("warned", "spent", "unpriced")
 _SECONDS_PER_HOUR = 3600.0
 
 
@@ -80,8 +81,9 @@ class CostMeter:
             budget_usd: of the whole run, what was spent before included.
             device_names: of the devices that this run is charged for, as the driver tells them, in the order of
                 ``gpu/0/…``, ``gpu/1/…``.
-            before: the newest ``cost/…`` values that the run's earlier part logged, also where it goes on from an
-                older checkpoint, for what was undone was paid for. Other series are left out.
+            before: the ``state_dict()`` of the run's earlier part, or the newest ``cost/…`` values that it logged.
+                Where the run goes on from an older checkpoint, the newest values are right all the same, for what
+                was undone was paid for. Other series are left out.
 
         Raises:
             UsageError: the budget is not above 0.
@@ -94,7 +96,7 @@ class CostMeter:
         self._devices = tuple(PaidDevice(prefix, price) for prefix, price in zip(prefixes, found, strict=True))
         self._why_unpriced = _why_unpriced(device_names, found, spot)
         self._budget = budget_usd
-        self._told: set[str] = set()
+        self._told = {name: told for name in _CROSSINGS if (told := (before or {}).get(f"budget/{name}"))}
         self._latest: Snapshot | None = None
         self._totals = total([before or {}])
         if self._why_unpriced:
@@ -126,7 +128,8 @@ class CostMeter:
     def observe(self, snapshot: Snapshot) -> str | None:
         """Charge the time since the last snapshot; return a sentence when the budget has just been crossed.
 
-        Each of 80 % and 100 % is told once; a resumed run that is beyond one already hears it at its first snapshot.
+        Each of 80 % and 100 % is told once; a resumed run that is beyond one already, and begins with a state that
+        does not know it as told, hears it at its first snapshot.
         A snapshot that is not newer than the last one is charged nothing.
         """
         earlier = self._latest
@@ -141,6 +144,11 @@ class CostMeter:
         """Return ``cost/usd``, ``cost/usd_wasted`` and ``cost/energy_wh`` of the run, those that can be told."""
         return dict(self._totals)
 
+    def state_dict(self) -> dict[str, float]:
+        """Return what a resumed run begins with: ``metrics()``, and of each crossing that was told, such as
+        ``budget/warned``, the budget in USD that it was told of."""
+        return {**self._totals, **{f"budget/{name}": usd for name, usd in self._told.items()}}
+
     def state(self) -> State:
         """Where the run is with its budget: "ok", "warned" from 80 % on, "spent" from 100 % on; ask at a boundary."""
         if self._budget is None or self._why_unpriced:
@@ -150,9 +158,10 @@ class CostMeter:
 
     def _crossing(self) -> str | None:
         state = "unpriced" if self._why_unpriced else self.state()
-        if self._budget is None or state == "ok" or state in self._told:
+        # What was told of a smaller budget is news again.
+        if self._budget is None or state == "ok" or self._told.get(state, 0.0) >= self._budget:
             return None
-        self._told.add(state)
+        self._told = {**self._told, state: self._budget}
         if state == "unpriced":
             return f"The budget of {self._budget:.2f} USD guards nothing: {self._why_unpriced}."
         usd, rate = self._totals[USD], self.usd_per_hour

@@ -41,7 +41,7 @@ class Evidence:
     clock_sm_mhz: float | None = None
     clock_sm_max_mhz: float | None = None
     throttle_thermal: float | None = None
-    """Share of time in which heat lowers the clock, 0 to 1."""
+    """Share of time in which heat lowers the clock, 0 to 1; of several cards of any, for all wait for one."""
     throttle_power: float | None = None
     """Share of time in which a power limit or the power brake lowers it, 0 to 1."""
     throttle_hardware: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
@@ -43,7 +43,9 @@ class GpuWatch:
 
         Args:
             interval: seconds between samples.
-            sources: asked for more series at each sample, in the watch's thread; must not wait.
+            sources: asked for more series at each sample, in the watch's thread; must not wait. Each is called with
+                the values that the sample has so far (``gpu/…``, ``host/…``, the sources before it), and returns
+                values and, for what cannot be had, reasons.
             observers: told each sample, in the watch's thread.
             disk: a path on the disk of ``host/disk_percent``; the working directory when None.
 
@@ -134,13 +136,18 @@ class GpuWatch:
     def _work(self, stop: threading.Event) -> None:
         gpus = PatientGpus()
         driver = GuardedSource(gpus.look, names=(f"gpu/{name}" for name in NAMES))
-        sources = (driver, GuardedSource(Host(self._disk).look), *self._sources)
+        host = GuardedSource(Host(self._disk).look)
         due = time.monotonic()
         while not stop.is_set():
             with self._changed:
                 self._begun += 1
                 begun = self._begun
-            values, absent = _all(source() for source in sources)
+            values: dict[str, float] = {}
+            absent: dict[str, str] = {}
+            _add(driver(), values, absent)
+            _add(host(), values, absent)
+            for source in self._sources:
+                _add(source(MappingProxyType(values)), values, absent)
             self._device_names = gpus.device_names
             self._take(Snapshot(time.monotonic(), MappingProxyType(values), MappingProxyType(absent)), begun)
             due = max(due + self._interval, time.monotonic())
@@ -157,10 +164,6 @@ class GpuWatch:
             self._changed.notify_all()
 
 
-def _all(found: Iterable[Found]) -> tuple[dict[str, float], dict[str, str]]:
-    values: dict[str, float] = {}
-    absent: dict[str, str] = {}
-    for more_values, more_absent in found:
-        values |= more_values
-        absent |= more_absent
-    return values, absent
+def _add(found: Found, values: dict[str, float], absent: dict[str, str]) -> None:
+    values |= found[0]
+    absent |= found[1]

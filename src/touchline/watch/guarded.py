@@ -11,23 +11,24 @@ logger = logging.getLogger("touchline")
 
 Found = tuple[Mapping[str, float], Mapping[str, str]]
 """Values of series, and the reasons of those that cannot be had."""
-Source = Callable[[], Found]
+Source = Callable[[Mapping[str, float]], Found]
+"""Called with the values that the sample has so far: those of the GPUs, the host and the sources before it."""
 Observer = Callable[[Snapshot], None]
 
 
 class GuardedSource:
     """A source that never raises: what it gave before is absent while it fails."""
 
-    def __init__(self, source: Source, names: Iterable[str] = ()) -> None:
+    def __init__(self, source: Callable[..., Found], names: Iterable[str] = ()) -> None:
         """``names``: the series that are absent should it fail at once."""
         self._source = source
         self._is_told = False
         self._names = frozenset(names)
 
-    def __call__(self) -> Found:
-        """Return what the source has, or why that is absent."""
+    def __call__(self, *given: Mapping[str, float]) -> Found:
+        """Return what the source has when it is ``given`` this, or why that is absent."""
         try:
-            values, absent = self._source()
+            values, absent = self._source(*given)
             self._names = frozenset(values) | frozenset(absent)
             return values, absent
         except Exception as error:

@@ -25,7 +25,7 @@ class Judged:
 
 
 class Idleness:
-    """Collects windows of samples; one thread observes, the training thread notes its steps."""
+    """Collects windows of samples; one thread observes."""
 
     def __init__(self, sections: Sections, seconds: float, batch_size: int | None = None) -> None:
         """``seconds``: length of a window. ``batch_size``: samples of one update, where it is known."""
@@ -34,37 +34,32 @@ class Idleness:
         self._batch_size = batch_size
         self._window = Window()
         self._began: float | None = None
-        self._newest_step: int | None = None
         self._first_step: int | None = None
         self._cause = ""
         self._times = 0
         self._told: dict[str, float] = {}
 
-    def note(self, step: int) -> None:
-        """Note how far training is."""
-        self._newest_step = step
-
-    def observe(self, sample: Snapshot) -> Judged | None:
-        """Take a sample; returns what the window came to when it is complete."""
+    def observe(self, sample: Snapshot, step: int | None = None) -> Judged | None:
+        """Take a sample, and at which step training is; returns what the window came to when it is complete."""
         if self._began is None:
-            self._begin(sample.at)
+            self._begin(sample.at, step)
         self._window = self._window.grown(sample.values)
         elapsed = sample.at - (self._began or sample.at)
         if elapsed < self._seconds:
             return None
-        diagnosis = diagnose(self._evidence(elapsed))
-        self._begin(sample.at)
+        diagnosis = diagnose(self._evidence(elapsed, step))
+        self._begin(sample.at, step)
         return self._judge(diagnosis, sample.at)
 
-    def _begin(self, at: float) -> None:
-        self._window, self._began, self._first_step = Window(), at, self._newest_step
+    def _begin(self, at: float, step: int | None) -> None:
+        self._window, self._began, self._first_step = Window(), at, step
         self._sections.shares(), self._sections.compilations()
 
-    def _evidence(self, elapsed: float) -> Evidence:
+    def _evidence(self, elapsed: float, step: int | None) -> Evidence:
         series = self._window.series
         steps = None
-        if self._newest_step is not None and self._first_step is not None:
-            steps = max(0, self._newest_step - self._first_step) / elapsed
+        if step is not None and self._first_step is not None:
+            steps = max(0, step - self._first_step) / elapsed
         return Evidence.of(
             {name: one.total / one.count for name, one in series.items()},
             self._sections.shares(),

@@ -51,14 +51,26 @@ class Driver:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
             raise NvmlUnavailable(_why_closed(pynvml, error)) from error
+        self.devices: tuple[Device, ...]
+        """Those that work."""
+        self.lost: dict[int, str]
+        """NVML's number of each visible GPU that it counts and cannot give → why."""
         try:
-            self.devices = _visible(pynvml, os.environ)
+            self.devices, self.lost = _visible(pynvml, os.environ)
         except pynvml.NVMLError as error:
             self.close()
             raise NvmlUnavailable(f"the NVIDIA driver does not list its devices ({error})") from error
         except NvmlUnavailable:
             self.close()
             raise
+
+    def has_found_one(self) -> bool:
+        """Whether a GPU that was lost when the driver was opened can be had now, by opening it anew."""
+        for number in self.lost:
+            with contextlib.suppress(self.nvml.NVMLError):
+                self.nvml.nvmlDeviceGetUUID(self.nvml.nvmlDeviceGetHandleByIndex(number))
+                return True
+        return False
 
     def close(self) -> None:
         """Let go of the driver."""
@@ -98,15 +110,17 @@ def _named(uuids: list[str], migs: list[str], environment: Mapping[str, str]) ->
     return chosen
 
 
-def _visible(nvml: Any, environment: Mapping[str, str]) -> tuple[Device, ...]:
-    cards, lost = _cards(nvml)
-    migs = {uuid: {} if uuid in lost else dict(_migs(nvml, card)) for uuid, card in cards.items()}
+def _visible(nvml: Any, environment: Mapping[str, str]) -> tuple[tuple[Device, ...], dict[int, str]]:
+    cards, gone = _cards(nvml)
+    migs = {uuid: {} if card is None else dict(_migs(nvml, card)) for uuid, card in cards.items()}
     chosen = select({uuid: tuple(parts) for uuid, parts in migs.items()}, environment)
     if not chosen:
         raise NvmlUnavailable(f"CUDA_VISIBLE_DEVICES={environment['CUDA_VISIBLE_DEVICES']!r} hides every GPU")
-    usable = [uuid for uuid in chosen if uuid not in lost]
+    usable = [uuid for uuid in chosen if uuid not in gone]
+    absent = {gone[uuid].number: gone[uuid].error for uuid in chosen if uuid in gone}
     if not usable:
-        raise NoGpu(f"the NVIDIA driver finds no GPU ({'; '.join(lost[uuid] for uuid in chosen)})")
+        reasons = "; ".join(f"GPU {number}: {error}" for number, error in absent.items())
+        raise NoGpu(f"the NVIDIA driver finds no GPU ({reasons})")
     devices = []
     for index, uuid in enumerate(usable):
         if uuid in cards:
@@ -116,26 +130,36 @@ def _visible(nvml: Any, environment: Mapping[str, str]) -> tuple[Device, ...]:
             card, handle = next((cards[gpu], parts[uuid]) for gpu, parts in migs.items() if uuid in parts)
             instance = int(nvml.nvmlDeviceGetGpuInstanceId(handle))
         devices.append(Device(index, text(nvml.nvmlDeviceGetName(handle)), uuid, handle, card, instance))
-    return tuple(devices)
+    # The driver counts the GPUs that a container was not given, too: those are others' to miss.
+    lost = {
+        number: str(error) for number, error in absent.items() if not isinstance(error, nvml.NVMLError_NoPermission)
+    }
+    return tuple(devices), lost
 
 
-def _cards(nvml: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return every GPU's handle by its UUID, in NVML's order, and which of them are lost, with the reason.
+@dataclass(frozen=True)
+class _Gone:
+    number: int
+    error: Exception
 
-    A lost one has no handle and no UUID, but keeps its number, so that those of the others stay.
+
+def _cards(nvml: Any) -> tuple[dict[str, Any], dict[str, _Gone]]:
+    """Return every GPU's handle by its UUID, in NVML's order, and which of them cannot be had.
+
+    One without a handle has no UUID either, but keeps its number, so that those of the others stay.
     """
     cards: dict[str, Any] = {}
-    lost: dict[str, str] = {}
+    gone: dict[str, _Gone] = {}
     for index in range(nvml.nvmlDeviceGetCount()):
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
             cards[text(nvml.nvmlDeviceGetUUID(handle))] = handle
         except nvml.NVMLError as error:
-            cards[f"lost {index}"] = None
-            lost[f"lost {index}"] = f"GPU {index}: {error}"
+            cards[f"gone {index}"] = None
+            gone[f"gone {index}"] = _Gone(index, error)
     if not cards:
         raise NoGpu("the NVIDIA driver finds no GPU (it lists none)")
-    return cards, lost
+    return cards, gone
 
 
 def _migs(nvml: Any, card: Any) -> Iterator[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from touchline.watch.nvml_meters import Energy, SmActivity, XidEvents
 from touchline.watch.nvml_series import NAMES, QUESTIONS, TOGETHER, XID, answer
 
 _REOPEN_SECONDS = 10.0
+_LOST_BEFORE = "the GPU, number {} of the driver's, was lost before the start ({})"
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Look:
 
     values: Mapping[str, float] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
+    was_seen: bool = True
+    """Whether the device has ever been there: one that has not is told, and not missed in the figures of all."""
 
 
 class _Open:
@@ -67,8 +70,9 @@ class Gpus:
     """The GPUs that this process may use; one thread uses it.
 
     With one GPU the series are ``gpu/utilization_percent`` and so on; with several each has ``gpu/0/…``, and the
-    plain name is all of theirs together (see ``TOGETHER``). A device that was there and is
-    not listed any more stays, as one that is lost.
+    plain name is all of theirs together (see ``TOGETHER``). A device that was there and is not listed any more
+    stays, as one that is lost. One that was lost before the first look has a number after those that work, as CUDA
+    gives it none.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -79,6 +83,7 @@ class Gpus:
         self._xids: dict[str, int] = {}
         self.known: dict[str, Device] = {}
         """UUID → each device that was seen so far, with the index that it keeps."""
+        self._never_seen: dict[int, Look] = {}
 
     def look(self) -> tuple[dict[str, float], dict[str, str]]:
         """Return values and absences of all series; raises nothing that NVML raises."""
@@ -87,7 +92,8 @@ class Gpus:
         except NvmlUnavailable as error:
             reason = f"the GPU is lost: {error}" if self.known and isinstance(error, NoGpu) else str(error)
             closed = Look(absent=dict.fromkeys(NAMES, reason))
-            return self._together({device.index: closed for device in self.known.values()} or {0: closed})
+            looks = {device.index: closed for device in self.known.values()} or {0: closed}
+            return self._together(looks | self._never_seen)
         devices = {device.uuid: device for device in self._open.driver.devices}
         looks = {
             known.index: self._look_at(self._open, devices[uuid]) if uuid in devices else _lost(known)
@@ -97,19 +103,32 @@ class Gpus:
             # The newest one is the last.
             self._xids.pop(uuid, None)
             self._xids[uuid] = xid
-        # Containers lose the driver for good when its devices are set up anew, and a new start finds it again.
-        if not any(look.values for look in looks.values()) and self._clock() >= self._reopen_at:
-            self._reopen_at = self._clock() + _REOPEN_SECONDS
-            self.close()
-        return self._together(looks)
+        self._close_to_reopen(self._open, is_silent=not any(look.values for look in looks.values()))
+        return self._together(looks | self._never_seen)
 
     def _begin(self) -> _Open:
         opened = _Open()
+        is_first = not self.known
         for device in opened.driver.devices:
             if device.uuid not in self.known:
-                self.known = {**self.known, device.uuid: replace(device, index=len(self.known))}
+                index = min(self._never_seen, default=len(self.known))
+                self._never_seen.pop(index, None)
+                self.known = {**self.known, device.uuid: replace(device, index=index)}
                 self._energy[device.uuid] = Energy(self._clock)
+        if is_first:
+            self._never_seen = {
+                index: Look(absent=dict.fromkeys(NAMES, _LOST_BEFORE.format(*lost)), was_seen=False)
+                for index, lost in enumerate(opened.driver.lost.items(), len(self.known))
+            }
         return opened
+
+    def _close_to_reopen(self, opened: _Open, is_silent: bool) -> None:
+        if not (is_silent or self._never_seen) or self._clock() < self._reopen_at:
+            return
+        self._reopen_at = self._clock() + _REOPEN_SECONDS
+        # Containers lose the driver for good when its devices are set up anew, and a new start finds it again.
+        if is_silent or opened.driver.has_found_one():
+            self.close()
 
     def _look_at(self, opened: _Open, device: Device) -> Look:
         values: dict[str, float] = {}
@@ -145,20 +164,21 @@ class Gpus:
 
 
 def together(looks: Mapping[int, Look], newest_xid: float | None = None) -> tuple[dict[str, float], dict[str, str]]:
-    """Return what the devices answered under their names; a series of all is absent when one device's is."""
+    """Return what the devices answered under their names; a series of all is absent when one seen device's is."""
     values: dict[str, float] = {}
     absent: dict[str, str] = {}
     if len(looks) > 1:
         for index, look in looks.items():
             values |= {f"gpu/{index}/{name}": value for name, value in look.values.items()}
             absent |= {f"gpu/{index}/{name}": reason for name, reason in look.absent.items()}
+    seen = {index: look for index, look in looks.items() if look.was_seen}
     for name in NAMES:
-        reasons = {index: look.absent[name] for index, look in looks.items() if name in look.absent}
+        reasons = {index: look.absent[name] for index, look in seen.items() if name in look.absent}
         if reasons:
             index, reason = next(iter(reasons.items()))
             absent[f"gpu/{name}"] = f"GPU {index}: {reason}" if len(looks) > 1 else reason
         elif name in TOGETHER:
-            values[f"gpu/{name}"] = TOGETHER[name]([look.values[name] for look in looks.values()])
+            values[f"gpu/{name}"] = TOGETHER[name]([look.values[name] for look in seen.values()])
     if newest_xid is not None:
         values[f"gpu/{XID}"] = newest_xid
         absent.pop(f"gpu/{XID}", None)

@@ -44,11 +44,21 @@ class TrainingConfig:
             )
 
 
-@dataclass(frozen=True)
-class _Note:
-    step: int
-    metrics: Mapping[str, Any]
-    at: float
+_Note = tuple[int, Mapping[str, Any], float]
+"""Step, metrics, monotonic seconds."""
+
+
+class _Wanted(dict[str, bool]):
+    """Metric → whether training is judged by it; found out once a name, for steps are many."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        super().__init__()
+        self._config = config
+
+    def __missing__(self, name: str) -> bool:
+        is_loss = any(fnmatchcase(name, pattern) for pattern in self._config.losses)
+        wanted = self[name] = is_loss or name == self._config.progress_metric
+        return wanted
 
 
 class Training:
@@ -57,8 +67,8 @@ class Training:
     def __init__(self, config: TrainingConfig) -> None:
         self._config = config
         self._notes: deque[_Note] = deque(maxlen=_WAITING_NOTES)
-        self._wanted: dict[str, bool] = {}
-        self._last: _Note | None = None
+        self._wanted = _Wanted(config)
+        self._last: tuple[int, float] | None = None
         self._odd: dict[str, tuple[float, int]] = {}
         self._best: tuple[float, int] | None = None
 
@@ -67,39 +77,38 @@ class Training:
 
         ``metrics``: what ``float`` takes; that is done later, so that a value on a device holds up nobody here.
         """
-        wanted = {name: _detached(value) for name, value in metrics.items() if self._is_wanted(name)}
-        self._notes.append(_Note(step, wanted, at))
+        # Run at every step, and cold in the processor's caches: each call that it makes would cost microseconds.
+        wanted = {}
+        for name in metrics:
+            if self._wanted[name]:
+                value = metrics[name]
+                wanted[name] = value if type(value) is float else _detached(value)
+        self._notes.append((step, wanted, at))
 
     def find(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Yield how training stands; nothing before the first note."""
         has_news = bool(self._notes)
         while self._notes:
-            self._take(self._notes.popleft())
+            self._take(*self._notes.popleft())
         if self._last is None:
             return
-        yield self._silence(self._last, snapshot.at)
+        step, since = self._last
+        yield self._silence(step, snapshot.at - since)
         if has_news:
-            yield self._finiteness(self._last.step)
+            yield self._finiteness(step)
             if self._best is not None:
-                yield self._progress(self._last.step, *self._best)
+                yield self._progress(step, *self._best)
 
-    def _is_wanted(self, name: str) -> bool:
-        wanted = self._wanted.get(name)
-        if wanted is None:
-            is_loss = any(fnmatchcase(name, pattern) for pattern in self._config.losses)
-            wanted = self._wanted[name] = is_loss or name == self._config.progress_metric
-        return wanted
-
-    def _take(self, note: _Note) -> None:
-        if self._last is None or note.step != self._last.step:
-            if self._last is not None and note.step < self._last.step:
+    def _take(self, step: int, metrics: Mapping[str, Any], at: float) -> None:
+        if self._last is None or step != self._last[0]:
+            if self._last is not None and step < self._last[0]:
                 self._best = None  # A run that went back to a checkpoint makes its way again.
-            self._last = note
-        for name, given in note.metrics.items():
+            self._last = step, at
+        for name, given in metrics.items():
             # What is no number, or an array that was donated meanwhile, says nothing.
             with contextlib.suppress(Exception):
                 value = float(given)
-                self._take_value(name, value, note.step)
+                self._take_value(name, value, step)
 
     def _take_value(self, name: str, value: float, step: int) -> None:
         if name == self._config.progress_metric and math.isfinite(value):
@@ -111,15 +120,14 @@ class Training:
         elif any(fnmatchcase(name, pattern) for pattern in self._config.losses):
             self._odd.setdefault(name, (value, step))
 
-    def _silence(self, last: _Note, at: float) -> Finding:
-        silent = at - last.at
+    def _silence(self, step: int, silent: float) -> Finding:
         return Finding(
             "stalled",
             "training",
             silent >= self._config.silent_seconds,
             "warn",
             f"No step for {duration(silent)}",
-            f"Training has been at step {last.step:,} for {duration(silent)}. Look at what it waits for, with "
+            f"Training has been at step {step:,} for {duration(silent)}. Look at what it waits for, with "
             "`py-spy dump --pid` for example.",
             "Training makes steps again",
         )

@@ -13,21 +13,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from touchline.masking import mask_environment
 from touchline.watch.aside import Aside, TakesLong
 from touchline.watch.nvml import Device, Driver, NvmlUnavailable, text
-from touchline.watch.secrets import without_secrets
 
 logger = logging.getLogger("touchline")
 
 
-def system_snapshot(driver_timeout: float = 2.0, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+def system_snapshot(
+    driver_timeout: float = 2.0, environment: Mapping[str, str] | None = None, disk: Path | None = None
+) -> dict[str, Any]:
     """Return what the machine is and does now, ready for JSON; takes about 0.1 s and never raises for a driver.
 
     Args:
         driver_timeout: seconds to wait for the NVIDIA driver. The rest is told without it then, and
             ``driver.absent`` says so.
         environment: variables to tell; the process's own when None. What looks like a secret is hidden by its name or
-            by its form (see ``without_secrets``).
+            by its form (see ``touchline.masking.mask_environment``).
+        disk: a path on the disk whose size is told; the working directory when None.
 
     Returns:
         ``driver`` (``version``, ``cuda``, ``devices``, or ``absent`` with the reason), ``packages`` (name →
@@ -36,9 +39,9 @@ def system_snapshot(driver_timeout: float = 2.0, environment: Mapping[str, str] 
     return {
         "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "driver": _patiently(_driver, driver_timeout),
-        "host": _host(),
+        "host": _host(disk or Path.cwd()),
         "packages": _packages(),
-        "environment": without_secrets(os.environ if environment is None else environment),
+        "environment": mask_environment(os.environ if environment is None else environment),
     }
 
 
@@ -63,7 +66,7 @@ class SystemRecord:
 
     def _take(self, done: Callable[[Path], object]) -> None:
         try:
-            self._path.write_text(json.dumps(system_snapshot(), indent=2), encoding="utf-8")
+            self._path.write_text(json.dumps(system_snapshot(disk=self._path.parent), indent=2), encoding="utf-8")
             done(self._path)
         except Exception as error:  # the training goes on without it
             logger.warning("The snapshot of the system was not kept (%s).", error)
@@ -146,10 +149,10 @@ def _ask(nvml: Any, ask: Callable[[], Any]) -> Any:
         return f"absent: {error}"
 
 
-def _host() -> dict[str, Any]:
+def _host(place: Path) -> dict[str, Any]:
     import psutil
 
-    memory, disk = psutil.virtual_memory(), psutil.disk_usage(os.curdir)
+    memory, disk = psutil.virtual_memory(), psutil.disk_usage(str(place))
     return {
         "name": platform.node(),
         "platform": platform.platform(),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol
 
 from touchline.cadence import MINIMUM_SECONDS, Cadence
-from touchline.errors import at_least
+from touchline.errors import UsageError, at_least
 from touchline.watch.alerts import AlertConfig, Alerts
 from touchline.watch.cost import CostMeter, State
 from touchline.watch.diagnosis import LOW_PERCENT, Diagnosis
@@ -90,6 +91,7 @@ class TrainingWatch:
         start: int = 0,
         batch_size: int | None = None,
         cost_before: Mapping[str, float] | None = None,
+        disk: Path | None = None,
     ) -> None:
         """Nothing is watched before ``with`` or ``open``.
 
@@ -98,7 +100,10 @@ class TrainingWatch:
             config: what is looked at, and when.
             start: step from which a resumed training goes on.
             batch_size: samples of one update, which helps to say why a GPU is idle.
-            cost_before: the newest ``cost/…`` values that an earlier part of the run logged.
+            cost_before: the newest ``cost/…`` values that an earlier part of the run logged, where there is no
+                ``state_dict`` of it.
+            disk: a path on the disk of ``host/disk_percent``; ``run.directory`` when None, or the working directory
+                where the run has none.
         """
         self.config = config
         self.diagnosis: Diagnosis | None = None
@@ -107,12 +112,19 @@ class TrainingWatch:
         self._sections = Sections()
         self._alerts = Alerts(config.alerts)
         self._idleness = Idleness(self._sections, config.diagnosis_seconds, batch_size)
-        self._gpu = GpuWatch(config.interval, sources=(jax_pool, self._torch), observers=(self._observe,))
+        self._gpu = GpuWatch(
+            config.interval,
+            sources=(self._jax, torch_allocator),
+            observers=(self._observe,),
+            disk=disk or getattr(run, "directory", None),
+        )
         self._due = Cadence(config.every, config.minimum_seconds, start=start)
         self._detail_due = Cadence(config.detail_every, config.minimum_seconds, start=start)
         self._priced: tuple[str, ...] = ()
         self._cost_before = dict(cost_before or {})
         self._meter = self._meter_of(())
+        self._is_open = False
+        self._step: int | None = None
 
     def __enter__(self) -> TrainingWatch:
         return self.open()
@@ -124,12 +136,14 @@ class TrainingWatch:
 
     def open(self) -> TrainingWatch:
         """Begin to sample."""
+        self._is_open = True
         self._gpu.start()
         return self
 
     def close(self) -> None:
         """End the sampling; a thread that hangs in the driver is left behind after 2 s."""
         self._gpu.stop()
+        self._is_open = False
 
     def section(self, name: str) -> AbstractContextManager[None]:
         """Time a part of the loop, one of ``environment``, ``transfer``, ``update``, ``evaluation``, ``checkpoint``,
@@ -149,13 +163,15 @@ class TrainingWatch:
 
     def note(self, step: int, metrics: Mapping[str, Any] | None = None) -> None:
         """As ``step``, for a loop that logs ``metrics()`` itself."""
-        self._idleness.note(step)
-        self._alerts.training(step, metrics or {}, time.monotonic())
+        self._step = step
+        self._alerts.training(step, metrics or {}, monotonic())
 
     def metrics(self, detail: bool = False) -> dict[str, float]:
         """Return the means since the last call, as ``GpuWatch.metrics`` does, and with ``detail`` the cost so far."""
         found = self._gpu.metrics(detail)
-        return {**found, **self._meter.metrics()} if detail else found
+        if detail:
+            found |= self._meter.metrics()
+        return found
 
     @property
     def absent(self) -> dict[str, str]:
@@ -172,16 +188,33 @@ class TrainingWatch:
         """What the run has cost so far, as far as is known: ``cost/usd``, ``cost/usd_wasted``, ``cost/energy_wh``."""
         return self._meter.metrics()
 
-    def _torch(self) -> Found:
-        """The allocator's account; what is free beside its reserve is known from the sample before."""
-        latest = self._gpu.latest
-        return torch_allocator({} if latest is None else latest.values)
+    def state_dict(self) -> dict[str, float]:
+        """Return what a checkpoint should keep: what the run has cost so far, and which warnings of its budget were
+        told. A plain dict of numbers."""
+        return {**self._cost_before, **self._meter.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Go on from the ``state_dict`` of an earlier part of the run, in place of ``cost_before``; before ``open``.
+
+        A training that goes back to a checkpoint while it is watched loads nothing: what was undone was paid for.
+
+        Raises:
+            UsageError: the watch is open, and would count what it has seen itself twice or not at all.
+        """
+        if self._is_open:
+            raise UsageError("The watch is open already. Load its state before `with`, or before `open()`.")
+        self._cost_before, self._priced = dict(state), ()
+        self._meter = self._meter_of(())
+
+    @staticmethod
+    def _jax(_: Mapping[str, float]) -> Found:
+        return jax_pool()
 
     def _observe(self, sample: Snapshot) -> None:
         """Judge one sample; in the watch's thread."""
         if self._gpu.device_names != self._priced:
             self._priced = self._gpu.device_names
-            self._cost_before |= self._meter.metrics()
+            self._cost_before = self.state_dict()
             self._meter = self._meter_of(self._priced)
         crossing = self._meter.observe(sample)
         if crossing is not None:
@@ -192,7 +225,7 @@ class TrainingWatch:
         self._explain(sample)
 
     def _explain(self, sample: Snapshot) -> None:
-        judged = self._idleness.observe(sample)
+        judged = self._idleness.observe(sample, self._step)
         if judged is not None:
             self.diagnosis = judged.diagnosis
             if judged.is_news and judged.diagnosis is not None:

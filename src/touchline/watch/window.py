@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
 
 _BRIEF = frozenset({"utilization_percent", "memory_percent", "memory_used_gb"})
 _PEAKING = frozenset({"utilization_percent", "memory_percent", "temperature", "power_watts"})
 _COUNTING = frozenset({"xid", "energy_wh", "usd", "usd_wasted"})
 
 
+@cache
 def is_brief(name: str) -> bool:
     """Whether a series belongs into every log step; of the driver's only utilisation and memory do."""
     return not name.startswith("gpu/") or name.rpartition("/")[2] in _BRIEF
 
 
+@cache
 def is_peaking(name: str) -> bool:
     """Whether the lowest and the highest value matter beside the mean."""
     return not name.startswith("host/") and name.rpartition("/")[2] in _PEAKING
 
 
+@cache
 def is_counting(name: str) -> bool:
     """Whether only the newest value means anything."""
     return name.rpartition("/")[2] in _COUNTING
@@ -66,39 +70,58 @@ def _summary(window: Mapping[str, _Series]) -> dict[str, float]:
 
 
 Summary = dict[str, float]
+_Part = Literal["brief", "detail"]
 _EMPTY = Window()
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    brief: Summary
+    detail: Summary
+    everything: Summary
+    """Both."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    brief: Summary
+    everything: Summary
+    until: float
 
 
 class Handover:
     """Windows between two threads: one adds samples, the other takes summaries, and computes and frees nothing.
 
-    What every log step tells and what only some tell have windows of their own.
+    What every log step tells and what only some tell have windows of their own. There is no lock: a lock that nobody
+    else holds takes longer than all the rest of a log step, for the training has pushed it out of the processor's
+    caches. ``dict.pop`` is atomic instead, so that each summary has one taker, and who comes while there is none
+    tells the newest sample.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._waiting: dict[_Part, _Told] = {}
+        self._newest = _Newest({}, {}, float("-inf"))
         self._brief_window = self._detail_window = _EMPTY
-        self._brief: Summary | None = None
-        self._detail: Summary | None = None
-        self._everything: Summary = {}
-        self._newest: Summary = {}
-        self._newest_everything: Summary = {}
-        self._newest_until = 0.0
+        self._kept: _Told | None = None
 
     def add(self, values: Mapping[str, float], until: float) -> None:
         """Take one sample, which stands for what comes after it as far as ``until``; only one thread may."""
         brief = {name: value for name, value in values.items() if is_brief(name)}
         detail = {name: value for name, value in values.items() if name not in brief}
         brief_alone, detail_alone = _EMPTY.grown(brief), _EMPTY.grown(detail)
-        # Computed outside the lock, so that who takes does not wait; what is taken meanwhile begins anew with this.
+        # Computed beforehand, so that little time passes between the two pops and what follows them.
         brief_window, detail_window = self._brief_window.grown(brief), self._detail_window.grown(detail)
-        newest, newest_everything = dict(brief_alone.summary), {**brief_alone.summary, **detail_alone.summary}
-        with self._lock:
-            self._brief_window = brief_alone if self._brief is None else brief_window
-            self._detail_window = detail_alone if self._detail is None else detail_window
-            self._brief, self._detail = dict(self._brief_window.summary), dict(self._detail_window.summary)
-            self._everything = {**self._brief, **self._detail}
-            self._newest, self._newest_everything, self._newest_until = newest, newest_everything, until
+        self._newest = _Newest(dict(brief_alone.summary), {**brief_alone.summary, **detail_alone.summary}, until)
+        self._brief_window = brief_window if self._waiting.pop("brief", None) else brief_alone
+        self._detail_window = detail_window if self._waiting.pop("detail", None) else detail_alone
+        told = _Told(
+            dict(self._brief_window.summary),
+            dict(self._detail_window.summary),
+            {**self._brief_window.summary, **self._detail_window.summary},
+        )
+        self._waiting["brief"] = self._waiting["detail"] = told
+        # Whoever takes it is not the last to let go of it: it is freed here, at the next sample.
+        self._kept = told
 
     def take(self, detail: bool, now: float) -> Summary:
         """Return the summaries since they were last taken, the caller's to keep.
@@ -106,15 +129,19 @@ class Handover:
         Without ``detail`` what only some log steps tell goes on. Without a sample since then, the newest one, if it
         stands for ``now``.
         """
-        with self._lock:
-            brief, self._brief = self._brief, None
-            everything, newest, until = self._everything, self._newest, self._newest_until
-            more: Summary | None = None
-            if detail:
-                more, self._detail, newest = self._detail, None, self._newest_everything
-        if brief is not None:
-            return everything if detail else brief
-        found = dict(newest) if now <= until else {}
+        told = self._waiting.pop("brief", None)
+        if not detail:
+            if told is not None:
+                return told.brief
+            newest = self._newest
+            return newest.brief.copy() if now <= newest.until else {}
+        more = self._waiting.pop("detail", None)
+        if told is not None and told is more:
+            return told.everything
+        newest = self._newest
+        found = newest.everything.copy() if now <= newest.until else {}
+        if told is not None:
+            found |= told.brief
         if more is not None:
-            found.update(more)
+            found |= more.detail
         return found

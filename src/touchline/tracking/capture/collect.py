@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from touchline.tracking.capture.masking import mask_source, without_credentials
+from touchline.masking import mask_source, without_credentials
 
 GIT_SECONDS = 10.0
 DIFF_BYTES = 5_000_000

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from touchline.tracking.capture.masking import mask_source
+from touchline.masking import mask_source
 from touchline.tracking.capture.notebook import executed_cells, shell
 
 logger = logging.getLogger("touchline")

@@ -1,4 +1,4 @@
-"""What the tracking benchmarks share: resumable results, child processes, the W&B stand-in, statistics, tables."""
+"""What the benchmarks share: resumable results, child processes, the W&B stand-in, statistics, tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SEARCH_SECONDS = 1.0
 class Part:
     """One benchmark's results: each measurement is written when it is made, and not made again."""
 
-    def __init__(self, name: str, description: str | None) -> None:
+    def __init__(self, name: str, description: str | None, subject: str = "tracking") -> None:
         parser = argparse.ArgumentParser(description=description)
         parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works; kept in build/")
         parser.add_argument("--fresh", action="store_true", help="begin anew instead of going on")
@@ -43,7 +43,7 @@ class Part:
         self.quick: bool = options.quick
         directory = HERE.parent / "build" / "benchmarks" if self.quick else HERE / "results"
         directory.mkdir(parents=True, exist_ok=True)
-        self.path = directory / f"tracking-{name}.json"
+        self.path = directory / f"{subject}-{name}.json"
         if (self.quick or options.fresh) and self.path.exists():
             self.path.unlink()
         self.results: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}

@@ -1,0 +1,102 @@
+"""Secrets are never recorded: what a telling name or a known form gives away is masked, credentials leave URIs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+MASK = "***"
+_WORDS = (
+    r"keys?|apikey|tokens?|secrets?|pass|passwd|password|passphrase|pwd|pat|credentials?|creds?|auth|authorization|"
+    r"cookies?|private|signature|sig|bearer|jwt|dsn|netrc|sas|license"
+)
+_TELLING_NAME = re.compile(rf"(?:^|[_.\-])(?:{_WORDS})(?:$|[_.\-\d])", re.IGNORECASE)
+_TELLING_PART = re.compile(
+    r"passw(?:or)?d|secret|token(?!iz)|credential|(?:api|access|private)key|(?<!mon)(?<!don)(?<!tur)(?<!hot)key$",
+    re.IGNORECASE,
+)
+_NO_SECRETS = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY"})
+
+_LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
+_ASSIGNMENT = re.compile(
+    rf"(?P<name>[\w.\-]*?(?:passw(?:or)?d|secret|token|credential|(?:api|access|private)key|\b(?:{_WORDS})))"
+    r"(?P<is>=|:\s?)(?P<value>[^\s&;,]+)",
+    re.IGNORECASE,
+)
+_FORMS = re.compile(
+    r"""
+    \b(?:gh[pousr]_|github_pat_|glpat-|hf_|sk-|pk-|rk_live_|sk_live_|xox[abposr]-|pypi-|npm_|dop_v1_|wandb_v1_)[\w\-]{12,}
+    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b                   # Amazon
+    | \bAIza[\w\-]{30,}                               # Google
+    | \beyJ[\w\-]+\.[\w\-]+\.[\w\-]*                  # JSON web tokens
+    | -----BEGIN[ A-Z]*PRIVATE\ KEY-----[\s\S]*       # PEM
+    """,
+    re.VERBOSE,
+)
+_OLD_WANDB_KEY = re.compile(r"\b[0-9a-f]{40}\b")
+_LITERAL = re.compile(
+    r"""((?:api_?key|access_?key|secret|token|passwd|password|credential)\w*["']?\]?\s*(?:[=:]|,)\s*[rbf]?)"""
+    r"""(["'])(?!\s*\2)[^"'\n]+\2""",
+    re.IGNORECASE,
+)
+"""A literal given to a name that tells of a secret; ``key`` alone is left, since jax.random and dicts have keys."""
+_SHELL = re.compile(
+    r"^(?=\s*[+-]?\s*[%!])(.*?\w*(?:key|token|passw|secret)\w*[=\s]\s*)([^\s\"'-][^\s\"']*)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""The same in a notebook's ``%env NAME=value`` or ``!export NAME=value``."""
+
+
+def is_secret(name: str) -> bool:
+    """Whether a variable or an option of that name is likely to hold a secret."""
+    return name not in _NO_SECRETS and bool(_TELLING_NAME.search(name) or _TELLING_PART.search(name))
+
+
+def without_credentials(text: str) -> str:
+    """Strip ``user:password@`` from every URI in a text, which leaves URIs that work."""
+    return _LOGIN.sub("", text)
+
+
+def mask_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables in order of their names, with ``***`` in the place of what looks like a secret.
+
+    A value is masked whole where ``is_secret`` says so of the variable's name; in any other value a URI's login, an
+    assignment to such a name, and text of the form of a known kind of key are. A commit's SHA-1 has the form of an
+    older W&B key and is masked too: better once too often.
+    """
+    return {
+        name: MASK if is_secret(name) and environment[name] else _mask_value(environment[name])
+        for name in sorted(environment)
+    }
+
+
+def mask_arguments(arguments: Iterable[str]) -> list[str]:
+    """Mask the values of arguments of a name that ``is_secret``, and keys of a known form; credentials leave URIs.
+
+    Known forms: ``--api-key=…``, ``--api-key …``, ``-api_key …`` and ``API_KEY=…``.
+    """
+    masked: list[str] = []
+    telling = False
+    for argument in map(str, arguments):
+        name, equals, value = argument.partition("=")
+        is_option = argument.startswith("-") and len(argument) > 1
+        if telling and not is_option:
+            masked.append(MASK)
+        elif equals and value and is_secret(name):
+            masked.append(f"{name}={MASK}")
+        else:
+            masked.append(_FORMS.sub(MASK, without_credentials(argument)))
+        telling = is_option and not equals and is_secret(argument)
+    return masked
+
+
+def mask_source(text: str) -> str:
+    """Mask the literals that source code gives to names such as api_key, token, password or secret."""
+    text = _LITERAL.sub(rf"\1\2{MASK}\2", without_credentials(text))
+    return _SHELL.sub(rf"\1{MASK}", text)
+
+
+def _mask_value(value: str) -> str:
+    value = _LOGIN.sub(f"{MASK}@", value)
+    value = _ASSIGNMENT.sub(lambda found: f"{found['name']}{found['is']}{MASK}", value)
+    return _OLD_WANDB_KEY.sub(MASK, _FORMS.sub(MASK, value))
