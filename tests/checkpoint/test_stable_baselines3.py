@@ -24,9 +24,17 @@ from .trees import same
 
 sb3 = pytest.importorskip("stable_baselines3")
 
-from stable_baselines3 import A2C, DQN, PPO, SAC, TD3  # noqa: E402
+from stable_baselines3 import (  # noqa: E402
+    A2C,
+    DQN,
+    PPO,
+    SAC,
+    TD3,
+    HerReplayBuffer,
+)
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
 from stable_baselines3.common.env_util import make_vec_env  # noqa: E402
+from stable_baselines3.common.envs import BitFlippingEnv  # noqa: E402
 from stable_baselines3.common.noise import OrnsteinUhlenbeckActionNoise  # noqa: E402
 from stable_baselines3.common.vec_env import VecNormalize  # noqa: E402
 
@@ -252,3 +260,22 @@ def test_what_is_no_model_is_refused() -> None:
 
     with pytest.raises(UsageError, match="Nothing cannot be saved. Save the model itself"):
         encode({"callback": Nothing()})
+
+
+def test_hindsight_replay_goes_on_without_the_episode_that_was_cut(tmp_path: Path) -> None:
+    def make_model(seed: int) -> Any:
+        environment = BitFlippingEnv(n_bits=4, continuous=True)
+        options = {**OFF_POLICY, "replay_buffer_class": HerReplayBuffer}
+        return SAC("MultiInputPolicy", environment, seed=seed, **copy.deepcopy(options))
+
+    model = make_model(0).learn(30)
+    CheckpointStore(tmp_path).save(30, model)
+    other = CheckpointStore(tmp_path).restore_or(make_model(1))
+    buffer = other.replay_buffer
+    assert buffer.pos == 30
+    for name, rows in model.replay_buffer.observations.items():
+        np.testing.assert_array_equal(buffer.observations[name][:30], rows[:30])
+    finished = buffer.ep_length[:30].copy()
+    other.learn(30, reset_num_timesteps=False)
+    assert other.num_timesteps == 60
+    np.testing.assert_array_equal(buffer.ep_length[:30], finished)
