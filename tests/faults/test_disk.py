@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import touchline
+from tests.jobs.test_recorder import events, recorder_of, train
 from tests.tracking.conftest import couriers_of, until
+from touchline.checkpoint import CheckpointStore
 from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.tracking.journal import JournalReader
@@ -169,3 +171,18 @@ def test_a_damaged_journal_is_set_aside_when_there_is_a_checkpoint_to_resume_fro
     assert steps(again) == list(range(3_001))
     assert "is kept as journal.db.damaged-" in caplog.text
     assert [path.read_bytes() for path in run.directory.glob("journal.db.damaged-*")] == [bytes(content)]
+
+
+def test_a_disk_that_is_full_costs_a_job_its_checkpoint_and_not_the_training(checkpoint_disk: Path) -> None:
+    settings = Settings(home=checkpoint_disk / "home", sinks=(), capture=())
+    with touchline.start_run("pretrain", settings=settings) as run:
+        with recorder_of(run) as recorder:
+            train(recorder, 20_480, every=20_480)
+            recorder._store.wait()
+            (checkpoint_disk / "filler").write_bytes(b"\0" * (shutil.disk_usage(checkpoint_disk).free - 5_000_000))
+            train(recorder, 61_440, every=20_480)
+        assert recorder.last is not None and recorder.last.step == 61_440
+        newest = CheckpointStore(run.directory / "checkpoints").latest()
+        assert newest is not None and newest.step == 20_480
+    run.finish(timeout=10)
+    assert "Checkpoint not saved" in [payload["title"] for _, payload in events(run, "alert")]

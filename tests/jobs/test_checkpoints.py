@@ -6,27 +6,25 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.jobs.toys import COUNT, TOYS, CountConfig, CountPipeline
-from touchline.checkpoint import CheckpointStore, Refused
+from touchline.checkpoint import CheckpointStore, Refused, StopSignal
 from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.jobs import history
-from touchline.jobs.base import Interrupted
+from touchline.jobs.base import Interrupted, stopping_with
 from touchline.jobs.checkpoints import Resume, training_config
 from touchline.jobs.execute import JobOutcome, execute
 from touchline.jobs.history import RECIPE
 from touchline.jobs.pipeline import run_pipeline
 from touchline.jobs.recording import RecordingConfig
-from touchline.jobs.run import stoppable
-from touchline.tracking.journal import JournalReader
 from touchline.tracking.mlflow_store import connect
 from touchline.tracking.status import read_status
 
@@ -44,16 +42,28 @@ def counted(settings: Settings, config: CountConfig | None = None, resume: Resum
     return execute(COUNT, config or CountConfig(), settings, {RECIPE: "toy"}, resume or Resume())
 
 
-def cut_off(settings: Settings, config: CountConfig | None = None, after: float = 0.3) -> str:
-    """Count until Ctrl-C; returns the run's id."""
-    slow = replace(config or CountConfig(), pause=0.01)
-    with stoppable(), pytest.raises(Interrupted):
-        os_timer = subprocess.Popen([sys.executable, "-c", f"import os, time, signal; time.sleep({after}); os.kill({os.getpid()}, signal.SIGINT)"])  # fmt: skip  # noqa: E501
-        try:
-            counted(settings, slow)
-        finally:
-            os_timer.wait()
+def cut_off(settings: Settings, config: CountConfig | None = None) -> str:
+    """Count until somebody asks to stop, once there is a checkpoint; returns the run's id."""
+    before = set(checkpoints_of(settings))
+    with StopSignal() as stop, stopping_with(stop), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COUNT_SECONDS", "0.01")
+
+        def ask() -> None:
+            while not set(checkpoints_of(settings)) - before:
+                time.sleep(0.01)
+            stop.request("interrupted")
+
+        asker = threading.Thread(target=ask)
+        asker.start()
+        with pytest.raises(Interrupted):
+            counted(settings, config)
+        asker.join()
     return newest_run(settings)
+
+
+def checkpoints_of(settings: Settings) -> list[Path]:
+    place = settings.runs if settings.checkpoints is None else Path(settings.checkpoints.removeprefix("file://"))
+    return list(place.glob("**/step-*/manifest.json"))
 
 
 def newest_run(settings: Settings) -> str:
@@ -68,9 +78,13 @@ def sums(settings: Settings, run_id: str) -> list[tuple[int, float]]:
     return [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, "sum")]
 
 
-def start_process(home: Path, pause: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.jobs.toys", str(home), f"count:{pause}"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start_process(home: Path, seconds: float) -> subprocess.Popen[str]:
+    """A process that counts, each step so many seconds."""
+    command = [sys.executable, "-m", "tests.jobs.toys", str(home), "count"]
+    environment = {**os.environ, "COUNT_SECONDS": str(seconds)}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def until(what: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -86,13 +100,13 @@ def test_a_killed_pipeline_goes_on_in_the_same_run_and_ends_as_an_unbroken_one(t
     unbroken.ensure_home()
     expected = counted(unbroken).result.summary["sum"]
     settings = Settings.load(home=tmp_path / "home", sinks=("mlflow",))
-    process = start_process(settings.home, pause=0.02)
+    process = start_process(settings.home, seconds=0.02)
     until(lambda: list(settings.runs.glob("*count*/checkpoints/step-00000000005*")))
     process.kill()
     process.wait()
     (run_id,) = [path.name for path in settings.runs.iterdir()]
 
-    again = start_process(settings.home, pause=0.0)
+    again = start_process(settings.home, seconds=0.0)
     said, _ = again.communicate(timeout=120)
     assert again.returncode == 0, said
     assert f"Going on with the run {run_id} after" in said
@@ -109,7 +123,7 @@ def test_a_killed_pipeline_goes_on_in_the_same_run_and_ends_as_an_unbroken_one(t
 
 def test_a_terminated_job_saves_leaves_with_143_and_goes_on_from_that_step(tmp_path: Path) -> None:
     settings = Settings.load(home=tmp_path / "home", sinks=("mlflow",))
-    process = start_process(settings.home, pause=0.02)
+    process = start_process(settings.home, seconds=0.02)
     until(lambda: list(settings.runs.glob("*count*/checkpoints/step-*")))
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
@@ -121,22 +135,19 @@ def test_a_terminated_job_saves_leaves_with_143_and_goes_on_from_that_step(tmp_p
     outcome = run_pipeline(
         CountPipeline(), settings, recipe="toy", command="again", jobs={"count": COUNT, "second": TOYS["second"]}
     )
-    # Without its pause the configuration is another one, so this is another pipeline.
-    assert outcome.jobs[0].run_id != run_id
+    assert outcome.jobs[0].run_id == run_id
+    assert [step for step, _ in sums(settings, run_id)] == list(range(1, 201))
 
 
 def test_a_single_job_goes_on_too_and_fresh_starts_over(settings: Settings) -> None:
-    config = CountConfig(pause=0.01)
-    run_id = cut_off(settings, config)
-    with JournalReader(settings.run_directory(run_id) / "journal.db") as journal:
-        before = journal.highest_step() if hasattr(journal, "highest_step") else None
-    again = counted(settings, config)
+    run_id = cut_off(settings)
+    again = counted(settings)
     assert again.run_id == run_id
-    assert [step for step, _ in sums(settings, run_id)] == list(range(1, 201)), before
-    anew = counted(settings, config)
+    assert [step for step, _ in sums(settings, run_id)] == list(range(1, 201))
+    anew = counted(settings)
     assert anew.run_id != run_id, "a finished run is finished"
-    second = cut_off(settings, config)
-    fresh = counted(settings, config, Resume(fresh=True))
+    second = cut_off(settings)
+    fresh = counted(settings, resume=Resume(fresh=True))
     assert fresh.run_id not in (run_id, anew.run_id, second)
     assert fresh.result == again.result
 
@@ -145,12 +156,12 @@ def test_how_often_a_training_records_does_not_make_it_another(settings: Setting
     run_id = cut_off(settings)
     often = RecordingConfig(checkpoint_every=5, checkpoint_minimum_seconds=0.0, budget_usd=3.0)
     assert training_config(CountConfig(recording=often)) == training_config(CountConfig())
-    assert counted(settings, CountConfig(pause=0.01, recording=often)).run_id == run_id
+    assert counted(settings, CountConfig(recording=often)).run_id == run_id
 
 
 def test_another_configuration_starts_anew_and_is_refused_where_the_run_is_named(settings: Settings) -> None:
     run_id = cut_off(settings)
-    other = CountConfig(pause=0.01, seed=7)
+    other = CountConfig(seed=7)
     with pytest.raises(Refused, match="seed: 0 → 7"):
         counted(settings, other, Resume(run_id=run_id))
     assert read_status(settings.run_directory(run_id)).state == "killed", "the run is as it was"
@@ -170,8 +181,8 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_for_people_to_decide(setting
     for path in settings.run_directory(run_id).glob("checkpoints/step-*/state.safetensors"):
         path.write_bytes(b"")
     with pytest.raises(TouchlineError, match="None of the . checkpoints .* can be used"):
-        counted(settings, CountConfig(pause=0.01))
-    assert counted(settings, CountConfig(pause=0.01), Resume(fresh=True)).run_id != run_id
+        counted(settings, CountConfig())
+    assert counted(settings, CountConfig(), Resume(fresh=True)).run_id != run_id
 
 
 def test_a_machine_that_vanished_is_replaced_by_another_from_the_common_place(tmp_path: Path) -> None:
@@ -185,10 +196,10 @@ def test_a_machine_that_vanished_is_replaced_by_another_from_the_common_place(tm
         settings.ensure_home()
         return settings
 
-    run_id = cut_off(machine("first"), after=1.0)
+    run_id = cut_off(machine("first"))
     assert sorted(path.name for path in Path(common).iterdir()) == [run_id]
     second = machine("second")
     until(lambda: history.unfinished(second, {history.JOB: "count"}) == run_id)
-    again = counted(second, CountConfig(pause=0.01))
+    again = counted(second, CountConfig())
     assert again.run_id == run_id
     assert [step for step, _ in sums(second, run_id)] == list(range(1, 201))

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from touchline.config import Settings
 from touchline.jobs.base import Interrupted, stopping_with
 from touchline.jobs.recorder import Hooks, TrainingRecorder
 from touchline.jobs.recording import RecordingConfig
+from touchline.jobs.selection import Selection
 from touchline.jobs.worlds import film
 from touchline.learning.policy import zero_policy
 from touchline.learning.progress import EpisodeStatistics, Progress
@@ -24,10 +26,19 @@ def run(tmp_path):
         yield run
 
 
-def hooks():
+@dataclass(frozen=True)
+class Config:
+    """What a recorder knows of a job's configuration."""
+
+    recording: RecordingConfig
+    gamma: float = 0.97
+
+
+def hooks(selection=None):
     return Hooks(
-        checkpoint=lambda state: ({"weights": np.full(3, state)}, {"note": "x"}),
         trajectory=lambda state: film(zero_policy(89, 12), WorldConfig(), seconds=0.2, seed=0),
+        state={} if selection is None else {"selection": selection},
+        metadata={"note": "x"},
     )
 
 
@@ -35,7 +46,9 @@ def train(recorder, steps, every=2_048):
     episodes = EpisodeStatistics(2)
     for step in range(every, steps + 1, every):
         episodes.add(np.ones(2), np.array([True, False]), np.array([False, False]))
-        recorder(Progress(step, step // 4, step, {"critic_loss": 0.5}, episodes, {"alive": np.ones(2)}, float(step)))
+        loop = {"weights": np.full(3, float(step))}
+        terms = {"alive": np.ones(2)}
+        recorder(Progress(step, step // 4, step, {"critic_loss": 0.5}, episodes, terms, float(step), loop=loop))
 
 
 def events(run, kind):
@@ -47,7 +60,9 @@ def events(run, kind):
 def recorder_of(run, **config):
     values = {"log_every": 1_000, "log_minimum_seconds": 0.0, "checkpoint_every": 10_000, "video_seconds": 1e9}
     values |= {"checkpoint_minimum_seconds": 0.0}
-    return TrainingRecorder(run, RecordingConfig(**values | config), hooks(), total_steps=40_960, decimation=10)
+    selection = config.pop("selection", None)
+    whole = Config(RecordingConfig(**values | config))
+    return TrainingRecorder(run, whole, hooks(selection), total_steps=40_960, decimation=10)
 
 
 def test_metrics_are_logged_whenever_a_thousand_steps_were_crossed(run):
@@ -80,8 +95,8 @@ def test_checkpoints_are_saved_when_crossed_and_at_the_end(run):
     store = CheckpointStore(run.directory / "checkpoints")
     newest = store.latest()
     assert newest is not None and newest.step == 40_960
-    assert newest.arrays["weights"].tolist() == [40_960.0] * 3
-    assert newest.metadata["run"] == run.id
+    assert newest.arrays["loop/weights"].tolist() == [40_960.0] * 3
+    assert newest.metadata["run"] == run.id and newest.metadata["note"] == "x"
     assert len(store.steps()) == 2
 
 
@@ -130,3 +145,53 @@ def test_an_error_saves_nothing_more(run):
         train(recorder, 2_048)
         raise ZeroDivisionError
     assert CheckpointStore(run.directory / "checkpoints").latest() is None
+
+
+def test_a_resumed_training_goes_on_with_its_loop_its_selection_and_its_cadences(run):
+    best = Selection(newer_wins_ties=False)
+    best.offer(zero_policy(89, 12, {"name": "best"}), 0.75, 4_096)
+    with recorder_of(run, selection=best) as recorder:
+        train(recorder, 20_480)
+    again = Selection(newer_wins_ties=False)
+    with recorder_of(run, selection=again) as recorder:
+        loop = recorder.restore({"weights": np.zeros(3)})
+    assert loop["weights"].tolist() == [20_480.0] * 3
+    assert (again.score, again.step, again.best.metadata["name"]) == (0.75, 4_096, "best")
+    assert np.array_equal(again.best.weights[0], best.best.weights[0])
+
+
+def test_the_last_checkpoint_alone_becomes_an_artifact_without_a_second_copy(run):
+    with recorder_of(run) as recorder:
+        train(recorder, 40_960)
+    run.finish(timeout=10)
+    logged = [payload for _, payload in events(run, "artifact") if payload["name"].startswith("checkpoints/")]
+    assert [payload["name"] for payload in logged] == ["checkpoints/step-000000040960"]
+    kept = run.directory / logged[0]["path"] / "state.safetensors"
+    assert kept.samefile(run.directory / "checkpoints" / "step-000000040960" / "state.safetensors")
+
+
+def test_a_training_that_is_stopped_leaves_its_checkpoint_where_it_is(run):
+    with StopSignal() as stop, stopping_with(stop):
+        stop.request("preempted")
+        with pytest.raises(Interrupted), recorder_of(run) as recorder:
+            train(recorder, 40_960)
+    run.finish("preempted", timeout=10)
+    assert not [payload for _, payload in events(run, "artifact") if payload["name"].startswith("checkpoints/")]
+
+
+def test_each_checkpoint_becomes_an_artifact_where_that_is_wanted(run):
+    with recorder_of(run, checkpoint_artifacts="all") as recorder:
+        for step in (10_240, 20_480, 30_720):
+            train(recorder, step, every=step)
+            recorder._store.wait()
+    run.finish(timeout=10)
+    names = {payload["name"] for _, payload in events(run, "artifact")}
+    assert {f"checkpoints/step-{step:012d}" for step in (10_240, 20_480, 30_720)} <= names
+
+
+def test_each_save_tells_how_long_the_training_waited_for_it(run):
+    with recorder_of(run) as recorder:
+        train(recorder, 40_960)
+    run.finish(timeout=10)
+    told = [values for _, values in events(run, "metrics") if "checkpoint/pause_seconds" in values]
+    assert told and all(values["checkpoint/pause_seconds"] >= 0 for values in told)

@@ -14,8 +14,9 @@ from touchline.tracking.journal import JournalReader
 
 TRAINING = """
 import sys, time
+import numpy as np
 from pathlib import Path
-from tests.jobs.test_recorder import hooks
+from tests.jobs.test_recorder import Config, hooks
 from touchline.cli import guarded
 from touchline.config import Settings
 from touchline.jobs.recorder import TrainingRecorder
@@ -31,11 +32,12 @@ def train():
         prices=("NVIDIA L4=3600",), budget_usd=3.0,
     )
     with start_run("pretrain", settings=settings, run_id="r1") as run:
-        with TrainingRecorder(run, config, hooks(), total_steps=10**9, decimation=10) as recorder:
+        with TrainingRecorder(run, Config(config), hooks(), total_steps=10**9, decimation=10) as recorder:
             for step in range(1_000, 10**9, 1_000):
                 with recorder.section("environment"):
                     time.sleep(0.02)
-                recorder(Progress(step, step, step, {"critic_loss": 0.5}, EpisodeStatistics(2), {}, float(step)))
+                episodes, loop = EpisodeStatistics(2), {"weights": np.full(3, float(step))}
+                recorder(Progress(step, step, step, {"critic_loss": 0.5}, episodes, {}, float(step), loop=loop))
     return 0
 
 sys.exit(guarded(train))

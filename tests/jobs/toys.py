@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -47,15 +48,13 @@ class CountConfig:
 
     seed: int = 0
     total_steps: int = 200
-    pause: float = 0.0
-    """Seconds of a step."""
     recording: RecordingConfig = field(
         default_factory=lambda: RecordingConfig(checkpoint_every=10, checkpoint_minimum_seconds=0.0)
     )
 
 
 def count(config: CountConfig, run: Any) -> JobResult:
-    """Add up random numbers, logging each sum and saving every 10 steps."""
+    """Add up random numbers, logging each sum and saving every 10 steps; a step takes COUNT_SECONDS."""
     store = store_of(run.id, config, run.settings, run=run, allow_changes=True)
     state = store.restore_or({"sum": np.zeros(1), "generator": np.random.default_rng(config.seed)})
     for step in range(store.step + 1, config.total_steps + 1):
@@ -65,7 +64,7 @@ def count(config: CountConfig, run: Any) -> JobResult:
         if stop_requested():
             store.save(step, state)
         raise_if_stopped(f"after {step} steps")
-        time.sleep(config.pause)
+        time.sleep(float(os.environ.get("COUNT_SECONDS", "0")))
     store.wait()
     return JobResult({"sum": float(state["sum"][0])})
 
@@ -101,14 +100,13 @@ TOYS = {
 def main(home: str, trouble: str) -> int:
     """Run the toys as ``touchline run pipeline`` would; the exit code is the command line's.
 
-    For ``trouble`` = count:SECONDS the pipeline is one that counts, each step so long.
+    For ``trouble`` = "count" the pipeline is one that counts.
     """
     settings = Settings.load(home=home, sinks=("mlflow",))
-    what, _, pause = trouble.partition(":")
     config: Any = ToyPipeline(second=ToyConfig(trouble=trouble))
     jobs = TOYS
-    if what == "count":
-        config = CountPipeline(count=CountConfig(pause=float(pause)))
+    if trouble == "count":
+        config = CountPipeline()
         jobs = {"count": COUNT, "second": TOYS["second"]}
 
     def run() -> int:

@@ -51,7 +51,6 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     candidate too: fine-tuning that made nothing better says so and hands on what it was given.
     """
     import torch
-    from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
     from touchline.cadence import Cadence
     from touchline.jobs.models import load_converted, log_policy, register
@@ -62,6 +61,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     from touchline.learning.convert import policy_of
     from touchline.learning.ddpg import DDPG_FF
     from touchline.learning.policy import Policy
+    from touchline.learning.vector import ResumableVectorEnv
     from touchline.soccer.control import Controller
     from touchline.soccer.official import OfficialEnv
     from touchline.soccer.tasks import TASKS
@@ -74,12 +74,11 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     def actor_of(learner: DDPG_FF) -> Policy:
         return policy_of(learner.actor, start.policy, metadata)
 
-    envs = SyncVectorEnv(
+    envs = ResumableVectorEnv(
         [
             lambda task=task: OfficialEnv(task, controller, perturbation=config.perturbation)  # type: ignore[misc]
             for task in TASKS
-        ],
-        autoreset_mode=AutoresetMode.SAME_STEP,
+        ]
     )
     # By steps alone: which policies are compared must not depend on the speed of the machine.
     selection_due = Cadence(config.selection_every, minimum_seconds=0.0)
