@@ -411,6 +411,13 @@ def test_another_state_is_refused_and_the_store_stays_at_its_beginning(store: Ch
     assert again.step == 0
 
 
+def test_a_checkpoint_may_be_restored_again_after_the_training_changed_what_it_got(store: CheckpointStore) -> None:
+    store.save(5, state(5))
+    checkpoint = store.load(5)
+    checkpoint.restore(state(0))["weights"][...] = 99
+    assert is_whole(checkpoint)
+
+
 def test_others_may_read_a_checkpoint_as_the_umask_says(tmp_path: Path) -> None:
     for umask, expected in ((0o022, (0o755, 0o644)), (0o027, (0o750, 0o640))):
         before = os.umask(umask)

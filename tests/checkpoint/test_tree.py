@@ -174,9 +174,9 @@ def test_a_mismatch_changes_nothing_in_place() -> None:
     ("state", "told"),
     [
         ({"a": {"b": object()}}, "a/b is a builtins.object, which a checkpoint cannot hold"),
-        (np.array(["text"]), "type <U4 cannot be saved without pickle"),
-        (np.array([object()]), "type object cannot be saved without pickle"),
-        (np.zeros(2, [("a", "f4"), ("b", "i4")]), "cannot be saved without pickle"),
+        (np.array(["text"]), "The state cannot be saved: an array of type <U4 needs pickle"),
+        ({"a": np.array([object()])}, "a cannot be saved: an array of type object needs pickle"),
+        (np.zeros(2, [("a", "f4"), ("b", "i4")]), "needs pickle"),
         (np.ma.masked_array([1, 2], [True, False]), "masked array"),
         ({("a", "b"): 1}, r"has the key \('a', 'b'\). Keys are text or whole numbers"),
         ({True: 1}, "has the key True"),

@@ -185,6 +185,16 @@ def test_checkpoints_are_found_by_a_directory_and_by_an_address(
         assert [one["step"] for one in json.loads(printed(capsys, "list", word, "--json"))] == [200, 300, 400]
 
 
+def test_checkpoints_are_found_where_the_settings_send_those_of_jobs(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(home, "r2")
+    monkeypatch.setenv("TOUCHLINE_CHECKPOINTS", str(tmp_path / "shared"))
+    for run_id in ("r2", "of-another-machine"):
+        CheckpointStore(tmp_path / "shared" / run_id).save(7, state(7))
+        assert [one["step"] for one in json.loads(printed(capsys, "list", run_id, "--json"))] == [7]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -72,7 +72,7 @@ def host(node: Any) -> Host | None:
     Raises UsageError for an array of objects or text, and for a JAX array of which other processes hold a part.
     """
     if isinstance(node, np.ma.MaskedArray):
-        raise UsageError("A masked array cannot be saved as one. Save its data and its mask as two arrays.")
+        raise UsageError("it is a masked array. Save its data and its mask as two arrays.")
     if isinstance(node, np.ndarray | np.generic):
         return _from_numpy(np.asarray(node), "numpy")
     torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
@@ -100,7 +100,7 @@ def like(array: Host, other: Any) -> Any:
     if isinstance(other, np.generic):
         return to_numpy(array)[()]
     if isinstance(other, np.ndarray):
-        return to_numpy(array)
+        return to_numpy(array).copy()  # a checkpoint may be restored again, after the training has changed this one
     if is_tensor(other):
         return _to_torch(array).to(other.device)
     return _to_jax(array, other)
@@ -137,8 +137,7 @@ def _from_numpy(values: NDArray[Any], library: str) -> Host:
     if name not in PLAIN:
         if values.dtype.hasobject or _numpy_type(name) != values.dtype:
             raise UsageError(
-                f"An array of type {values.dtype} cannot be saved without pickle. Save numbers and booleans as "
-                "arrays, and text as text."
+                f"an array of type {values.dtype} needs pickle. Save numbers and booleans as arrays, text as text."
             )
         packed = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
         return Host(packed.reshape(*values.shape, values.dtype.itemsize), name, values.shape, library)
@@ -160,8 +159,8 @@ def _numpy_type(name: str) -> np.dtype[Any] | None:
 def _from_torch(tensor: Any) -> Host:
     import torch
 
-    if tensor.is_sparse or tensor.is_quantized:
-        raise UsageError(f"A {tensor.layout} tensor cannot be saved. Convert it with to_dense() or dequantize().")
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        raise UsageError(f"it is a tensor of layout {tensor.layout}. Convert it with to_dense() or dequantize().")
     name, shape = str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)
     values = tensor.detach().cpu().resolve_conj().resolve_neg()
     if name not in PLAIN:
@@ -184,7 +183,7 @@ def _from_jax(array: Any) -> Host:
 
     if not array.is_fully_addressable:
         raise UsageError(
-            f"An array of shape {array.shape} lies on devices of other processes too ({array.sharding}). Gather it "
+            f"an array of shape {array.shape} lies on devices of other processes too ({array.sharding}). Gather it "
             "with jax.experimental.multihost_utils.process_allgather before it is saved."
         )
     if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):

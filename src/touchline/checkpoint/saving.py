@@ -46,7 +46,7 @@ class Saver:
     """Writes one snapshot at a time, in a thread of its own."""
 
     def __init__(self, storage: Storage, location: str, retention: Retention, run: Recording | None) -> None:
-        self._storage, self._location, self._retention, self._run = storage, location, retention, run
+        self._storage, self._location, self._retention, self.run = storage, location, retention, run
         self._thread: threading.Thread | None = None
         self._failure: NotSaved | None = None
         self._proven: set[str] = set()
@@ -122,10 +122,10 @@ class Saver:
 
     def _add_journal(self, directory: Path, step: int) -> None:
         """Let the checkpoint carry the run's history; without it the weights are still worth saving."""
-        if self._run is None:
+        if self.run is None:
             return
         try:
-            self._run.save_journal(directory, step)
+            self.run.save_journal(directory, step)
         except TouchlineError as error:
             logger.warning("%s The checkpoint of step %s goes without the journal.", error, f"{step:,}")
 
@@ -135,10 +135,10 @@ class Saver:
             f"the earlier ones are as they were. {_remedy(error)}; the training goes on."
         )
         logger.warning("%s", self._failure)
-        if self._run is None:
+        if self.run is None:
             return
         try:
-            self._run.alert("Checkpoint not saved", str(self._failure), "error")
+            self.run.alert("Checkpoint not saved", str(self._failure), "error")
         except TouchlineError as problem:  # of a run that has ended
             logger.warning("%s", problem)
 

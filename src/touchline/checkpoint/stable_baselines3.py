@@ -197,7 +197,9 @@ def _arrays(buffer: Any) -> dict[str, Any]:
     found = {}
     for name, value in vars(buffer).items():
         if isinstance(value, np.ndarray):
-            found[name] = value
+            # Hindsight replay has an array of empty mappings where it was not told to keep what environments say.
+            if not value.dtype.hasobject or getattr(buffer, "copy_info_dict", False):
+                found[name] = value
         elif isinstance(value, dict) and value and all(isinstance(part, np.ndarray) for part in value.values()):
             found |= {f"{name}.{key}": part for key, part in value.items()}
     return found

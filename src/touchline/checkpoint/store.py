@@ -133,7 +133,7 @@ class CheckpointStore:
         self.location = str(location)
         self.retention = Retention(keep_last, keep_every, best_metric, best_goal)
         self.allow_changes = allow_changes
-        self._run, self._stop = run, stop
+        self._stop = stop
         self._saver = Saver(self._storage, self.location, self.retention, run)
         self.step = 0
         """Step of the checkpoint that was restored, 0 without one."""
@@ -226,6 +226,15 @@ class CheckpointStore:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is being written; returns whether that is so."""
         return self._saver.wait(timeout)
+
+    @property
+    def run(self) -> Recording | None:
+        """Whose history goes with each checkpoint; may be set once the run has been resumed from ``latest``."""
+        return self._saver.run
+
+    @run.setter
+    def run(self, run: Recording | None) -> None:
+        self._saver.run = run
 
     @property
     def is_writing(self) -> bool:
@@ -366,7 +375,7 @@ class CheckpointStore:
             "step": step,
             "saved_at": time.time(),
             "metrics": {name: float(value) for name, value in (metrics or {}).items()},
-            "run": self._run.id if self._run is not None else "",
+            "run": self.run.id if self.run is not None else "",
             "retention": asdict(self.retention),
         }
         self.pause_seconds = time.monotonic() - began

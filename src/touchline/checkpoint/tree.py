@@ -88,7 +88,7 @@ def _encode(node: Any, path: str, arrays: Arrays) -> Description:
         return {"value": node if math.isfinite(node) else {"float": repr(node)}}
     if (adapter := adapter_for(node)) is not None:
         return {"object": adapter.name, "state": _encode(adapter.get(node), path, arrays)}
-    if (array := libraries.host(node)) is not None:
+    if (array := _host(node, path)) is not None:
         name = free_name(path or "state", arrays)
         arrays[name] = array.values
         return {"array": name, **array.describe()}
@@ -97,6 +97,13 @@ def _encode(node: Any, path: str, arrays: Arrays) -> Description:
         described = [[key, _encode(child, _below(path, key), arrays)] for key, child in items]
         return {"node": kind, "children": described}
     return _unknown(node, path)
+
+
+def _host(node: Any, path: str) -> libraries.Host | None:
+    try:
+        return libraries.host(node)
+    except UsageError as error:
+        raise UsageError(f"{path or 'The state'} cannot be saved: {error}") from error
 
 
 def free_name(path: str, arrays: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from touchline.errors import TouchlineError, UsageError, unknown
 if TYPE_CHECKING:
     from touchline.checkpoint.inventory import Listed
     from touchline.checkpoint.storage import Storage
+    from touchline.config import Settings
 
 Place = Annotated[
     tyro.conf.Positional[str],
@@ -243,14 +244,25 @@ def _location(word: str, home: Path | None, command: str) -> str:
     if "/" in word or word.startswith("."):
         return _directory(Path(word))
     try:
-        settings = settings_of(home)
-        from touchline.tracking.find import find_run
-
-        return str(settings.run_directory(find_run(settings, word)) / "checkpoints")
+        return _of_run(settings_of(home), word)
     except UsageError:
         if Path(word).is_dir():
             return word
         raise
+
+
+def _of_run(settings: Settings, word: str) -> str:
+    """Beside the run, or where the settings send the checkpoints of jobs; of a run of another machine too."""
+    from touchline.tracking.find import find_run
+
+    try:
+        run_id = find_run(settings, word)
+    except UsageError:
+        if settings.checkpoints is None:
+            raise
+        run_id = word
+    beside = settings.run_directory(run_id) / "checkpoints"
+    return str(beside) if settings.checkpoints is None or beside.is_dir() else f"{settings.checkpoints}/{run_id}"
 
 
 def _directory(path: Path) -> str:

@@ -231,7 +231,7 @@ def _verdict(error: BaseException | None) -> tuple[Status, str]:
         return "finished", ""
     code = error.code if isinstance(error, SystemExit) else None
     if code == PREEMPTED_CODE:
-        return "preempted", "The machine was taken back (SIGTERM)."
+        return "preempted", "The machine was taken back."
     if isinstance(error, KeyboardInterrupt) or code == INTERRUPTED_CODE:
         return "killed", "Interrupted from the keyboard."
     return "failed", f"{type(error).__name__}: {error}"
