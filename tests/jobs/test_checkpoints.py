@@ -25,6 +25,8 @@ from touchline.jobs.execute import JobOutcome, execute
 from touchline.jobs.history import RECIPE
 from touchline.jobs.pipeline import run_pipeline
 from touchline.jobs.recording import RecordingConfig
+from touchline.testing.wandb_backend import API_KEY, wandb_backend
+from touchline.tracking.delivery import read_cursor
 from touchline.tracking.mlflow_store import connect
 from touchline.tracking.status import read_status
 
@@ -150,6 +152,21 @@ def test_a_single_job_goes_on_too_and_fresh_starts_over(settings: Settings) -> N
     fresh = counted(settings, resume=Resume(fresh=True))
     assert fresh.run_id not in (run_id, anew.run_id, second)
     assert fresh.result == again.result
+
+
+def test_both_tracks_show_one_run_with_one_value_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with wandb_backend() as backend:
+        monkeypatch.setenv("WANDB_API_KEY", API_KEY)
+        settings = Settings.load(home=tmp_path / "home", sinks=("mlflow", "wandb"), wandb_base_url=backend.url)
+        settings.ensure_home()
+        run_id = cut_off(settings)
+        again = counted(settings)
+        assert again.run_id == run_id
+        until(lambda: read_cursor(settings.run_directory(run_id), "wandb").closed == "finished")
+        (shown,) = backend.runs.values()
+    assert shown.name == run_id
+    assert sorted(row["global_step"] for row in shown.history if "sum" in row) == list(range(1, 201))
+    assert [step for step, _ in sums(settings, run_id)] == list(range(1, 201))
 
 
 def test_how_often_a_training_records_does_not_make_it_another(settings: Settings) -> None:
