@@ -70,6 +70,9 @@ def test_the_help_of_a_job_shows_its_options_with_the_recipes_defaults(tmp_path:
         (("run", "pretrain", "--pretrain.seed", "many"), "--pretrain.seed"),
         (("run", "--recipe", "laptop"), "The job comes before its options"),
         (("run", "pretrain", "--config", "absent.toml"), "There is no configuration file absent.toml"),
+        (("run", "pipeline", "--resume", "last"), "--resume last does not go with the pipeline"),
+        (("run", "pretrain", "--resume", "last", "--fresh"), "--resume last does not go with --fresh"),
+        (("run", "pretrain", "--resume", "last"), "is not there"),
         (("ui", "--prot", "5000"), "--port"),
     ],
 )

@@ -83,20 +83,21 @@ def run(arguments: list[str]) -> int:
     options = _parse(_run_options(config, jobs), rest, f"touchline run {name}")
     changed = {part: getattr(options, part) for part in ("seed", *jobs)}
     config = dataclasses.replace(config, **changed)
-    settings = Settings.load(home=options.home)
-    settings.ensure_home()
-
     if options.resume is not None and (name == "pipeline" or options.fresh):
         clash = "--fresh" if options.fresh else "the pipeline, which finds its unfinished run by itself"
         raise UsageError(f"--resume {options.resume} does not go with {clash}. Leave one of them out.")
+    settings = Settings.load(home=options.home)
+    named = options.resume and _run_id(settings, options.resume)
+    settings.ensure_home()
 
     from touchline.jobs.checkpoints import Resume
     from touchline.jobs.run import run_named
     from touchline.jobs.summary import program
 
-    resume = Resume(options.fresh, options.resume and _run_id(settings, options.resume), options.allow_changes)
-    again = [argument for argument in arguments if argument != "--fresh"]
-    run_named(name, config, settings, options.recipe, shlex.join([program(), "run", *again]), resume)
+    resume = Resume(options.fresh, named, options.allow_changes)
+    # Given again after a stop, --fresh would start over once more.
+    again = shlex.join([program(), "run", *(argument for argument in arguments if argument != "--fresh")])
+    run_named(name, config, settings, options.recipe, again, resume)
     return 0
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +82,17 @@ def execute(
         run.wait_delivered("mlflow", DELIVERY_SECONDS)
         delivery = run.delivery()
     return JobOutcome(job.name, run.id, seconds, result, delivery)
+
+
+@contextlib.contextmanager
+def saying_how_to_go_on(command: str) -> Iterator[None]:
+    """Add to what ends a job which command goes on."""
+    try:
+        yield
+    except JobFailed as error:
+        raise JobFailed(f"{error} Go on with: {command}") from error
+    except Interrupted as error:
+        raise Interrupted(f"{error} Go on with: {command}", error.reason) from error
 
 
 def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], resume: Resume) -> Run:

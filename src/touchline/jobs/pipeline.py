@@ -15,9 +15,9 @@ from typing import Any
 
 from touchline.config import Settings, digest
 from touchline.errors import TouchlineError
-from touchline.jobs.base import JOBS, Interrupted, Job, raise_if_stopped
+from touchline.jobs.base import JOBS, Job, raise_if_stopped
 from touchline.jobs.checkpoints import Resume, training_config
-from touchline.jobs.execute import ALWAYS_RESUME, JobFailed, JobOutcome, execute
+from touchline.jobs.execute import ALWAYS_RESUME, JobOutcome, execute, saying_how_to_go_on
 from touchline.jobs.history import DIGEST, PIPELINE, RECIPE, Past, catch_up, newest
 from touchline.jobs.progress import clock, terminal
 
@@ -83,13 +83,9 @@ def run_pipeline(
 def _now(
     job: Job, config: Any, settings: Settings, tags: Mapping[str, str], command: str, resume: Resume
 ) -> JobOutcome:
-    try:
+    with saying_how_to_go_on(command):
         raise_if_stopped(f"before {job.name}")
         return execute(job, job_config(config, job.name), settings, tags, resume)
-    except JobFailed as error:
-        raise JobFailed(f"{error} Go on with: {command}") from error
-    except Interrupted as error:
-        raise Interrupted(f"{error} Go on with: {command}", error.reason) from error
 
 
 def _before(past: Past, job: Job) -> JobOutcome | None:

@@ -15,7 +15,7 @@ from touchline.checkpoint.preemption import StopSignal
 from touchline.config import Settings
 from touchline.jobs.base import find_job, stopping_with
 from touchline.jobs.checkpoints import Resume
-from touchline.jobs.execute import execute
+from touchline.jobs.execute import execute, saying_how_to_go_on
 from touchline.jobs.history import RECIPE, catch_up
 from touchline.jobs.pipeline import job_config, run_pipeline
 from touchline.jobs.progress import terminal
@@ -36,7 +36,8 @@ def run_named(name: str, config: Any, settings: Settings, recipe: str, command: 
         else:
             if not resume.fresh:
                 catch_up(settings)
-            outcomes = (execute(find_job(name), job_config(config, name), settings, {RECIPE: recipe}, resume),)
+            with saying_how_to_go_on(command):
+                outcomes = (execute(find_job(name), job_config(config, name), settings, {RECIPE: recipe}, resume),)
             for sentence in outcomes[0].result.sentences:
                 console.print(sentence, markup=False)
     print_summary(outcomes, settings, console)
