@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from touchline.checkpoint.finding import Checkpoint
 from touchline.checkpoint.manifest import verify
-from touchline.checkpoint.store import Checkpoint, CheckpointStore
+from touchline.checkpoint.store import CheckpointStore
 from touchline.errors import UsageError
 
 ARRAYS = (".safetensors", ".npz")

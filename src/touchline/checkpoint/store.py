@@ -6,15 +6,16 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any
 
 from touchline.cadence import Cadence
 from touchline.checkpoint import snapshot as files
-from touchline.checkpoint.manifest import AnotherFormat, Damaged, Manifest, verify
-from touchline.checkpoint.names import Skipped, names_in, order
+from touchline.checkpoint.finding import Checkpoint, Intact, Newest, intact, known_names, newest_intact
+from touchline.checkpoint.manifest import Damaged
+from touchline.checkpoint.names import Skipped, order
 from touchline.checkpoint.origin import Origin, Refused, differences, origin
 from touchline.checkpoint.preemption import StopSignal
 from touchline.checkpoint.retention import Goal, Retention
@@ -24,60 +25,6 @@ from touchline.checkpoint.tree import encode
 from touchline.errors import TouchlineError, UsageError
 
 logger = logging.getLogger("touchline")
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
-    """A checkpoint whose every byte was verified, in host memory."""
-
-    name: str
-    """Of its directory."""
-    path: str
-    """Where it lies."""
-    loaded: files.Loaded
-    manifest: Manifest
-    skipped: tuple[Skipped, ...] = ()
-    """Newer ones that could not be used, newest first."""
-
-    @property
-    def step(self) -> int:
-        """Policy transitions over all environments, or whatever the training counts."""
-        return self.loaded.step
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """As saved, after a round trip through JSON."""
-        return self.loaded.metadata
-
-    @property
-    def arrays(self) -> Mapping[str, Any]:
-        """The state's arrays as NumPy's, by path; types that NumPy lacks as bytes with one axis more."""
-        return self.loaded.encoded.arrays
-
-    def restore(self, like: Any) -> Any:
-        """Return the saved state with the types, devices and objects of ``like``, and set the global generators.
-
-        Raises Mismatch, with what differs and before anything is changed, when ``like`` is of another shape.
-        """
-        return self.loaded.restore(like)
-
-
-class Newest(NamedTuple):
-    """The newest checkpoint that verifies, not loaded."""
-
-    step: int
-    directory: Path
-    """Its files, on the local disk."""
-
-
-@dataclass(frozen=True)
-class _Intact(Generic[T]):
-    name: str
-    directory: Path
-    manifest: Manifest
-    skipped: list[Skipped]
-    content: T
 
 
 class CheckpointStore:
@@ -258,7 +205,7 @@ class CheckpointStore:
 
     def steps(self) -> tuple[int, ...]:
         """Steps of the checkpoints that lie here, verified or not, oldest first."""
-        return tuple(sorted({order(name)[0] for name in self._names()}))
+        return tuple(sorted({order(name)[0] for name in known_names(self._storage, self.location)}))
 
     def latest(self) -> Checkpoint | None:
         """Load the newest checkpoint that verifies; None when there is none. See ``Checkpoint.skipped``.
@@ -266,12 +213,8 @@ class CheckpointStore:
         Raises TouchlineError when there are checkpoints but all are damaged, and when a newer one may be whole but
         cannot be read now: starting over, or going back, is for people to decide.
         """
-        with self._newest_intact(files.read) as found:
-            if found is None:
-                return None
-            return Checkpoint(
-                found.name, self._storage.where(found.name), found.content, found.manifest, tuple(found.skipped)
-            )
+        with newest_intact(self._storage, self.location, files.read) as found:
+            return None if found is None else self._checkpoint(found)
 
     @contextlib.contextmanager
     def newest(self) -> Iterator[Newest | None]:
@@ -280,7 +223,7 @@ class CheckpointStore:
         For ``start_run(resume=…)``, before the state is restored. Raises what ``latest`` raises, and Refused for a
         checkpoint of another configuration or version of the code.
         """
-        with self._newest_intact(files.read_origin) as found:
+        with newest_intact(self._storage, self.location, files.read_origin) as found:
             if found is None:
                 yield None
                 return
@@ -290,35 +233,16 @@ class CheckpointStore:
 
     def load(self, step: int) -> Checkpoint:
         """Load the newest checkpoint of one step; raises TouchlineError when it is missing, Damaged when it is."""
-        names = [name for name in self._names() if order(name)[0] == step]
+        names = [name for name in known_names(self._storage, self.location) if order(name)[0] == step]
         if not names:
             known = ", ".join(f"{one:,}" for one in self.steps()) or "none"
             raise TouchlineError(f"{self.location} has no checkpoint of step {step:,}. Its steps: {known}.")
         try:
-            return self._load(names[-1])
+            with intact(self._storage, names[-1], files.read) as found:
+                return self._checkpoint(found)
         except Damaged as error:
             told = Skipped(self._storage.where(names[-1]), str(error))
             raise Damaged(f"{told} Load another one, or the newest intact one with latest().") from error
-
-    @contextlib.contextmanager
-    def _newest_intact(self, read: Callable[[Path], T]) -> Iterator[_Intact[T] | None]:
-        skipped: list[Skipped] = []
-        for name in reversed(self._names()):
-            with contextlib.ExitStack() as open_files:
-                try:
-                    found = open_files.enter_context(self._intact(name, read))
-                except Damaged as error:
-                    skipped.append(Skipped(self._storage.where(name), str(error)))
-                    continue
-                yield replace(found, skipped=skipped)
-                return
-        if skipped:
-            raise TouchlineError(
-                f"None of the {len(skipped)} checkpoints in {self.location} can be used. "
-                + " ".join(str(one) for one in skipped)
-                + " Restore them from a copy, or move the directory away to start over."
-            )
-        yield None
 
     @contextlib.contextmanager
     def files_of(self, checkpoint: Checkpoint) -> Iterator[Path]:
@@ -326,29 +250,8 @@ class CheckpointStore:
         with self._storage.fetch(checkpoint.name) as directory:
             yield directory
 
-    def _load(self, name: str) -> Checkpoint:
-        with self._intact(name, files.read) as found:
-            return Checkpoint(name, self._storage.where(name), found.content, found.manifest)
-
-    @contextlib.contextmanager
-    def _intact(self, name: str, read: Callable[[Path], T]) -> Iterator[_Intact[T]]:
-        """Fetch, verify and read one checkpoint; raises Damaged, or TouchlineError where that cannot be known now."""
-        where = self._storage.where(name)
-        with contextlib.ExitStack() as open_files:
-            try:
-                directory = open_files.enter_context(self._storage.fetch(name))
-                found = _Intact(name, directory, verify(directory), [], read(directory))
-            except AnotherFormat as error:
-                raise AnotherFormat(f"The checkpoint {where} cannot be read: {error}.") from error
-            except OSError as error:
-                raise _unreachable(f"The checkpoint {where}", error) from error
-            yield found
-
-    def _names(self) -> list[str]:
-        try:
-            return names_in(self._storage)
-        except OSError as error:
-            raise _unreachable(self.location, error) from error
+    def _checkpoint(self, found: Intact[files.Loaded]) -> Checkpoint:
+        return Checkpoint(found.name, self._storage.where(found.name), found.content, found.manifest, found.skipped)
 
     def _made(self) -> Origin:
         if self._origin is None:
@@ -380,10 +283,3 @@ class CheckpointStore:
         }
         self.pause_seconds = time.monotonic() - began
         self._saver.begin(snapshot, about)
-
-
-def _unreachable(what: str, error: OSError) -> TouchlineError:
-    return TouchlineError(
-        f"{what} cannot be read now ({error.strerror or error}), though it may be whole. Try again once it can be "
-        "reached and read; nothing was changed."
-    )
