@@ -20,7 +20,7 @@ from touchline.jax_guard import guard_jax
 
 SAVE_SECONDS = 0.3
 COMPILED = 40
-"""Vector steps after which JAX has compiled everything, warm-up included: a kill then meets a training at full speed."""
+"""Vector steps after which JAX has compiled everything, and a kill meets a training at full speed."""
 
 
 def sac(total_steps: int, restore: Any) -> Iterator[Any]:
