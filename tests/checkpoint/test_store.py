@@ -27,6 +27,7 @@ from touchline.checkpoint.manifest import AnotherFormat
 from touchline.checkpoint.origin import Refused
 from touchline.checkpoint.storage import LocalDisk
 from touchline.checkpoint.tree import Mismatch
+from touchline.config import digest
 from touchline.errors import TouchlineError, UsageError
 
 
@@ -523,3 +524,12 @@ def test_the_description_is_for_people_too(store: CheckpointStore) -> None:
     store.save(3, state(3), metadata={"note": "before the change"})
     described = json.loads((directory_of(store, 3) / "state.json").read_text())
     assert (described["step"], described["metadata"]) == (3, {"note": "before the change"})
+
+
+def test_the_manifest_tells_which_configuration_made_it(tmp_path: Path) -> None:
+    for config in ({"rate": 1.0}, {"rate": 2.0}):
+        CheckpointStore(tmp_path, config=config).save(int(config["rate"]), {"x": np.zeros(1)})
+    digests = [
+        json.loads(path.read_text())["about"]["config_digest"] for path in sorted(tmp_path.glob("*/manifest.json"))
+    ]
+    assert digests == [digest({"rate": 1.0}), digest({"rate": 2.0})]

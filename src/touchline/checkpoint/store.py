@@ -22,6 +22,7 @@ from touchline.checkpoint.retention import Goal, Retention
 from touchline.checkpoint.saving import Recording, Saver
 from touchline.checkpoint.storage import storage_at
 from touchline.checkpoint.tree import encode
+from touchline.config import digest
 from touchline.errors import TouchlineError, UsageError
 
 logger = logging.getLogger("touchline")
@@ -280,6 +281,7 @@ class CheckpointStore:
             "metrics": {name: float(value) for name, value in (metrics or {}).items()},
             "run": self.run.id if self.run is not None else "",
             "retention": asdict(self.retention),
+            "config_digest": "" if self._config is None else digest(self._config),
         }
         self.pause_seconds = time.monotonic() - began
         self._saver.begin(snapshot, about)
