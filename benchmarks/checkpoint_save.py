@@ -75,7 +75,7 @@ def main() -> int:
 
     times = [
         part.measure(f"sigterm {number}", lambda number=number: terminated(rows, number))
-        for number in range(part.size(60, 2))
+        for number in range(part.size(40, 2))
     ]
     seconds = [one["seconds"] for one in times]
     p99 = float(np.percentile(seconds, 99))

@@ -1,8 +1,10 @@
 """Errors carry their remedy: the nearest name, the value and what is allowed."""
 
+import re
+
 import pytest
 
-from touchline.errors import UsageError, at_least, nearest, unknown
+from touchline.errors import UsageError, at_least, between, nearest, unknown
 from touchline.jobs.finetune import FinetuneConfig
 from touchline.jobs.gate3 import Gate3Config
 from touchline.jobs.pretrain import PretrainConfig
@@ -25,6 +27,18 @@ def test_an_unknown_name_is_answered_with_all_names():
 def test_a_nan_is_below_every_minimum():
     with pytest.raises(UsageError, match="nan"):
         at_least(0.0, type("Options", (), {"rate": float("nan")})(), "rate")
+
+
+@pytest.mark.parametrize("value", [None, "5", [5], True])
+def test_what_is_no_number_is_refused_and_shown(value):
+    with pytest.raises(UsageError, match=re.escape(f"rate is {value!r}. Give at least 0.")):
+        at_least(0.0, type("Options", (), {"rate": value})(), "rate")
+
+
+@pytest.mark.parametrize("value", [-1, 950])
+def test_a_value_outside_its_range_is_refused_with_the_range(value):
+    with pytest.raises(UsageError, match=f"percent is {value}. Give 0 to 100."):
+        between(0.0, 100.0, type("Options", (), {"percent": value})(), "percent")
 
 
 @pytest.mark.parametrize(

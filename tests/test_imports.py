@@ -25,6 +25,7 @@ ONE_WAY_WITHIN_A_LAYER = {
     ("config", "overlay"),
     ("filesystem", "errors"),
     ("overlay", "errors"),
+    ("overlay", "masking"),
     ("jax_guard", "config"),
     ("jax_guard", "errors"),
     ("cli", "commands"),

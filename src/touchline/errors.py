@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import numbers
 from collections.abc import Iterable
 
 
@@ -29,13 +31,29 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
     return UsageError(f"There is no {kind} {name!r}.{hint} Known: {', '.join(names)}.")
 
 
+def is_number(value: object) -> bool:
+    """Whether a value can be compared with numbers, as those of NumPy can; text and None cannot."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 def at_least(minimum: float, owner: object, *names: str) -> None:
     """Refuse fields of ``owner`` below ``minimum``; for ``__post_init__`` of configurations.
 
     Raises:
         UsageError: names the option, its value and what is allowed.
     """
+    between(minimum, math.inf, owner, *names)
+
+
+def between(minimum: float, maximum: float, owner: object, *names: str) -> None:
+    """Refuse fields of ``owner`` outside ``minimum`` to ``maximum``, and what is no number.
+
+    Raises:
+        UsageError: names the option, its value and what is allowed.
+    """
+    allowed = f"at least {minimum:g}" if maximum == math.inf else f"{minimum:g} to {maximum:g}"
     for name in names:
         value = getattr(owner, name)
-        if not value >= minimum:
-            raise UsageError(f"{type(owner).__name__}.{name} is {value}. Give at least {minimum:g}.")
+        if not is_number(value) or not minimum <= value <= maximum:
+            shown = value if is_number(value) else repr(value)
+            raise UsageError(f"{type(owner).__name__}.{name} is {shown}. Give {allowed}.")

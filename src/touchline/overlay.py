@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from touchline.errors import UsageError, unknown
+from touchline.masking import is_secret
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ def overlay(base: T, values: Mapping[str, Any], where: str) -> T:
     changes: dict[str, Any] = {}
     for key, value in values.items():
         if key not in hints:
-            if any(word in key.lower() for word in ("api_key", "token", "password", "secret")):
+            if is_secret(key):
                 raise UsageError(
                     f"The {where} key {key!r} looks like a secret, and Touchline keeps none. "
                     "Set it in the environment under its native name, such as WANDB_API_KEY."

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from touchline.commands.watch_gpus import gpus
+from touchline.commands.watch_gpus import gpus, which
 from touchline.commands.watch_picture import picture
 from touchline.commands.watch_runs import RunView, SinkView, WatchedHome, WatchedRun, speed
 from touchline.config import Settings
@@ -121,6 +121,18 @@ def test_without_a_gpu_the_reason_is_told_once_and_the_host_is_shown() -> None:
     reasons = dict.fromkeys(("gpu/temperature", "gpu/power_watts"), "no NVIDIA driver on this machine")
     text = drawn(Snapshot(0.0, {"host/cpu_percent": 12.0, "host/disk_percent": 77.0}, reasons))
     assert text.splitlines()[:2] == ["No GPU: no NVIDIA driver on this machine", "Host: CPU 12 %, disk 77 %"]
+
+
+def test_gpus_that_a_variable_chooses_and_numbers_are_told_as_such() -> None:
+    (sentence,) = which(["NVIDIA L4"], {"CUDA_VISIBLE_DEVICES": "1"})
+    assert sentence.startswith("CUDA_VISIBLE_DEVICES='1' chooses and numbers the GPUs here: GPU 0 is the first")
+    assert which(["NVIDIA L4"], {}) == ()
+    assert which([], {"CUDA_VISIBLE_DEVICES": "1"}) == ()
+
+
+def test_a_mig_device_is_told_to_be_one_of_several() -> None:
+    (sentence,) = which(["NVIDIA H100 80GB HBM3 MIG 3g.40gb"], {})
+    assert sentence.startswith("GPU 0 is one MIG device, a part of a GPU: a process sees no other")
 
 
 def test_eighty_characters_are_enough() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -53,6 +55,33 @@ def test_a_terminal_gets_a_bar_and_a_sparkline() -> None:
     assert "▁" in text
     assert "█" in text
     assert "a checkpoint at 1,000" in text
+
+
+def test_an_alert_of_another_thread_stands_above_the_bar_in_a_line_of_its_own() -> None:
+    code = """
+import logging, threading, time
+from touchline.jobs.progress import progress
+with progress("pretrain", 1_000, "steps") as bar:
+    bar.update(500)
+    time.sleep(0.6)
+    told = threading.Thread(target=logging.getLogger("touchline").error, args=("Alert: GPU is lost.",))
+    told.start()
+    told.join()
+    bar.update(1_000)
+"""
+    primary, secondary = pty.openpty()
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=secondary, stdout=secondary, stderr=secondary, env=environment
+    )
+    os.close(secondary)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal of a process that has ended
+        while piece := os.read(primary, 4096):
+            shown += piece
+    os.close(primary)
+    assert process.wait() == 0
+    assert re.search(r"(?:\x1b\[2K|\r|\n)Alert: GPU is lost\.\s*\r\n", shown.decode()), shown
 
 
 def test_an_error_in_the_job_passes_through_after_the_last_position() -> None:

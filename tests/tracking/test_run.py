@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -293,3 +294,28 @@ def test_a_step_that_is_no_whole_number_is_told(alone: Settings, caplog: pytest.
     assert "7.5 is no whole number; 7 is used" in caplog.text
     assert "'x' is not an integer" in caplog.text
     assert "9223372036854775808 is not an integer of 64 bits" in caplog.text
+
+
+@pytest.mark.parametrize(("level", "severity"), [("warn", "WARNING"), ("error", "ERROR"), ("info", "INFO")])
+def test_an_alert_is_told_where_the_training_runs(
+    alone: Settings, caplog: pytest.LogCaptureFixture, level: Any, severity: str
+) -> None:
+    caplog.set_level("INFO", "touchline")
+    with touchline.start_run("train", settings=alone) as run:
+        run.alert("GPU is hot", "It is at\n91 \x1b[31m°C.", level)
+    (record,) = [record for record in caplog.records if "hot" in record.getMessage()]
+    assert (record.levelname, record.getMessage()) == (severity, "Alert: GPU is hot. It is at 91 \\x1b[31m°C.")
+
+
+@pytest.mark.parametrize("sinks", [(), ("console",)])
+def test_a_terminal_gets_an_alert_once_with_and_without_the_console_sink(home: Path, sinks: tuple[str, ...]) -> None:
+    code = (
+        "import pathlib, sys, touchline\n"
+        "settings = touchline.Settings(home=pathlib.Path(sys.argv[1]), sinks=tuple(sys.argv[2:]))\n"
+        "with touchline.start_run('train', settings=settings) as run:\n"
+        "    run.alert('GPU is hot', 'It is at 91 degrees.')\n"
+    )
+    command = [sys.executable, "-c", code, str(home), *sinks]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=home.parent)
+    assert told.stderr.count("GPU is hot. It is at 91 degrees.") == 1
+    assert "hot" not in told.stdout

@@ -70,6 +70,7 @@ def test_a_gpu_that_slows_itself_down_for_long_is_told_with_the_cause(cause, lev
         (f"throttle_{cause}", "info"),
     ]
     assert 120 + 30 < found[0][0] < 120 + 60
+    assert found[1][1].text == "GPU runs at its clock again, after 3 min."
 
 
 def test_throttling_that_comes_and_goes_is_told_by_its_share():
@@ -82,7 +83,13 @@ def test_a_gpu_that_the_driver_calls_lost_is_told_with_the_reason_and_so_is_its_
     found = told((60, WELL), (60, GONE, {"gpu/memory_percent": "GPU is lost (NVIDIA L4)"}), (200, WELL))
     assert rules(found) == [(63, "gpu_lost", False), (240, "gpu_lost", True)]
     assert found[0][1].level == "error"
-    assert "GPU is lost (NVIDIA L4)" in found[0][1].text
+    assert found[0][1].text.startswith("There are no figures of the GPU: GPU is lost (NVIDIA L4). It needs a reset")
+    assert found[1][1].text == "GPU is back, after 61 s."
+
+
+def test_a_gpu_that_tells_nothing_was_away_from_its_last_figure_on():
+    found = told((60, WELL), (60, GONE, {"gpu/memory_percent": "the driver hangs"}), (200, WELL))
+    assert found[1][1].text == "GPU is back, after 61 s."
 
 
 def test_a_gpu_that_is_lost_from_the_first_is_told():
@@ -161,7 +168,20 @@ def test_limits_can_be_set():
     assert rules(told((1, WELL), config=config)) == [(0, "temperature", False)]
 
 
-@pytest.mark.parametrize("given", [{"clear_seconds": -1.0}, {"throttle_seconds": 0.0}, {"hold_seconds": math.nan}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"clear_seconds": -1.0},
+        {"throttle_seconds": 0.0},
+        {"hold_seconds": math.nan},
+        {"memory_percent": 950},
+        {"memory_percent": -1},
+        {"temperature": -1},
+        {"throttle_share": 50.0},
+        {"repeat_seconds": None},
+        {"throttle_seconds": "60"},
+    ],
+)
 def test_a_configuration_that_means_nothing_is_refused(given):
     with pytest.raises(UsageError, match=next(iter(given))):
         AlertConfig(**given)

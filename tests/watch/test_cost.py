@@ -93,7 +93,9 @@ def test_a_device_without_a_price_has_its_energy_and_the_remedy():
 
 
 def test_the_remedy_that_is_named_works():
-    remedy = CostMeter(device_names=UNKNOWN).absent["cost/usd"].partition("Prices.parse(['")[2].partition("'])")[0]
+    remedy = (
+        CostMeter(device_names=UNKNOWN).absent["cost/usd"].partition("WatchConfig(prices=['")[2].partition("'])")[0]
+    )
     meter = CostMeter(Prices.parse([remedy.replace("USD_PER_HOUR", "0.21")]), device_names=UNKNOWN)
     assert meter.usd_per_hour == 0.21
     remedy = CostMeter(device_names=UNKNOWN, spot=True).absent["cost/usd"].partition("['")[2].partition("']")[0]

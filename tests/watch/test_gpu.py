@@ -114,7 +114,7 @@ def test_a_watch_that_never_started_has_nothing_and_says_so():
     assert watch.absent["gpu/utilization_percent"] == "no sample was taken yet"
 
 
-@pytest.mark.parametrize("interval", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("interval", [0, -1.0, float("nan"), "x", None])
 def test_an_interval_that_is_none_is_refused(interval):
     with pytest.raises(UsageError, match="above 0 seconds"):
         GpuWatch(interval)

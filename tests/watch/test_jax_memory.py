@@ -1,5 +1,6 @@
 """What configure() puts into the environment, what it leaves, and what the real jax makes of it."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -200,3 +201,12 @@ def test_a_fraction_of_the_user_that_jax_could_not_read_is_refused():
     with pytest.raises(UsageError, match="XLA_CLIENT_MEM_FRACTION is 75%"):
         configure(environment=environment)
     assert environment == {"XLA_CLIENT_MEM_FRACTION": "75%"}
+
+
+def test_a_fraction_of_none_is_refused():
+    with pytest.raises(UsageError, match="The fraction is None"):
+        configure(fraction=None, environment={})
+
+
+def test_no_value_of_the_environment_is_a_default_that_help_would_print():
+    assert inspect.signature(configure).parameters["environment"].default is None

@@ -25,6 +25,13 @@ def test_what_lasts_is_told_once_and_so_is_its_end():
     assert changes([(False, 10), (True, 100), (False, 100)]) == [(15.0, "told"), (130.0, "recovered")]
 
 
+def test_it_lasted_from_where_it_began_to_where_it_was_well_however_late_it_was_looked_at():
+    latch = Latch()
+    for at, is_bad, since in [(10.0, True, 4.0), (20.0, True, 4.0), (30.0, False, 28.0), (60.0, False, 28.0)]:
+        latch, change = step(latch, at, is_bad, PATIENCE, since)
+    assert (change, latch.lasted) == ("recovered", 24.0)
+
+
 def test_what_is_over_at_once_is_not_told():
     assert changes([(False, 10), (True, 5), (False, 10)] * 20) == []
 

@@ -79,6 +79,16 @@ def test_hidden_gpus_are_absent_with_the_reason(gpus):
     assert absent == dict.fromkeys(ALL, "CUDA_VISIBLE_DEVICES='' hides every GPU")
 
 
+@pytest.mark.parametrize(
+    ("scenario", "visible", "has"),
+    [(TWO, "7", "2 GPUs, numbered 0 to 1"), (TWO, "2,0", "2 GPUs, numbered 0 to 1"), (L4, "1", "one GPU, number 0")],
+)
+def test_a_gpu_that_is_named_and_not_there_is_told_with_those_that_are(gpus, scenario, visible, has):
+    _, absent = gpus(scenario, CUDA_VISIBLE_DEVICES=visible).look()
+    reason = f"CUDA_VISIBLE_DEVICES={visible!r} begins with a GPU that is not there: the NVIDIA driver has {has}"
+    assert set(absent.values()) == {reason}
+
+
 def test_a_mig_device_is_named_by_its_uuid_and_nobody_tells_its_utilisation(gpus):
     looking = gpus(MIG, CUDA_VISIBLE_DEVICES="MIG-1b000000-0000-0000-0000-000000000000")
     looking.look(0)

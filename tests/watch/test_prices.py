@@ -72,3 +72,8 @@ def test_a_price_that_is_none_is_refused(entry):
 def test_a_price_of_nothing_is_refused(entry):
     with pytest.raises(UsageError, match="has no word"):
         Prices.parse([entry])
+
+
+def test_one_text_in_the_place_of_several_prices_is_refused_with_what_to_write():
+    with pytest.raises(UsageError, match=r"one text. Put it in brackets: \['L4=1/2'\]"):
+        Prices.parse("L4=1/2")

@@ -11,7 +11,7 @@ import pytest
 
 from touchline.errors import UsageError
 from touchline.testing.nvml import packaged_scenario
-from touchline.watch import TrainingWatch, WatchConfig
+from touchline.watch import AlertConfig, ForecastConfig, TrainingConfig, TrainingWatch, WatchConfig
 from touchline.watch.rules import Level
 
 from .conftest import Child, Start
@@ -225,6 +225,34 @@ def test_without_a_gpu_everything_is_absent_with_its_reason_and_nothing_is_told(
     assert "does not start" in loop.absent["gpu/utilization_percent"]
     assert "no device" in loop.absent["cost/usd"]
     assert (loop.alerts, loop.budget) == ([], "ok")
+
+
+@pytest.mark.parametrize("run", [object(), None, "run"])
+def test_a_run_that_takes_neither_metrics_nor_alerts_is_refused_at_once(run: Any) -> None:
+    with pytest.raises(UsageError, match="has no log and no alert"):
+        TrainingWatch(run)
+
+
+def test_a_configuration_that_is_none_is_refused_at_once() -> None:
+    with pytest.raises(UsageError, match="is a WatchConfig, and this is 'fast'"):
+        TrainingWatch(Nobody(), "fast")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("step", "metrics", "words"),
+    [("x", {}, "this is 'x'"), (None, {}, "this is None"), (3, "notadict", "'notadict'")],
+)
+def test_a_step_of_another_kind_is_refused_with_its_words(step: Any, metrics: Any, words: str) -> None:
+    watch = TrainingWatch(Nobody())
+    with pytest.raises(UsageError, match=words):
+        watch.step(step, metrics)
+    with pytest.raises(UsageError, match=words):
+        watch.note(step, metrics)
+
+
+def test_the_configurations_of_the_alerts_are_where_the_others_are() -> None:
+    config = AlertConfig(training=TrainingConfig(silent_seconds=60.0), forecast=ForecastConfig(hold_seconds=1.0))
+    assert WatchConfig(alerts=config).alerts.training.silent_seconds == 60.0
 
 
 @pytest.mark.parametrize(

@@ -134,13 +134,13 @@ class Saver:
             f"The checkpoint of step {step:,} could not be written to {self._location} ({_reason(error)}); "
             f"the earlier ones are as they were. {_remedy(error)}; the training goes on."
         )
-        logger.warning("%s", self._failure)
         if self.run is None:
+            logger.warning("%s", self._failure)
             return
         try:
             self.run.alert("Checkpoint not saved", str(self._failure), "error")
         except TouchlineError as problem:  # of a run that has ended
-            logger.warning("%s", problem)
+            logger.warning("%s %s", self._failure, problem)
 
     def _retain(self, newest: str) -> None:
         """Delete what the rule does not keep; only intact ones count as kept, and ``newest`` stays in any case."""

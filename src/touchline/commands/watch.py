@@ -106,13 +106,15 @@ class _View:
 
     def draw(self, width: int) -> RenderableType:
         """Draw what is so now, for lines of ``width`` characters."""
+        from touchline.commands.watch_gpus import which
         from touchline.commands.watch_picture import picture
 
         runs, sentences = self._home.look()
         if not self._settings.home.is_dir():
             where = f"The home {self._settings.home} is not there; name the one that holds the runs with --home DIR."
             sentences = (*sentences, where)
-        return picture(newest(self._gpus), self._gpus.device_names, runs, sentences, width)
+        names = self._gpus.device_names
+        return picture(newest(self._gpus), names, runs, (*which(names, os.environ), *sentences), width)
 
 
 def newest(gpus: GpuWatch) -> Snapshot:

@@ -73,6 +73,27 @@ def why_none(seen: Snapshot) -> str:
     return "; ".join(dict.fromkeys(seen.absent.values())) or "the driver has not answered yet"
 
 
+def which(names: Sequence[str], environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Say in sentences which devices those called ``names`` are, where a person would expect others.
+
+    ``environment``: variables that choose the devices of a process.
+    """
+    if not names:
+        return ()
+    sentences = []
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        sentences.append(
+            f"CUDA_VISIBLE_DEVICES={visible!r} chooses and numbers the GPUs here: GPU 0 is the first that it names."
+        )
+    if any("MIG" in name.split() for name in names):
+        sentences.append(
+            "GPU 0 is one MIG device, a part of a GPU: a process sees no other, and it is the first one unless "
+            "CUDA_VISIBLE_DEVICES names another by its UUID (nvidia-smi -L lists them)."
+        )
+    return tuple(sentences)
+
+
 def _by_device(series: Mapping[str, V]) -> dict[int | None, dict[str, V]]:
     """The series of each device by its index, and of all together under None."""
     found: dict[int | None, dict[str, V]] = {}

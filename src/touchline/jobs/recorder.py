@@ -160,7 +160,7 @@ class TrainingRecorder:
 
     def _save(self, progress: Progress[Any], *, wait: bool) -> None:
         metadata = {**self.hooks.metadata, "run": self.run.id, "mlflow_run": self.run.mlflow_run_id}
-        with contextlib.suppress(NotSaved):  # which the log and an alert have told; training goes on
+        with contextlib.suppress(NotSaved):  # which an alert has told; training goes on
             self._store.save(
                 progress.step,
                 self._state(progress.loop),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import operator
 import re
 import reprlib
@@ -14,13 +15,17 @@ from touchline.config import Settings, plain
 from touchline.errors import UsageError
 from touchline.tracking.film import VideoQueue
 from touchline.tracking.media import keep, keep_image
+from touchline.tracking.narrate import clean, headline_of
 from touchline.tracking.values import Loggable, NotOnlyNumbers
 from touchline.tracking.writer import JournalWriter
 
 if TYPE_CHECKING:
     import numpy as np
 
-LEVELS = ("info", "warn", "error")
+logger = logging.getLogger("touchline")
+
+LEVELS = {"info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+"""Levels of an alert, as Python's logging counts them."""
 GOALS = ("maximize", "minimize")
 _STEPS = 2**63
 LONGEST_TABLE = 10_000
@@ -37,6 +42,8 @@ class RunEvents:
         self._writer = writer
         self._videos = VideoQueue(directory, writer, settings.video_bytes)
         self._step = 0
+        self._is_shown = False
+        self._alert_is_called = "Alert"
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record numbers at ``step`` (None: the last one). Never waits for a device or a network.
@@ -223,10 +230,16 @@ class RunEvents:
         self._writer.put("dataset", {"name": name, "digest": digest, "source": source, "context": context})
 
     def alert(self, title: str, text: str = "", level: Literal["info", "warn", "error"] = "warn") -> None:
-        """Tell people; delivered before anything that is logged later. Raises UsageError on another level."""
+        """Tell people; delivered before anything that is logged later. Raises UsageError on another level.
+
+        It also goes to the logger ``touchline``, of which a terminal shows warnings and errors, unless the console
+        sink shows it there.
+        """
         if level not in LEVELS:
             raise UsageError(f"An alert's level is one of {', '.join(LEVELS)}, and this is {level!r}.")
         self._writer.put("alert", {"title": title, "text": text, "level": level}, self._step)
+        if not self._is_shown:
+            logger.log(LEVELS[level], "%s: %s", self._alert_is_called, clean(headline_of(title, text)))
 
     def _log_apart(self, metrics: Mapping[str, Any], step: int) -> None:
         """Record values that know themselves how, and the others as numbers."""

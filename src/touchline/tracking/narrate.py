@@ -49,7 +49,12 @@ def _pairs(payload: Mapping[str, Any], sign: str = "=") -> str:
 
 def headline(event: Event) -> str:
     """An alert's title and text in one line."""
-    title, text = (" ".join(str(event.payload.get(name) or "").split()) for name in ("title", "text"))
+    return headline_of(event.payload.get("title"), event.payload.get("text"))
+
+
+def headline_of(title: Any, text: Any) -> str:
+    """A title and a text in one line."""
+    title, text = (" ".join(str(part or "").split()) for part in (title, text))
     return f"{title.rstrip('.')}. {text}" if text else title
 
 

@@ -59,13 +59,14 @@ def tell_silence(rank: int) -> None:
 
 
 class SilentRun(Run):
-    """The run of a rank other than 0: the same methods, and nothing is kept or sent."""
+    """The run of a rank other than 0: the same methods, and nothing is kept or sent; alerts go to the log alone."""
 
     def __init__(self, job: str, settings: Settings, rank: int) -> None:
         directory = settings.home / "ranks" / str(rank)
         with contextlib.suppress(OSError):  # only the caller's own files would go there
             directory.mkdir(parents=True, exist_ok=True)
         super().__init__(f"rank{rank}", job, directory, settings, SilentWriter())  # type: ignore[arg-type]
+        self._alert_is_called = f"Alert of rank {rank}"
 
     def save_journal(self, directory: Path | str, step: int | None = None) -> Path:
         """Write nothing; return where rank 0 writes."""

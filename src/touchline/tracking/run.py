@@ -162,6 +162,7 @@ class Run(RunEvents):
         from touchline.tracking.sinks.console_view import ConsoleView
 
         self._view = ConsoleView(self.directory, self.settings)
+        self._is_shown = True
 
     def _start_couriers(self) -> None:
         self._couriers_seen = time.monotonic()

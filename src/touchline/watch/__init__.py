@@ -10,9 +10,11 @@ from touchline.watch.cost import CostMeter
 from touchline.watch.diagnosis import Diagnosis, diagnose
 from touchline.watch.evidence import Evidence
 from touchline.watch.gpu import GpuWatch
+from touchline.watch.growth import ForecastConfig
 from touchline.watch.prices import Prices
 from touchline.watch.sections import Sections
 from touchline.watch.snapshot import Snapshot
+from touchline.watch.stall import TrainingConfig
 from touchline.watch.system import system_snapshot
 from touchline.watch.training import TrainingWatch, WatchConfig
 
@@ -23,10 +25,12 @@ __all__ = [
     "CostMeter",
     "Diagnosis",
     "Evidence",
+    "ForecastConfig",
     "GpuWatch",
     "Prices",
     "Sections",
     "Snapshot",
+    "TrainingConfig",
     "TrainingWatch",
     "WatchConfig",
     "diagnose",

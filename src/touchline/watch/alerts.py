@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from touchline.errors import UsageError, at_least
+from touchline.errors import UsageError, at_least, between, is_number
 from touchline.watch.forecast import Forecast, MemoryForecast
 from touchline.watch.growth import ForecastConfig
 from touchline.watch.latch import Latch, Patience, step
@@ -64,9 +64,11 @@ class AlertConfig:
     """When training is said to have stalled."""
 
     def __post_init__(self) -> None:
-        at_least(0.0, self, "memory_hysteresis", "temperature_hysteresis", "hold_seconds", "throttle_share")
-        at_least(0.0, self, "lost_seconds", "absent_seconds", "clear_seconds", "repeat_seconds")
-        if not self.throttle_seconds > 0.0:
+        between(0.0, 100.0, self, "memory_percent", "memory_hysteresis")
+        at_least(0.0, self, "temperature", "temperature_hysteresis")
+        between(0.0, 1.0, self, "throttle_share")
+        at_least(0.0, self, "hold_seconds", "lost_seconds", "absent_seconds", "clear_seconds", "repeat_seconds")
+        if not is_number(self.throttle_seconds) or not self.throttle_seconds > 0.0:
             raise UsageError(f"AlertConfig.throttle_seconds is {self.throttle_seconds}. Give more than 0 seconds.")
 
 
@@ -89,12 +91,13 @@ class Alerts:
     def _judge(self, finding: Finding, at: float) -> Alert | None:
         key = finding.rule, finding.about
         before = self._latches.get(key, _UNKNOWN)
-        after, change = step(before, at, finding.is_bad, Patience(finding.hold_seconds, **self._patience))
+        patience = Patience(finding.hold_seconds, **self._patience)
+        after, change = step(before, at, finding.is_bad, patience, finding.since)
         self._latches[key] = after
         if change == "told":
             return Alert(finding.rule, finding.level, finding.title, finding.text)
         if change == "recovered" and finding.recovery:
-            lasted = duration((before.well_since or at) - (before.told_at or at))
+            lasted = duration(after.lasted) if after.lasted >= 1.0 else "less than a second"
             return Alert(finding.rule, "info", finding.recovery, f"{finding.recovery}, after {lasted}.", True)
         return None
 
@@ -130,6 +133,7 @@ def _filling(found: Forecast, at: float) -> Finding:
         f"{duration(found.seen_seconds)}: full in about {duration(left)} at this rate. Save a checkpoint; look for "
         "what keeps references to arrays, or make the batch or the buffer smaller.",
         "Memory no longer fills up",
+        since=at - found.seen_seconds,
     )
 
 

@@ -179,7 +179,7 @@ def _why_unpriced(names: Sequence[str], prices: Sequence[float | None], spot: bo
     if missing is None:
         return ""
     kind, example = ("spot price", "ON_DEMAND/SPOT") if spot else ("price on demand", "USD_PER_HOUR")
-    return f"no {kind} of {missing!r} is known; give it: Prices.parse(['{missing}={example}'])"
+    return f"no {kind} of {missing!r} is known; give it: WatchConfig(prices=['{missing}={example}'])"
 
 
 def _plus(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
-from touchline.errors import UsageError
+from touchline.errors import UsageError, is_number
 from touchline.watch.guarded import Found, GuardedObserver, GuardedSource, Observer, Source
 from touchline.watch.host import Host
 from touchline.watch.nvml_patient import PatientGpus
@@ -52,8 +52,8 @@ class GpuWatch:
         Raises:
             UsageError: when ``interval`` is not above 0.
         """
-        if not interval > 0.0:
-            raise UsageError(f"A watch's interval is above 0 seconds, and this is {interval}. 1.0 is usual.")
+        if not is_number(interval) or not interval > 0.0:
+            raise UsageError(f"A watch's interval is above 0 seconds, and this is {interval!r}. 1.0 is usual.")
         self._interval = interval
         self._fresh_seconds = _STALE_SAMPLES * interval + _STALE_SECONDS
         self._sources = tuple(GuardedSource(source) for source in sources)

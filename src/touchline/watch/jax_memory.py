@@ -45,7 +45,7 @@ def configure(
     fraction: float = 0.75,
     preallocate: bool = False,
     cuda_data_dir: str | Path | None = None,
-    environment: MutableMapping[str, str] = os.environ,
+    environment: MutableMapping[str, str] | None = None,
 ) -> Report:
     """Set how jax takes GPU memory, for this process and the children it starts; values of the user stay.
 
@@ -56,13 +56,15 @@ def configure(
         fraction: share of each device's memory that jax's pool may take, above 0, at most 1.
         preallocate: take it all at once, as jax does when nothing is set.
         cuda_data_dir: the folder of CUDA's libdevice and ptxas, for XLA; left out where it does not exist.
-        environment: what is changed; another mapping prepares a child process.
+        environment: what is changed; None is this process's own, another mapping prepares a child process.
 
     Raises:
         UsageError: the fraction, or what the environment says of it, is no share.
         TouchlineError: jax has a backend already, and would not read what is set now.
     """
     _check_share(fraction, "The fraction")
+    # No default argument: help() and tooltips would print every value of the environment.
+    environment = os.environ if environment is None else environment
     backends = live_backends() if environment is os.environ else []
     if backends:
         names = ", ".join(backend.platform for backend in backends)
@@ -145,7 +147,7 @@ def _without_effect(environment: Mapping[str, str]) -> list[str]:
 def _check_share(value: float | str, what: str) -> float:
     try:
         share = float(value)
-    except ValueError:
+    except (TypeError, ValueError):
         share = 0.0
     if not 0.0 < share <= 1.0:
         raise UsageError(f"{what} is {value}. Give a share of the GPU's memory above 0 and at most 1, such as 0.75.")

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_HIDE_ALL = ("", "-1", "NoDevFiles")
+"""What people give CUDA_VISIBLE_DEVICES so that it names no GPU."""
+
 
 class NvmlUnavailable(Exception):
     """The driver cannot be asked; ``str()`` is the reason, without a full stop."""
@@ -115,7 +118,7 @@ def _visible(nvml: Any, environment: Mapping[str, str]) -> tuple[tuple[Device, .
     migs = {uuid: {} if card is None else dict(_migs(nvml, card)) for uuid, card in cards.items()}
     chosen = select({uuid: tuple(parts) for uuid, parts in migs.items()}, environment)
     if not chosen:
-        raise NvmlUnavailable(f"CUDA_VISIBLE_DEVICES={environment['CUDA_VISIBLE_DEVICES']!r} hides every GPU")
+        raise NvmlUnavailable(_why_none_chosen(environment["CUDA_VISIBLE_DEVICES"], len(cards)))
     usable = [uuid for uuid in chosen if uuid not in gone]
     absent = {gone[uuid].number: gone[uuid].error for uuid in chosen if uuid in gone}
     if not usable:
@@ -135,6 +138,14 @@ def _visible(nvml: Any, environment: Mapping[str, str]) -> tuple[tuple[Device, .
         number: str(error) for number, error in absent.items() if not isinstance(error, nvml.NVMLError_NoPermission)
     }
     return tuple(devices), lost
+
+
+def _why_none_chosen(wanted: str, count: int) -> str:
+    said = f"CUDA_VISIBLE_DEVICES={wanted!r}"
+    if wanted.strip() in _HIDE_ALL:
+        return f"{said} hides every GPU"
+    numbers = "one GPU, number 0" if count == 1 else f"{count} GPUs, numbered 0 to {count - 1}"
+    return f"{said} begins with a GPU that is not there: the NVIDIA driver has {numbers}"
 
 
 @dataclass(frozen=True)

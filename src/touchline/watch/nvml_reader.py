@@ -11,6 +11,7 @@ from touchline.watch.nvml_meters import Energy, SmActivity, XidEvents
 from touchline.watch.nvml_series import NAMES, QUESTIONS, TOGETHER, XID, answer
 
 _REOPEN_SECONDS = 10.0
+_NONE_LEFT = "it is lost, for the NVIDIA driver finds no GPU any more"
 _LOST_BEFORE = "the GPU, number {} of the driver's, was lost before the start ({})"
 
 
@@ -90,7 +91,7 @@ class Gpus:
         try:
             self._open = self._open or self._begin()
         except NvmlUnavailable as error:
-            reason = f"the GPU is lost: {error}" if self.known and isinstance(error, NoGpu) else str(error)
+            reason = _NONE_LEFT if self.known and isinstance(error, NoGpu) else str(error)
             closed = Look(absent=dict.fromkeys(NAMES, reason))
             looks = {device.index: closed for device in self.known.values()} or {0: closed}
             return self._together(looks | self._never_seen)
@@ -186,7 +187,9 @@ def together(looks: Mapping[int, Look], newest_xid: float | None = None) -> tupl
 
 
 def _lost(device: Device) -> Look:
-    return Look(absent=dict.fromkeys(NAMES, f"the GPU is lost: the driver does not list it any more ({device.name})"))
+    return Look(
+        absent=dict.fromkeys(NAMES, f"it is lost, for the NVIDIA driver does not list it any more ({device.name})")
+    )
 
 
 def _with_xid(look: Look, xid: float | None) -> Look:

@@ -59,8 +59,10 @@ class Prices:
         """Put entries such as ``L4=0.71`` or ``A100=2.10/0.95`` (on demand/spot) over the list prices.
 
         An entry replaces each list price that it covers: ``A100`` those of 40 and of 80 GB. Raises UsageError on
-        another form.
+        another form, and on one text in place of several.
         """
+        if isinstance(entries, str):
+            raise UsageError(f"Prices are several, and {entries!r} is one text. Put it in brackets: [{entries!r}].")
         given = dict(_parse_entry(entry) for entry in entries)
         listed = {
             key: price for key, price in LIST_PRICES.items() if not any(_words(mine) <= _words(key) for mine in given)

@@ -52,6 +52,8 @@ class Finding:
     """The title of its end; empty when the end is not told."""
     hold_seconds: float = 0.0
     """It is told when it was bad for so long."""
+    since: float | None = None
+    """Monotonic seconds since when it has been as it is; None: since a rule first found it so."""
 
 
 class Rule(Protocol):
@@ -106,6 +108,8 @@ class Throttling:
         """``share``: of the time, 0 to 1, above which it is told; it has ended below a third of that."""
         self._share, self._seconds = share, seconds
         self._shares: dict[str, tuple[float, float]] = {}
+        self._slow: dict[str, tuple[float | None, float]] = {}
+        """When a GPU began to be slow, None while it is not, and when it was slow last; monotonic seconds."""
 
     def find(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Yield a finding for each GPU and cause."""
@@ -117,6 +121,7 @@ class Throttling:
                     continue
                 share = self._smooth(series, snapshot.at, flag)
                 is_bad = True if share > self._share else False if share < self._share / 3.0 else None
+                first, newest = self._slow_from_to(series, snapshot.at, flag, is_bad)
                 yield Finding(
                     f"throttle_{cause}",
                     called(owner),
@@ -126,7 +131,18 @@ class Throttling:
                     f"{called(owner)} has run below its clock for {share:.0%} of the last {self._seconds:g} s: "
                     f"{why}. {remedy}",
                     f"{called(owner)} runs at its clock again",
+                    since=first if is_bad else newest,
                 )
+
+    def _slow_from_to(self, series: str, at: float, flag: float, is_bad: bool | None) -> tuple[float, float]:
+        first, newest = self._slow.get(series, (None, at))
+        if flag:
+            first, newest = (at if first is None else first), at
+        elif is_bad is False:
+            # What slows it down now and then is not the beginning of what does for long.
+            first = None
+        self._slow[series] = first, newest
+        return at if first is None else first, newest
 
     def _smooth(self, series: str, at: float, flag: float) -> float:
         before, share = self._shares.get(series, (at, 0.0))
@@ -173,10 +189,16 @@ class Lost:
             lost is not None or is_gone,
             "error",
             f"{called(owner)} {title}",
-            f"Nothing can be had of {called(owner)} ({lost or next(iter(reasons), 'without a reason')}). {remedy}",
+            f"{_no_figures(called(owner), lost or next(iter(reasons), ''))} {remedy}",
             f"{called(owner)} is back",
             self._lost_seconds,
+            since=None if is_present else self._seen[owner],
         )
+
+
+def _no_figures(gpu: str, reason: str) -> str:
+    which = "the GPU" if gpu == "GPU" else gpu
+    return f"There are no figures of {which}: {reason}." if reason else f"There are no figures of {which}."
 
 
 class Xid:

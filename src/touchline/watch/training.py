@@ -104,7 +104,21 @@ class TrainingWatch:
                 ``state_dict`` of it.
             disk: a path on the disk of ``host/disk_percent``; ``run.directory`` when None, or the working directory
                 where the run has none.
+
+        Raises:
+            UsageError: the run has no ``log`` and ``alert``, or the configuration is none.
         """
+        missing = [name for name in ("log", "alert") if not callable(getattr(run, name, None))]
+        if missing:
+            raise UsageError(
+                f"A watch tells a run, and {run!r} has no {' and no '.join(missing)}. Give touchline.start_run(...), "
+                "or anything with log(metrics, step) and alert(title, text, level)."
+            )
+        if not isinstance(config, WatchConfig):
+            raise UsageError(
+                f"A watch's configuration is a WatchConfig, and this is {config!r}. Leave it out, or "
+                "give WatchConfig(every=1_000)."
+            )
         self.config = config
         self.diagnosis: Diagnosis | None = None
         """Why utilisation was low in the newest window; None where it was not, or cannot be had."""
@@ -155,6 +169,9 @@ class TrainingWatch:
 
         ``metrics``: looked at for losses that are not finite and for progress, and not logged here. Values on a
         device are read later, in the watch's thread.
+
+        Raises:
+            UsageError: the step is no number, or the metrics are no mapping.
         """
         self.note(step, metrics)
         is_due, is_detail_due = self._due.due(step), self._detail_due.due(step)
@@ -162,8 +179,15 @@ class TrainingWatch:
             self._run.log(self.metrics(detail=is_detail_due), step)
 
     def note(self, step: int, metrics: Mapping[str, Any] | None = None) -> None:
-        """As ``step``, for a loop that logs ``metrics()`` itself."""
-        self._step = step
+        """As ``step``, for a loop that logs ``metrics()`` itself.
+
+        Raises:
+            UsageError: the step is no number, or the metrics are no mapping.
+        """
+        try:
+            self._step = +step  # What is no number fails here, at no cost.
+        except TypeError as error:
+            raise UsageError(f"A step is a whole number, and this is {step!r}. Give how many were made.") from error
         self._alerts.training(step, metrics or {}, monotonic())
 
     def metrics(self, detail: bool = False) -> dict[str, float]:
