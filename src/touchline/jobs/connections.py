@@ -28,8 +28,8 @@ _NOT_SYNCHRONISED = 5
 """What adjtimex(2) returns (TIME_ERROR) where nothing keeps the kernel's clock right."""
 _STARTS = (
     "A training starts all the same: its history waits in the journal until MLflow answers (then: touchline sync). "
-    "But the pipeline does not get through before, for its jobs register models there, and convert, finetune, gate3 "
-    "and submit begin with one."
+    "But the pipeline does not run before: its jobs register models there, and convert, finetune, gate3 and submit "
+    "begin with one."
 )
 _TRIAL = "from touchline.jobs.trial import main; main()"
 _KEEP_RIGHT = "Let the machine keep it right: timedatectl set-ntp true (of a container: that of its host)"
