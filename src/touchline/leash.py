@@ -1,7 +1,8 @@
-"""``python -m touchline.leash COMMAND…``: a command and all its children that end when their owner does.
+"""``python -m touchline.leash BYTES COMMAND…``: a command and all its children that end when their owner does.
 
-The owner holds the other end of standard input. When that closes, even because the owner was killed, the
-whole process group is ended. Servers that start workers of their own would otherwise outlive a killed owner.
+The owner holds the other end of standard input, whose first BYTES are for the command. When it closes, even because
+the owner was killed, the whole process group is ended. Servers that start workers of their own, and questions to a
+driver that hangs, would otherwise outlive a killed owner.
 """
 
 from __future__ import annotations
@@ -19,16 +20,31 @@ import psutil
 GRACE_SECONDS = 3.0
 
 
-def start(command: list[str], log: int, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start ``command`` on a leash, its output in the file descriptor ``log``."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "touchline.leash", *command],
+def start(
+    command: list[str],
+    log: int,
+    environment: dict[str, str] | None = None,
+    *,
+    output: int | None = None,
+    told: bytes = b"",
+) -> subprocess.Popen[bytes]:
+    """Start ``command`` on a leash, which reads ``told`` from its standard input.
+
+    Its output goes into the file descriptor ``log``, and its stdout into ``output`` where that is given.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "touchline.leash", str(len(told)), *command],
         stdin=subprocess.PIPE,
-        stdout=log,
+        stdout=log if output is None else output,
         stderr=log,
         env=environment,
         start_new_session=True,
     )
+    if process.stdin is not None and told:
+        with contextlib.suppress(BrokenPipeError):  # it ended before it could listen, which its exit code tells
+            process.stdin.write(told)
+            process.stdin.flush()
+    return process
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -40,19 +56,26 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def main() -> int:
     """Run the command of the arguments until it or its owner ends; return its exit code."""
-    child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+    length, *command = sys.argv[1:]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE)
     # After the child's start, which would inherit it: the group's SIGTERM is for the others.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_group_with_owner, daemon=True).start()
+    threading.Thread(target=_pass_on_and_end_with_owner, args=(child, int(length)), daemon=True).start()
     code = child.wait()
     _end_group()
     return code
 
 
-def _end_group_with_owner() -> None:
+def _pass_on_and_end_with_owner(child: subprocess.Popen[bytes], length: int) -> None:
+    with contextlib.suppress(BrokenPipeError), child.stdin or contextlib.nullcontext() as listening:
+        while length and listening is not None and (part := os.read(0, min(length, 65_536))):
+            listening.write(part)
+            length -= len(part)
     while os.read(0, 1024):
         pass
     _end_group()
+    # Not by the end of the child, which may hang in the kernel where no signal reaches it.
+    os._exit(128 + signal.SIGTERM)
 
 
 def _end_group() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from touchline.config import Settings
-from touchline.jobs.accelerators import Seen, agreement, ask_driver, ask_jax, judge_driver, no_driver
+from touchline.jobs.accelerators import Seen, accelerators, agreement, ask_driver, ask_jax, judge_driver, no_driver
 from touchline.testing.nvml import build_driver, packaged_scenario, stand_in_environment, write_scenario
 
 L4 = "NVIDIA L4"
@@ -71,6 +71,24 @@ def test_a_driver_that_does_not_start_is_told_with_the_reason(scenario: Path) ->
     answer = ask_driver(60.0)
     assert "does not start" in answer.check.found
     assert answer.seen is not None and answer.seen.names == ()
+
+
+def test_a_driver_that_hangs_lets_no_training_start_and_nothing_else_is_asked(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scenario(scenario, "[driver]\nhang * = 600s from 0s\n" + AN_L4)
+    monkeypatch.setattr("touchline.jobs.accelerators.DRIVER_SECONDS", 2.0)
+    driver, jax, torch, same = accelerators(Settings(home=tmp_path), 60.0)
+    assert (driver.level, driver.found) == ("missing", "the NVIDIA driver hangs: no answer within 2 s")
+    assert "Xid in the kernel log" in driver.remedy and "restart the machine" in driver.remedy
+    assert {check.found for check in (jax, torch)} == {"not asked, because the NVIDIA driver hangs"}
+    assert same.level == "degraded"
+
+
+def test_a_driver_that_hangs_where_its_figures_are_asked_lets_no_training_start() -> None:
+    absent = {"gpu/temperature": "the NVIDIA driver has not answered for 5.0 s"}
+    check = judge_driver({"version": "570", "names": [L4], "figures": {}, "absent": absent})
+    assert check.level == "missing" and "restart the machine" in check.remedy
 
 
 def test_a_machine_without_nvidia_is_well_and_one_that_lost_its_driver_is_not() -> None:

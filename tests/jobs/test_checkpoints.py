@@ -202,6 +202,17 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_for_people_to_decide(setting
     assert counted(settings, CountConfig(), Resume(fresh=True)).run_id != run_id
 
 
+def test_a_training_whose_server_is_away_goes_on_from_this_home_and_a_pipeline_says_why_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(home=tmp_path / "home", sinks=("mlflow",), mlflow_tracking_uri="http://127.0.0.1:9")
+    settings.ensure_home()
+    assert history.unfinished(settings, {history.JOB: "count"}) is None
+    assert "cannot be reached" in caplog.text and "the newest one of this home counts" in caplog.text
+    with pytest.raises(TouchlineError, match="does not say which runs are finished.*touchline doctor"):
+        history.newest(settings, "digest")
+
+
 def test_a_machine_that_vanished_is_replaced_by_another_from_the_common_place(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/shared.db"
     common = str(tmp_path / "volume")

@@ -20,6 +20,7 @@ import pytest
 from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.jobs import connections
+from touchline.jobs.setup import Report
 from touchline.jobs.trial import try_registry, try_storage
 from touchline.testing.wandb_backend import API_KEY, wandb_backend
 
@@ -77,6 +78,51 @@ def test_a_store_that_the_first_training_begins_is_not_begun_by_a_look(settings:
     assert list(home.iterdir()) == []
 
 
+def test_a_server_that_does_not_answer_keeps_no_training_from_starting_and_the_pipeline_from_ending(
+    tmp_path: Path,
+) -> None:
+    checks = connections.mlflow(Settings(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:9"), 60.0)
+    assert [(check.name, check.level) for check in checks] == [
+        ("mlflow store", "degraded"),
+        ("registry", "degraded"),
+        ("storage", "degraded"),
+    ]
+    assert "http://127.0.0.1:9/health cannot be reached" in checks[0].found
+    assert "A training starts all the same: its history waits in the journal" in checks[0].remedy
+    assert "convert, finetune, gate3 and submit" in checks[0].remedy
+    assert Report(checks).usable
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        (
+            "htp:/bad",
+            "begins with 'htp', which MLflow does not know. Did you mean 'http'? Correct MLFLOW_TRACKING_URI",
+        ),
+        ("postgres://user:pass@far/db", "postgres://far/db begins with 'postgres'"),
+    ],
+)
+def test_a_store_of_no_known_kind_is_told_with_how_one_begins(tmp_path: Path, uri: str, said: str) -> None:
+    store, registry, storage = connections.mlflow(Settings(home=tmp_path, mlflow_tracking_uri=uri), 60.0)
+    assert store.level == registry.level == storage.level == "degraded"
+    assert said in store.found
+    assert "pass" not in store.found
+
+
+@pytest.mark.parametrize("uri", ["postgresql+psycopg2://far/db", "databricks", "databricks-uc://profile", "mlruns"])
+def test_a_store_that_is_not_asked_has_no_round_trip(tmp_path: Path, uri: str) -> None:
+    check = connections.mlflow_store(Settings(home=tmp_path, mlflow_tracking_uri=uri))
+    assert (check.level, check.found, check.figures) == ("ok", uri, {})
+
+
+def test_a_trial_whose_store_does_not_open_says_why_in_a_sentence(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, mlflow_tracking_uri="mysql+nothing://127.0.0.1:9/db")
+    registry, storage = connections.try_out(settings, 120.0)
+    assert registry.found == storage.found
+    assert registry.found.startswith("The MLflow store mysql+nothing://127.0.0.1:9/db fails")
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home with an MLflow store in it."""
@@ -105,9 +151,9 @@ def test_the_trial_of_registry_and_storage_leaves_nothing_behind(store: Settings
     assert rows_and_files(store) == before
 
 
-def test_a_registry_that_refuses_is_missing_with_its_words_and_the_remedy(store: Settings) -> None:
+def test_a_registry_that_refuses_is_told_with_its_words_and_the_remedy(store: Settings) -> None:
     registry, storage = connections.try_out(replace(store, catalog_prefix="not/allowed"), 120.0)
-    assert (registry.level, storage.level) == ("missing", "ok")
+    assert (registry.level, storage.level) == ("degraded", "ok")
     assert "could not register a model such as not/allowed.touchline_doctor" in registry.found
     assert "TOUCHLINE_CATALOG_PREFIX" in registry.remedy
 
@@ -160,7 +206,7 @@ def test_a_storage_that_only_runs_may_write_is_not_tried() -> None:
 
 def test_a_trial_that_gets_no_answer_names_what_may_be_left(store: Settings) -> None:
     registry, storage = connections.try_out(store, 0.01)
-    assert (registry.level, storage.level) == ("missing", "missing")
+    assert (registry.level, storage.level) == ("degraded", "degraded")
     assert "Should touchline_doctor_" in registry.remedy
 
 
@@ -205,8 +251,15 @@ def test_the_clock_is_held_against_a_server_that_answers_even_if_it_refuses(
 
 def test_without_a_server_the_kernel_is_asked_about_its_clock(tmp_path: Path) -> None:
     check = connections.clock(Settings(home=tmp_path, sinks=()), 1.0)
-    assert check.level == "ok"
+    assert check == connections.judge_kernel(connections.kernel_is_synchronised())
     assert check.found.startswith("no tracking server to compare with; the kernel")
+
+
+@pytest.mark.parametrize(("word", "level"), [(True, "ok"), (None, "ok"), (False, "degraded")])
+def test_a_clock_that_nothing_keeps_right_is_not_well(word: bool | None, level: str) -> None:
+    check = connections.judge_kernel(word)
+    assert check.level == level
+    assert ("timedatectl" in check.remedy) == (level == "degraded")
 
 
 def test_a_password_of_the_server_is_not_told(clock_server: tuple[str, dict[str, float]], tmp_path: Path) -> None:

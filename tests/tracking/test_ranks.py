@@ -68,6 +68,7 @@ def test_rank_1_records_nothing_and_every_method_answers_like_rank_0s(home: Path
     )  # fmt: skip
     assert err.count("is rank 1 of a distributed training") == 1
     assert "TOUCHLINE_ALL_RANKS=true" in err
+    assert err.count("Alert of rank 1: title") == 1
     assert not [path for path in home.rglob("*") if path.is_file()]
     assert not couriers_of(home)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,7 @@ SCHEMA = 1
 class DoctorOptions:
     """Check what a training needs of this machine, and say how to get what is missing.
 
-    Exits with 0 when a training can start, else with 1.
+    Exits with 0 when a training can start, else with 1. A server that does not answer keeps none from starting.
     """
 
     json: Json = False
@@ -53,12 +56,26 @@ def doctor(arguments: list[str]) -> int:
             raise
         report = Report((Check("home", "missing", str(error)),))
     else:
-        report = examine(SetupConfig(), settings)
+        with _shown_on_a_terminal() as waiting:
+            report = examine(SetupConfig(), settings, waiting)
     if options.json:
         print(json.dumps(plain(report), indent=1))
     else:
         print_report(report)
     return 0 if report.usable else 1
+
+
+@contextlib.contextmanager
+def _shown_on_a_terminal() -> Iterator[Callable[[Sequence[str]], None]]:
+    """Show on stderr, where that is a terminal, what is waited for, as the function is told it."""
+    from touchline.jobs.progress import terminal
+
+    console = terminal(sys.stderr)
+    if not console.is_terminal:
+        yield lambda names: None
+        return
+    with console.status("Looking at this machine …") as status:
+        yield lambda names: status.update(f"Waiting for the answer of: {', '.join(names)} …")
 
 
 def plain(report: Report) -> dict[str, Any]:

@@ -15,11 +15,17 @@ from typing import Any
 from touchline.config import Settings
 from touchline.jax_guard import prepare
 from touchline.jobs.setup import Check
-from touchline.jobs.trying import remedy_for, try_code
+from touchline.jobs.trying import is_silence, remedy_for, try_code
 
 OCCUPIED_PERCENT = 20.0
 """Memory of a GPU in use before the training starts, above which somebody else is told of."""
+DRIVER_SECONDS = 10.0
+"""A driver that nobody keeps awake takes seconds to start; one that takes longer than this is held to hang."""
 _LOST = "Reset it with nvidia-smi --gpu-reset, or restart the machine."
+_HANGS = (
+    "Look for Xid in the kernel log (journalctl -k | grep -i xid), and restart the machine: a program that asks the "
+    "driver now may hang so that not even kill -9 ends it."
+)
 _DRIVER = """
 import json
 from touchline.watch import GpuWatch
@@ -73,18 +79,32 @@ class Answer:
 
 
 def accelerators(settings: Settings, seconds: float) -> tuple[Check, ...]:
-    """Ask all three side by side, each for at most ``seconds``, and compare."""
-    with ThreadPoolExecutor(max_workers=3) as pool:
-        driver = pool.submit(ask_driver, seconds)
+    """Ask the driver for at most ``DRIVER_SECONDS``, then jax and torch for at most ``seconds``, and compare.
+
+    Where the driver hangs the other two are not asked: they would hang with it.
+    """
+    driver = ask_driver(min(DRIVER_SECONDS, seconds))
+    if hangs(driver.check):
+        found = "not asked, because the NVIDIA driver hangs"
+        others = tuple(Check(name, "degraded", found) for name in ("accelerator", "torch devices"))
+        return (driver.check, *others, agreement(None, None, None))
+    with ThreadPoolExecutor(max_workers=2) as pool:
         jax = pool.submit(ask_jax, settings, seconds)
         torch = pool.submit(ask_torch, seconds)
-        answers = (driver.result(), jax.result(), torch.result())
+        answers = (driver, jax.result(), torch.result())
     return (*(answer.check for answer in answers), agreement(*(answer.seen for answer in answers)))
+
+
+def hangs(check: Check) -> bool:
+    """Whether the check of the driver found that it hangs."""
+    return check.remedy == _HANGS
 
 
 def ask_driver(seconds: float) -> Answer:
     """Ask NVIDIA's driver for its version, its GPUs and their present figures."""
     output, complaint = try_code(_DRIVER, seconds, os.environ)
+    if is_silence(complaint):
+        return Answer(Check("driver", "missing", f"the NVIDIA driver hangs: {complaint}", _HANGS))
     if complaint is not None:
         return Answer(Check("driver", "degraded", complaint, "See what the driver says with: nvidia-smi"))
     answer = json.loads(output.splitlines()[-1])
@@ -124,6 +144,8 @@ def judge_driver(answer: Mapping[str, Any]) -> Check:
         return Check("driver", "missing", f"{found}; {lost}", _LOST, figures)
     if not figures:
         reason = next(iter(answer["absent"].values()), "it gave no figure")
+        if "has not answered" in reason:
+            return Check("driver", "missing", f"{found}; {reason}", _HANGS)
         return Check("driver", "degraded", f"{found}; {reason}", "See what the driver says with: nvidia-smi")
     if figures.get("gpu/memory_percent", 0.0) > OCCUPIED_PERCENT:
         return Check("driver", "degraded", found, "See which process holds the memory with: nvidia-smi", figures)

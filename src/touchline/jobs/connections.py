@@ -26,7 +26,13 @@ SKEW_SECONDS = 5.0
 """A clock that is further off puts the curves of two machines visibly apart; storage refuses at 15 min."""
 _NOT_SYNCHRONISED = 5
 """What adjtimex(2) returns (TIME_ERROR) where nothing keeps the kernel's clock right."""
+_STARTS = (
+    "A training starts all the same: its history waits in the journal until MLflow answers (then: touchline sync). "
+    "But the pipeline does not run before: its jobs register models there, and convert, finetune, gate3 and submit "
+    "begin with one."
+)
 _TRIAL = "from touchline.jobs.trial import main; main()"
+_KEEP_RIGHT = "Let the machine keep it right: timedatectl set-ntp true (of a container: that of its host)"
 _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """MLflow's own patience is 7 tries of 120 s each."""
 
@@ -58,7 +64,7 @@ def mlflow(settings: Settings, seconds: float) -> tuple[Check, ...]:
     store = mlflow_store(settings)
     if store.level != "ok":
         why = "not tried, because the MLflow store cannot be used"
-        return store, Check("registry", "missing", why), Check("storage", "missing", why)
+        return store, Check("registry", store.level, why), Check("storage", store.level, why)
     path = settings.home / "mlflow.db"
     if settings.mlflow_tracking_uri is None and not path.exists():
         begins = f"the first training begins {path}"
@@ -72,14 +78,16 @@ def mlflow_store(settings: Settings) -> Check:
     if find_spec("mlflow") is None:
         return Check(name, "missing", "mlflow is not installed", "Install it with: pip install 'touchline[mlflow]'")
     from touchline.tracking.launch import without_credentials
-    from touchline.tracking.mlflow_store import check_store
+    from touchline.tracking.mlflow_store import ASKED, check_store
     from touchline.tracking.sinks.base import SinkUnavailable
 
     began = time.perf_counter()
     try:
         check_store(settings)
     except SinkUnavailable as error:
-        return Check(name, "missing", str(error))
+        if settings.tracking_uri.startswith("sqlite:"):
+            return Check(name, "missing", str(error))
+        return Check(name, "degraded", str(error), _STARTS)
     took = time.perf_counter() - began
     store = settings.home / "mlflow.db"
     if settings.mlflow_tracking_uri is None and store.exists():
@@ -89,6 +97,8 @@ def mlflow_store(settings: Settings) -> Check:
             remedy = f"Put a backup in its place, or begin a new one with: mv {store} {store}.damaged"
             return Check(name, "missing", f"{store} is damaged ({verdict})", remedy)
     where = without_credentials(settings.tracking_uri)
+    if not settings.tracking_uri.startswith(ASKED):
+        return Check(name, "ok", where)
     return Check(name, "ok", f"{where}, {_round_trip(took)}", figures=_trip(took))
 
 
@@ -99,12 +109,13 @@ def try_out(settings: Settings, seconds: float) -> tuple[Check, Check]:
     # Through a pipe: a tracking URI may hold a password, and arguments are public.
     output, complaint = try_code(_TRIAL, seconds, {**os.environ, **_QUICK}, order)
     if complaint is not None:
-        remedy = f"Look into the server's log. Should {name} be in MLflow, delete it."
-        return Check("registry", "missing", complaint, remedy), Check("storage", "missing", complaint, remedy)
+        remedy = f"Look into the server's log. Should {name} be in MLflow, delete it. {_STARTS}"
+        return Check("registry", "degraded", complaint, remedy), Check("storage", "degraded", complaint)
     outcome = json.loads(output.splitlines()[-1])
     registry = _trial(
         "registry", outcome["registry"], f"a model below {settings.catalog_prefix} was registered and removed",
-        f"Ask for the right to create models below {settings.catalog_prefix}, or choose TOUCHLINE_CATALOG_PREFIX.",
+        f"Ask for the right to create models below {settings.catalog_prefix}, or choose TOUCHLINE_CATALOG_PREFIX. "
+        f"{_STARTS}",
     )  # fmt: skip
     return registry, judge_storage(settings, outcome.get("storage"))
 
@@ -131,7 +142,7 @@ def judge_storage(settings: Settings, outcome: Mapping[str, Any] | None) -> Chec
 
 def _trial(name: str, outcome: Mapping[str, Any], done: str, remedy: str) -> Check:
     if "error" in outcome:
-        return Check(name, "missing", str(outcome["error"]), remedy)
+        return Check(name, "degraded", str(outcome["error"]), remedy)
     took = float(outcome["seconds"])
     return Check(name, "ok", f"{done} in {1e3 * took:.0f} ms", figures=_trip(took))
 
@@ -144,10 +155,17 @@ def clock(settings: Settings, seconds: float) -> Check:
         except (OSError, ValueError):
             continue
         return judge_clock(skew, uncertain, url)
-    believed = {True: "the kernel holds its clock for synchronised", False: "the kernel's clock is not synchronised"}
-    word = _kernel_is_synchronised()
-    told = "the kernel does not tell either" if word is None else believed[word]
-    return Check("clock", "ok", f"no tracking server to compare with; {told}")
+    return judge_kernel(kernel_is_synchronised())
+
+
+def judge_kernel(is_synchronised: bool | None) -> Check:
+    """Judge a clock that no server was held against; None: the kernel does not tell of it."""
+    alone = "no tracking server to compare with"
+    if is_synchronised is None:
+        return Check("clock", "ok", f"{alone}; the kernel does not tell either")
+    if is_synchronised:
+        return Check("clock", "ok", f"{alone}; the kernel holds its clock for synchronised")
+    return Check("clock", "degraded", f"{alone}; the kernel's clock is not synchronised", _KEEP_RIGHT)
 
 
 def judge_clock(skew: float, uncertain: float, url: str) -> Check:
@@ -159,7 +177,7 @@ def judge_clock(skew: float, uncertain: float, url: str) -> Check:
     figures = {"skew_seconds": skew, "uncertainty_seconds": uncertain}
     if abs(skew) - uncertain <= SKEW_SECONDS:
         return Check("clock", "ok", found, figures=figures)
-    return Check("clock", "degraded", found, "Let the machine keep it right: timedatectl set-ntp true", figures)
+    return Check("clock", "degraded", found, _KEEP_RIGHT, figures)
 
 
 def skew_against(url: str, seconds: float) -> tuple[float, float]:
@@ -202,7 +220,7 @@ def _servers(settings: Settings) -> tuple[str, ...]:
     return tuple(url for url in mine if url.startswith(("http://", "https://")))
 
 
-def _kernel_is_synchronised() -> bool | None:
+def kernel_is_synchronised() -> bool | None:
     """What Linux says of its clock, None elsewhere; asking needs no right and no network."""
     if not sys.platform.startswith("linux"):
         return None

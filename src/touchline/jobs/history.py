@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.jobs.base import JobResult
+
+logger = logging.getLogger("touchline")
 
 PIPELINE = "touchline.pipeline"
 DIGEST = "touchline.pipeline_digest"
@@ -65,9 +68,15 @@ def newest(settings: Settings, config_digest: str) -> Past | None:
 def unfinished(settings: Settings, tags: Mapping[str, str]) -> str | None:
     """Return the id of the newest run of a job unless it is finished: same job, configuration and pipeline, if any.
 
-    ``tags`` are those that a new run would get. Raises TouchlineError when the store does not answer.
+    ``tags`` are those that a new run would get. Where the store does not answer, the journals here say it alone: a
+    training waits for no server.
     """
-    runs = _told(settings, {name: tags[name] for name in (JOB, JOB_DIGEST, PIPELINE) if name in tags})
+    wanted = {name: tags[name] for name in (JOB, JOB_DIGEST, PIPELINE) if name in tags}
+    try:
+        runs = _told(settings, wanted)
+    except TouchlineError as error:
+        logger.warning("%s Runs of other machines are not known, so the newest one of this home counts.", error)
+        runs = sorted(_of_journals(settings, wanted), key=lambda run: run.started, reverse=True)
     return runs[0].run_id if runs and not runs[0].is_finished else None
 
 
@@ -107,9 +116,11 @@ def _of_mlflow(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
         return []  # asking would create it, at the same time as a courier perhaps
     from mlflow.exceptions import MlflowException
 
-    from touchline.tracking.mlflow_store import connect
+    from touchline.tracking.mlflow_store import check_store, connect
+    from touchline.tracking.sinks.base import SinkUnavailable
 
     try:
+        check_store(settings)  # within seconds; MLflow's own patience is minutes
         client = connect(settings)
         experiment = client.get_experiment_by_name(settings.project)
         if experiment is None:
@@ -120,9 +131,10 @@ def _of_mlflow(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
             order_by=["attributes.start_time DESC"],
             max_results=NEWEST_RUNS_ASKED,
         )
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SinkUnavailable, OSError) as error:
         raise TouchlineError(
-            f"MLflow does not say how far the pipeline is ({error}). Look into it with: touchline doctor"
+            f"MLflow does not say which runs are finished ({str(error).rstrip('.')}). Look into it with: touchline "
+            "doctor."
         ) from error
     return [_as_told(run) for run in found]
 

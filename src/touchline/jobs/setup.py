@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal
@@ -45,7 +45,7 @@ class Check:
     name: str
     """What was looked at."""
     level: Literal["ok", "degraded", "missing"]
-    """degraded: the pipeline runs, with less; missing: it cannot."""
+    """degraded: a training runs, with less; missing: it cannot start."""
     found: str
     """What was found, a phrase or a sentence."""
     remedy: str = ""
@@ -62,7 +62,7 @@ class Report:
 
     @property
     def usable(self) -> bool:
-        """Whether the pipeline can run here."""
+        """Whether a training can start here."""
         return all(check.level != "missing" for check in self.checks)
 
     @property
@@ -79,7 +79,7 @@ def setup(config: SetupConfig, run: Run) -> JobResult:
     """Examine the machine and record what was found.
 
     Raises:
-        TouchlineError: something without which the pipeline cannot run is missing.
+        TouchlineError: something without which no training can start is missing.
     """
     import json
 
@@ -93,9 +93,15 @@ def setup(config: SetupConfig, run: Run) -> JobResult:
     return JobResult({check.name: check.found for check in report.checks}, report.sentences)
 
 
-def examine(config: SetupConfig, settings: Settings) -> Report:
-    """Look at everything side by side; each look is bounded, and one that fails is a finding like any other."""
+def examine(
+    config: SetupConfig, settings: Settings, waiting: Callable[[Sequence[str]], None] = lambda _: None
+) -> Report:
+    """Look at everything side by side; each look is bounded, and one that fails is a finding like any other.
+
+    ``waiting`` is told which looks are still out, whenever one has come back.
+    """
     from touchline.jobs import accelerators, connections, probes
+    from touchline.jobs.trying import given_up_with
 
     seconds = config.probe_seconds
     looks: Mapping[str, Callable[[], Sequence[Check]]] = {
@@ -108,9 +114,12 @@ def examine(config: SetupConfig, settings: Settings) -> Report:
         "mlflow store": lambda: connections.mlflow(settings, seconds),
         "clock": lambda: (connections.clock(settings, config.connection_seconds),),
     }
-    with ThreadPoolExecutor(max_workers=len(looks)) as pool:
-        found = pool.map(lambda name: look_at(name, looks[name], seconds + _SPARE_SECONDS), looks)
-        return Report(tuple(check for checks in found for check in checks))
+    with ThreadPoolExecutor(max_workers=len(looks)) as pool, given_up_with():
+        found = {pool.submit(look_at, name, look, seconds + _SPARE_SECONDS): name for name, look in looks.items()}
+        waiting(tuple(looks))
+        for _ in as_completed(found):
+            waiting(tuple(name for look, name in found.items() if not look.done()))
+    return Report(tuple(check for look in found for check in look.result()))
 
 
 def look_at(name: str, look: Callable[[], Sequence[Check]], seconds: float) -> Sequence[Check]:

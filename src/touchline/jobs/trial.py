@@ -90,7 +90,11 @@ def main() -> None:
     """
     order: dict[str, Any] = json.load(sys.stdin)
     settings = settings_from_order(order["settings"])
-    client = open_client(settings)
+    try:
+        client = open_client(settings)
+    except TouchlineError as error:
+        print(json.dumps({name: {"error": str(error)} for name in ("registry", "storage")}))
+        return
 
     def outcome(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from typing import IO
 
+from touchline import leash
+
+_trials: set[subprocess.Popen[bytes]] = set()
+_changing = threading.Lock()
+_given_up = threading.Event()
+
+_SILENCE = "no answer within"
 PACKAGE_OF_LIBRARY = {
     "libGL.so.1": "libgl1",
     "libEGL.so.1": "libegl1",
@@ -26,24 +37,59 @@ PACKAGE_OF_LIBRARY = {
 def try_code(code: str, seconds: float, environment: Mapping[str, str], told: str = "") -> tuple[str, str | None]:
     """Run Python code in a process that reads ``told``: its output, and why it failed or None.
 
-    It is killed after ``seconds``.
+    It is killed after ``seconds`` with all that it started, and also when this process ends before. Where it failed
+    because of the time, ``is_silence`` says so of the reason.
     """
-    try:
-        done = subprocess.run(
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = leash.start(
             [sys.executable, "-c", code],
-            env=dict(environment),
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-            input=told,
+            errors.fileno(),
+            dict(environment),
+            output=output.fileno(),
+            told=told.encode(),
         )
-    except subprocess.TimeoutExpired:
-        return "", f"no answer within {seconds:.0f} s"
-    if done.returncode == 0:
-        return done.stdout, None
-    lines = done.stderr.strip().splitlines()
-    return "", lines[-1] if lines else f"ended with exit code {done.returncode}"
+        with _changing:
+            _trials.add(process)
+        try:
+            process.wait(0.0 if _given_up.is_set() else seconds)
+        except subprocess.TimeoutExpired:
+            return "", f"{_SILENCE} {seconds:.0f} s"
+        finally:
+            leash.end(process)
+            with _changing:
+                _trials.discard(process)
+        if process.returncode == 0:
+            return _text(output), None
+        lines = _text(errors).strip().splitlines()
+        return "", lines[-1] if lines else f"ended with exit code {process.returncode}"
+
+
+def is_silence(complaint: str | None) -> bool:
+    """Whether code failed because it gave no answer in time."""
+    return complaint is not None and complaint.startswith(_SILENCE)
+
+
+@contextlib.contextmanager
+def given_up_with() -> Iterator[None]:
+    """End what is being tried, and try nothing more, when the context is left by an exception.
+
+    Of a Ctrl-C above all, which the processes of a session of their own do not hear.
+    """
+    _given_up.clear()
+    try:
+        yield
+    except BaseException:
+        with _changing:
+            _given_up.set()
+            for process in _trials:
+                if process.stdin is not None:
+                    process.stdin.close()
+        raise
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def remedy_for(complaint: str) -> str:

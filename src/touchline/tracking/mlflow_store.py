@@ -10,10 +10,12 @@ import fcntl
 import logging
 import os
 import sqlite3
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from touchline.config import Settings
+from touchline.errors import nearest
 from touchline.tracking.launch import without_credentials
 from touchline.tracking.probe import probe_http
 from touchline.tracking.sinks.base import SinkUnavailable
@@ -22,17 +24,40 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 _SQLITE = "sqlite:///"
+ASKED = ("http://", "https://", _SQLITE)
+"""How the URIs begin that ``check_store`` asks."""
+_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "file", "databricks", "databricks-uc", "uc")
+"""Those of MLflow's own tracking stores; plugins bring others."""
 
 
 def check_store(settings: Settings) -> None:
-    """Find out within about 3 s whether the store can be used; raises SinkUnavailable with a remedy."""
+    """Find out within about 3 s whether the store can be used; raises SinkUnavailable with a remedy.
+
+    Only what begins as one of ``ASKED`` is really asked; of another URI only its form is looked at.
+    """
     uri = settings.tracking_uri
+    _check_form(uri)
     if uri.startswith(("http://", "https://")):
         probe = probe_http(uri.rstrip("/") + "/health")
         if not probe.usable:
             raise SinkUnavailable(f"MLflow: {probe.reason}", permanent=probe.permanent)
     elif uri.startswith(_SQLITE):
         _check_database(Path(uri.removeprefix(_SQLITE)))
+
+
+def _check_form(uri: str) -> None:
+    scheme, colon, _ = uri.partition(":")
+    if not colon or scheme.partition("+")[0] in _SCHEMES:
+        return
+    if any(plugin.name == scheme for plugin in entry_points(group="mlflow.tracking_store")):
+        return
+    guess = nearest(scheme, _SCHEMES)
+    hint = f" Did you mean {guess!r}?" if guess else ""
+    raise SinkUnavailable(
+        f"The MLflow store {without_credentials(uri)} begins with {scheme!r}, which MLflow does not know.{hint} "
+        "Correct MLFLOW_TRACKING_URI; it is like http://host:5000 or sqlite:////path/mlflow.db.",
+        permanent=True,
+    )
 
 
 def _check_database(path: Path) -> None:
