@@ -54,7 +54,7 @@ def main() -> int:
 
     def measure_pauses() -> Any:
         with scratch() as directory:
-            return child("checkpoint_loop.py", directory, rows, "pauses", part.size(15, 2))
+            return child("checkpoint_loop.py", directory, rows, "pauses", part.size(8, 2), timeout=900.0)
 
     found = part.measure("pauses", measure_pauses)
     medians = {name: float(np.median(values)) for name, values in found.items() if isinstance(values, list)}
