@@ -540,3 +540,34 @@ def test_the_manifest_tells_which_configuration_made_it(tmp_path: Path) -> None:
         json.loads(path.read_text())["about"]["config_digest"] for path in sorted(tmp_path.glob("*/manifest.json"))
     ]
     assert digests == [digest({"rate": 1.0}), digest({"rate": 2.0})]
+
+
+def test_a_step_may_be_numpys_and_must_be_whole(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, every=1, minimum_seconds=0.0)
+    assert store.maybe_save(np.int64(7), {"x": np.zeros(1)})
+    store.wait()
+    assert store.steps() == (7,)
+    for step in (1.0, "1", True, None):
+        with pytest.raises(UsageError, match="a whole number, at least 0, and this is"):
+            store.save(step, {"x": np.zeros(1)})  # type: ignore[arg-type]
+
+
+def test_what_is_given_wrongly_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(UsageError, match="holds itself"):
+        CheckpointStore(tmp_path / "a").restore_or({"x": endless})
+    with pytest.raises(UsageError, match="A configuration is a dataclass or a mapping, and this is 5"):
+        CheckpointStore(tmp_path / "a", config=5).restore_or({})
+    with pytest.raises(UsageError, match="are numbers by name"):
+        CheckpointStore(tmp_path / "a").save(1, {}, metrics={"return": "high"})  # type: ignore[dict-item]
+    (tmp_path / "file").touch()
+    with pytest.raises(TouchlineError, match="cannot be read now"):
+        CheckpointStore(tmp_path / "file").restore_or({})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    CheckpointStore("~/mine").save(1, {})
+    assert (tmp_path / "mine").is_dir()

@@ -217,3 +217,14 @@ def test_wrong_usage_is_told_with_the_remedy(
     assert call("checkpoints", *arguments) == 2
     captured = capsys.readouterr()
     assert told in captured.out + captured.err
+
+
+def test_a_metric_that_is_no_number_is_null_for_scripts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    CheckpointStore(tmp_path / "nan").save(1, state(1), metrics={"return": float("nan")})
+    (one,) = json.loads(printed(capsys, "list", str(tmp_path / "nan"), "--json"), parse_constant=pytest.fail)
+    assert one["metrics"] == {"return": None}
+
+
+def test_the_last_run_is_the_last_that_saves(run: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(home, "r2-submit")
+    assert f"/{run}/checkpoints/" in printed(capsys, "verify", "last")

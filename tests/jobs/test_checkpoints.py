@@ -176,15 +176,18 @@ def test_how_often_a_training_records_does_not_make_it_another(settings: Setting
     assert counted(settings, CountConfig(recording=often)).run_id == run_id
 
 
-def test_another_configuration_starts_anew_and_is_refused_where_the_run_is_named(settings: Settings) -> None:
+def test_another_configuration_starts_anew_and_is_refused_where_the_run_is_named(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_id = cut_off(settings)
     other = CountConfig(seed=7)
+    assert counted(settings, other).run_id != run_id
+    assert f"The run {run_id} is unfinished, with another configuration" in capsys.readouterr().out
     with pytest.raises(Refused, match="seed: 0 → 7"):
         counted(settings, other, Resume(run_id=run_id))
     assert read_status(settings.run_directory(run_id)).state == "killed", "the run is as it was"
     allowed = counted(settings, other, Resume(run_id=run_id, allow_changes=True))
     assert allowed.run_id == run_id
-    assert counted(settings, other).run_id != run_id
 
 
 def test_a_run_without_a_checkpoint_cannot_be_named(settings: Settings) -> None:

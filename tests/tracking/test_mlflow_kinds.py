@@ -120,3 +120,19 @@ def test_two_names_never_share_a_file() -> None:
     stems = {stem(name) for name in names}
     assert len(stems) == len(names)
     assert all("/" not in text and text.strip(". ") for text in stems)
+
+
+def test_files_that_never_change_are_linked_into_a_store_on_the_same_disk(settings: Settings, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "step-1"
+    checkpoint.mkdir()
+    (checkpoint / "state").write_bytes(b"x" * 1_000)
+    (tmp_path / "notes.txt").write_text("may be edited")
+    with touchline.start_run("train", settings=settings) as run:
+        run.log_artifact(checkpoint, "checkpoints/step-1", unchanging=True)
+        run.log_artifact(tmp_path / "notes.txt")
+        assert run.wait_delivered("mlflow", 60)
+        there = settings.artifact_root
+    (arrived,) = there.rglob("checkpoints/step-1/state")
+    assert arrived.samefile(checkpoint / "state")
+    (notes,) = there.rglob("notes.txt")
+    assert not notes.samefile(tmp_path / "notes.txt") and notes.stat().st_nlink == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from touchline.config import plain
-from touchline.errors import TouchlineError
+from touchline.errors import TouchlineError, UsageError
 
 GIT_SECONDS = 10.0
 _ABSENT = object()
@@ -48,6 +48,8 @@ def origin(config: Any = None, beside: Path | None = None) -> Origin:
     """
     from touchline import __version__
 
+    if config is not None and not isinstance(told := plain(config), Mapping):
+        raise UsageError(f"A configuration is a dataclass or a mapping, and this is {told!r}.")
     return Origin(None if config is None else plain(config), {"touchline": __version__, **_git(beside or _script())})
 
 

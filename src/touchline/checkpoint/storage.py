@@ -78,7 +78,7 @@ def storage_at(location: Path | str, staging: Path | None = None) -> Storage:
     text = os.fspath(location)
     if "://" in text:
         return WholeFiles(text, staging)
-    path = Path(text).absolute()
+    path = Path(text).expanduser().absolute()
     if text.startswith(_VOLUMES) or is_network(filesystem_type(path)):
         return WholeFiles(str(path), staging)
     return LocalDisk(path)
@@ -92,7 +92,7 @@ class LocalDisk:
 
     def names(self) -> list[str]:
         """See ``Storage``."""
-        if not self.directory.is_dir():
+        if not self.directory.exists():
             return []
         return [path.name for path in self.directory.iterdir() if path.is_dir() and not path.name.startswith(".")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import operator
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -134,6 +135,7 @@ class CheckpointStore:
         next one. When the stop signal is set, the state is saved, and once it is durable SystemExit is raised with
         130 or 143, which a scheduler takes as "try again".
         """
+        step = _whole(step)
         if self._stop is not None and self._stop.requested:
             self.save(step, state, metrics=metrics, metadata=metadata, wait=False)
             self.wait()
@@ -265,23 +267,45 @@ class CheckpointStore:
             return
         what = f"The checkpoint {path} was made otherwise: {'; '.join(told)}."
         if not self.allow_changes:
-            raise Refused(f"{what} Go on all the same with allow_changes, or start over in an empty directory.")
+            raise Refused(
+                f"{what} Go on all the same with allow_changes=True (touchline run: --allow-changes), or start over "
+                "in an empty directory (--fresh)."
+            )
         logger.warning("%s It is used all the same, as allowed.", what)
 
     def _begin(
         self, step: int, state: Any, metrics: Mapping[str, float] | None, metadata: Mapping[str, Any] | None
     ) -> None:
-        if step < 0:
-            raise UsageError(f"A checkpoint's step is at least 0, and this is {step}.")
+        step = _whole(step)
         began = time.monotonic()
         snapshot = self._memory.snapshot(step, state, metadata or {}, self._made())
         about = {
             "step": step,
             "saved_at": time.time(),
-            "metrics": {name: float(value) for name, value in (metrics or {}).items()},
+            "metrics": _numbers(metrics or {}),
             "run": self.run.id if self.run is not None else "",
             "retention": asdict(self.retention),
             "config_digest": "" if self._config is None else digest(self._config),
         }
         self.pause_seconds = time.monotonic() - began
         self._saver.begin(snapshot, about)
+
+
+def _whole(step: Any) -> int:
+    """The step as Python's int. Raises UsageError for what is no whole number from 0 on."""
+    try:
+        number = operator.index(step)
+    except TypeError:
+        number = -1
+    if number < 0 or isinstance(step, bool):
+        raise UsageError(f"A checkpoint's step is a whole number, at least 0, and this is {step!r}. Give int(step).")
+    return number
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    try:
+        return {name: float(value) for name, value in metrics.items()}
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"The metrics of a checkpoint are numbers by name ({error}). Put the rest into metadata."
+        ) from error

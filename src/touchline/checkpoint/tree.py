@@ -51,7 +51,12 @@ class Encoded(NamedTuple):
 def encode(tree: Any) -> Encoded:
     """Take ``tree`` apart. Raises UsageError, with the path, at what no checkpoint can hold."""
     arrays: Arrays = {}
-    return Encoded(_encode(tree, "", arrays), arrays)
+    try:
+        return Encoded(_encode(tree, "", arrays), arrays)
+    except RecursionError:
+        raise UsageError(
+            "The state holds itself, or is nested a thousand levels deep. Save the arrays and values it is made of."
+        ) from None
 
 
 def decode(encoded: Encoded, like: Any) -> Any:

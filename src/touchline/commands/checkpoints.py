@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -117,7 +118,7 @@ def _list(arguments: list[str]) -> int:
 
     found = inventory(_storage(location), read=not options.no_verify)
     if options.json:
-        print(json.dumps([asdict(one) for one in found], indent=1))
+        print(_json(found))
         return 0
     _refuse_none(found, location)
     from touchline.commands.tables import moment, show, size
@@ -140,6 +141,14 @@ def _list(arguments: list[str]) -> int:
     return 0
 
 
+def _json(found: Sequence[Listed]) -> str:
+    """As JSON, which has no NaN and no infinity: such a metric is null."""
+    plain = [asdict(one) for one in found]
+    for one in plain:
+        one["metrics"] = {name: value if math.isfinite(value) else None for name, value in one["metrics"].items()}
+    return json.dumps(plain, indent=1, allow_nan=False)
+
+
 def _verify(arguments: list[str]) -> int:
     options = parse(VerifyOptions, arguments, "checkpoints verify")
     location = _location(options.run, options.home, "verify")
@@ -157,7 +166,7 @@ def _verify(arguments: list[str]) -> int:
             )
             print(f"{one.path} {told}.", flush=True)
     if options.json:
-        print(json.dumps([asdict(one) for one in found], indent=1))
+        print(_json(found))
     else:
         _refuse_none(found, location, options.step)
     return 0 if all(one.intact for one in found) else 1
@@ -253,10 +262,13 @@ def _location(word: str, home: Path | None, command: str) -> str:
 
 def _of_run(settings: Settings, word: str) -> str:
     """Beside the run, or where the settings send the checkpoints of jobs; of a run of another machine too."""
-    from touchline.tracking.find import find_run
+    from touchline.tracking.find import LAST, find_run, last_of
+    from touchline.tracking.sync import run_ids
 
+    saving = [run for run in run_ids(settings) if (settings.run_directory(run) / "checkpoints").is_dir()]
     try:
-        run_id = find_run(settings, word)
+        # The last run of a pipeline saves none, and is hardly meant.
+        run_id = last_of(settings, saving) if word == LAST and saving else find_run(settings, word)
     except UsageError:
         if settings.checkpoints is None:
             raise

@@ -15,8 +15,8 @@ from touchline.config import Settings, digest
 from touchline.errors import TouchlineError
 from touchline.jax_guard import guard_jax
 from touchline.jobs.base import Interrupted, Job, JobResult
-from touchline.jobs.checkpoints import Resume, going_on, training_config
-from touchline.jobs.history import JOB, JOB_DIGEST, PIPELINE, RESULT, encode_result
+from touchline.jobs.checkpoints import Resume, going_on, store_of, training_config
+from touchline.jobs.history import JOB, JOB_DIGEST, PIPELINE, RESULT, encode_result, unfinished_otherwise
 from touchline.jobs.progress import terminal
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def saying_how_to_go_on(command: str) -> Iterator[None]:
 def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], resume: Resume) -> Run:
     from touchline.tracking.start import start_run
 
+    other = None if resume.fresh or resume.run_id else unfinished_otherwise(settings, tags)
     with going_on(config, settings, tags, resume) as found:
         run = start_run(
             job=job.name,
@@ -113,7 +114,18 @@ def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], re
             f"  Going on with the run [bold]{run.id}[/] after {found.step:,} policy transitions; "
             "to start over: --fresh"
         )
+    elif other is not None and _has_checkpoints(other, config, settings):
+        terminal().print(
+            f"  The run [bold]{other}[/] is unfinished, with another configuration, and this is a new one. To go on "
+            f"with that one: touchline run {job.name} --resume {other} --allow-changes"
+        )
     return run
+
+
+def _has_checkpoints(run_id: str, config: Any, settings: Settings) -> bool:
+    with contextlib.suppress(TouchlineError):  # of a place that cannot be reached now
+        return bool(store_of(run_id, config, settings).steps())
+    return False
 
 
 def _whole(result: JobResult, seconds: float) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
         played = 0
         for name, policy in players.items():
             raise_if_stopped(f"before judging {name}")
-            judged = judge.evaluate(policy, seeds, config.perturbation)
+            judged = judge.evaluate(policy, seeds, config.perturbation, raise_if_stopped)
             evaluations[name] = gates.Evaluation(
                 names.get(name, name),
                 judged.scores,
@@ -90,7 +90,7 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
                 judged.physics_steps,
                 dict.fromkeys(TASKS, tuple(seeds)),
             )
-            official[name] = judge.evaluate(policy, official_seeds, NONE)
+            official[name] = judge.evaluate(policy, official_seeds, NONE, raise_if_stopped)
             played += len(TASKS) * (len(seeds) + len(official_seeds))
             run.log(
                 {

@@ -80,6 +80,13 @@ def unfinished(settings: Settings, tags: Mapping[str, str]) -> str | None:
     return runs[0].run_id if runs and not runs[0].is_finished else None
 
 
+def unfinished_otherwise(settings: Settings, tags: Mapping[str, str]) -> str | None:
+    """Return the id of the job's newest run where that one is unfinished and of another configuration."""
+    runs = _told(settings, {JOB: tags[JOB]})
+    otherwise = bool(runs) and not runs[0].is_finished and runs[0].tags.get(JOB_DIGEST) != tags.get(JOB_DIGEST)
+    return runs[0].run_id if otherwise else None
+
+
 def catch_up(settings: Settings) -> None:
     """Let MLflow catch up with the newest runs: a process that was killed a moment ago told it nothing more."""
     from touchline.tracking.sync import run_ids, sync

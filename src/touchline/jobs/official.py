@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -51,10 +51,17 @@ class Judge:
     def __init__(self, processes: int) -> None:
         self._evaluator = Evaluator(processes)
 
-    def evaluate(self, policy: Policy, seeds: Iterable[int], perturbation: Perturbation) -> Judged:
+    def evaluate(
+        self,
+        policy: Policy,
+        seeds: Iterable[int],
+        perturbation: Perturbation,
+        boundary: Callable[[str], None] = lambda where: None,
+    ) -> Judged:
         """Run one episode a task and seed; the same seed is the same scenario for every policy.
 
-        The controller is the one that travels with the policy.
+        The controller is the one that travels with the policy. ``boundary`` is called before each task, and may
+        raise to stop.
         """
         from touchline.soccer.official import OfficialEnv
 
@@ -63,6 +70,7 @@ class Judge:
         seeds = list(seeds)
         judged = Judged({}, {}, {})
         for task in TASKS:
+            boundary(f"before {task}")
             make = functools.partial(OfficialEnv, task, stand_still())
             episodes = self._evaluator.evaluate(make, policy, seeds, options=options)
             judged.scores[task] = np.array([episode.info["score"] for episode in episodes])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError, nearest
 from touchline.tracking.journal import FILE_NAME, JournalReader
@@ -32,7 +34,7 @@ def find_run(settings: Settings, word: str) -> str:
     if not known:
         raise UsageError(f"There is no run {word!r}: the home {settings.home} has no runs yet.")
     if word == LAST:
-        return max(known, key=lambda run_id: _last_start(settings, run_id))
+        return last_of(settings, known)
     matches = [run_id for run_id in known if word and run_id.startswith(word)]
     if len(matches) == 1:
         return matches[0]
@@ -42,6 +44,11 @@ def find_run(settings: Settings, word: str) -> str:
     guess = nearest(word, known)
     hint = f" Did you mean {guess!r}?" if guess else ""
     raise UsageError(f"There is no run {word!r} in {settings.home}.{hint} List them with: touchline runs")
+
+
+def last_of(settings: Settings, run_ids: Sequence[str]) -> str:
+    """The one of these runs that was started or resumed last."""
+    return max(run_ids, key=lambda run_id: _last_start(settings, run_id))
 
 
 def _last_start(settings: Settings, run_id: str) -> float:

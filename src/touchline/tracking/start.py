@@ -172,7 +172,7 @@ def _is_written(file: Path) -> TouchlineError:
             owner = start.payload["process"]["pid"]
     return TouchlineError(
         f"The run {file.parent.name} is being written by {f'process {owner}' if owner else 'another process'}. "
-        "End that one first, or start this one without its run_id."
+        "End that one first, or start a run of another id."
     )
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import tempfile
+import urllib.parse
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -76,6 +77,8 @@ class Uploads:
         return {target for target in noted if there.get(target) == files[target].stat().st_size}
 
     def _upload(self, path: Path, target: str) -> None:
+        if path.stat().st_nlink > 1 and self._link(path, target):
+            return
         name = PurePosixPath(target).name
         with contextlib.ExitStack() as stack:
             if path.name != name:  # MLflow gives an artifact the name of the file
@@ -84,6 +87,20 @@ class Uploads:
                 renamed.symlink_to(path.absolute())
                 path = renamed
             self._client.log_artifact(self._run_id, str(path), _folder(target) or None)
+
+    def _link(self, path: Path, target: str) -> bool:
+        """Link a file that never changes, as those of checkpoints, into a store on the same disk."""
+        uri = urllib.parse.urlsplit(self._client.get_run(self._run_id).info.artifact_uri)
+        if uri.scheme not in ("", "file") or uri.netloc:
+            return False
+        place = Path(urllib.parse.unquote(uri.path), target)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.unlink(missing_ok=True)  # of an upload that was interrupted
+            place.hardlink_to(path)
+        except OSError:
+            return False
+        return True
 
 
 def _folder(target: str) -> str:
