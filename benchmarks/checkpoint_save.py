@@ -1,7 +1,7 @@
 """What a save costs the training, and how long a SIGTERM takes to become a durable checkpoint.
 
 A replay buffer of a million transitions of the real observation size (89 values; about 0.8 GB) is saved by a
-training loop: asynchronously, synchronously, and plainly with torch.save, in turn in one process. Then trainings
+training loop asynchronously and synchronously, in turn in one process. Then trainings
 that save all the time get a SIGTERM at random instants. An interrupted benchmark goes on where it stopped. Usage:
 .venv/bin/python benchmarks/checkpoint_save.py [--quick] [--fresh]. Exits with 1 when a goal is missed.
 """
@@ -64,7 +64,6 @@ def main() -> int:
         [
             ["asynchronous", medians["asynchronous"], worst],
             ["synchronous, as durable", medians["synchronous"], max(found["synchronous"])],
-            ["torch.save, neither forced to the disk nor proven", medians["plain"], max(found["plain"])],
         ],
     )
     share = medians["steps_per_second_while_writing"] / medians["steps_per_second_alone"]

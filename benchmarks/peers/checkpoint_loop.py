@@ -66,10 +66,10 @@ def timed(call: Any, *arguments: Any, **options: Any) -> float:
 
 
 def pauses(directory: Path, rows: int, rounds: int) -> dict[str, Any]:
-    """The pause of the loop for an asynchronous save and for synchronous ones, in turn, in the same training."""
+    """The pause of the loop for an asynchronous save and for a synchronous one, in turn, in the same training."""
     training = Training(rows)
     store = CheckpointStore(directory, keep_last=1)
-    figures: dict[str, list[float]] = {name: [] for name in ("asynchronous", "synchronous", "plain", "write")}
+    figures: dict[str, list[float]] = {name: [] for name in ("asynchronous", "synchronous", "write")}
     figures |= {"steps_per_second_alone": [], "steps_per_second_while_writing": []}
     for number in range(rounds + 1):  # the first one also takes the memory for the copy
         count, began = 0, time.perf_counter()
@@ -85,10 +85,6 @@ def pauses(directory: Path, rows: int, rounds: int) -> dict[str, Any]:
         figures["steps_per_second_while_writing"].append(count / (time.perf_counter() - began))
         figures["write"].append(store.write_seconds)
         figures["synchronous"].append(timed(store.save, 2 * number + 1, training.state))
-        arrays = dict(training.replay.state_dict())
-        path = directory / "plain.pt"
-        figures["plain"].append(timed(torch.save, [arrays, training.critic.state_dict()], path))
-        path.unlink()
     size = sum(path.stat().st_size for path in directory.rglob("*.safetensors"))
     return {"megabytes": round(size / 1e6), "first_asynchronous": figures["asynchronous"][0]} | {
         name: [round(value, 4) for value in values[1:]] for name, values in figures.items()
