@@ -1,8 +1,8 @@
 """What a save costs the training, and how long a SIGTERM takes to become a durable checkpoint.
 
-A replay buffer of a million transitions of the real observation size (89 values; about 0.8 GB) is saved by a
-training loop asynchronously and synchronously, in turn in one process. Then trainings
-that save all the time get a SIGTERM at random instants. An interrupted benchmark goes on where it stopped. Usage:
+A replay buffer of a million transitions of the real observation size (89 values; about 0.8 GB) is saved by a training
+loop asynchronously and synchronously, in turn in one process. Then trainings that save all the time get a SIGTERM at
+random instants. An interrupted benchmark goes on where it stopped. Usage:
 .venv/bin/python benchmarks/checkpoint_save.py [--quick] [--fresh]. Exits with 1 when a goal is missed.
 """
 
