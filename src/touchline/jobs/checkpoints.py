@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from touchline.checkpoint import CheckpointStore
 from touchline.config import Settings, plain
 from touchline.errors import TouchlineError
-from touchline.jobs.history import JOB, unfinished
 from touchline.jobs.recording import RecordingConfig
 
 if TYPE_CHECKING:
@@ -68,13 +67,12 @@ def store_of(
 
 
 @contextlib.contextmanager
-def going_on(config: Any, settings: Settings, tags: Mapping[str, str], how: Resume) -> Iterator[From | None]:
-    """Find the checkpoint to go on from, and keep its files here while the context lasts; None: start anew.
+def going_on(run_id: str | None, config: Any, settings: Settings, how: Resume) -> Iterator[From | None]:
+    """Keep the files of the newest checkpoint of a run here while the context lasts; None: start anew.
 
-    ``tags`` are those of the job's run. Raises TouchlineError when a run was named that has no checkpoint, and
-    Refused when the checkpoint is of another configuration or version of the code.
+    Raises TouchlineError when the run was named by a person and has no checkpoint, and Refused when the checkpoint
+    is of another configuration or version of the code.
     """
-    run_id = None if how.fresh else how.run_id or unfinished(settings, tags)
     if run_id is None:
         yield None
         return
@@ -86,7 +84,7 @@ def going_on(config: Any, settings: Settings, tags: Mapping[str, str], how: Resu
             yield None
         else:
             raise TouchlineError(
-                f"The run {run_id} has no checkpoint in {store.location}, so {tags[JOB]} cannot go on with it. "
+                f"The run {run_id} has no checkpoint in {store.location}, so nothing can go on from there. "
                 "Name another run, or start over with --fresh."
             )
 

@@ -16,7 +16,7 @@ from touchline.errors import TouchlineError
 from touchline.jax_guard import guard_jax
 from touchline.jobs.base import Interrupted, Job, JobResult
 from touchline.jobs.checkpoints import Resume, going_on, store_of, training_config
-from touchline.jobs.history import JOB, JOB_DIGEST, PIPELINE, RESULT, encode_result, unfinished_otherwise
+from touchline.jobs.history import JOB, JOB_DIGEST, PIPELINE, RESULT, Unfinished, encode_result, unfinished
 from touchline.jobs.progress import terminal
 
 if TYPE_CHECKING:
@@ -98,8 +98,9 @@ def saying_how_to_go_on(command: str) -> Iterator[None]:
 def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], resume: Resume) -> Run:
     from touchline.tracking.start import start_run
 
-    other = None if resume.fresh or resume.run_id else unfinished_otherwise(settings, tags)
-    with going_on(config, settings, tags, resume) as found:
+    chosen = resume.fresh or resume.run_id is not None
+    left = Unfinished(resume.run_id) if chosen else unfinished(settings, tags)
+    with going_on(left.run_id, config, settings, resume) as found:
         run = start_run(
             job=job.name,
             config=config,
@@ -114,10 +115,10 @@ def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], re
             f"  Going on with the run [bold]{run.id}[/] after {found.step:,} policy transitions; "
             "to start over: --fresh"
         )
-    elif other is not None and _has_checkpoints(other, config, settings):
+    elif left.otherwise is not None and _has_checkpoints(left.otherwise, config, settings):
         terminal().print(
-            f"  The run [bold]{other}[/] is unfinished, with another configuration, and this is a new one. To go on "
-            f"with that one: touchline run {job.name} --resume {other} --allow-changes"
+            f"  The run [bold]{left.otherwise}[/] is unfinished, with another configuration, and this is a new one. "
+            f"To go on with that one: touchline run {job.name} --resume {left.otherwise} --allow-changes"
         )
     return run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,26 +65,33 @@ def newest(settings: Settings, config_digest: str) -> Past | None:
     return Past(pipeline, {run.tags[JOB]: _finished(run) for run in reversed(mine)})
 
 
-def unfinished(settings: Settings, tags: Mapping[str, str]) -> str | None:
-    """Return the id of the newest run of a job unless it is finished: same job, configuration and pipeline, if any.
+@dataclass(frozen=True)
+class Unfinished:
+    """What earlier processes left of a job."""
 
-    ``tags`` are those that a new run would get. Where the store does not answer, the journals here say it alone: a
-    training waits for no server.
+    run_id: str | None = None
+    """Its newest run of the same configuration and pipeline, unless that one is finished."""
+    otherwise: str | None = None
+    """Where there is none: its newest run of all, if that one is unfinished and of another configuration."""
+
+
+def unfinished(settings: Settings, tags: Mapping[str, str]) -> Unfinished:
+    """Return what is unfinished of the job whose new run would get ``tags``.
+
+    Where the store does not answer, the journals here say it alone: a training waits for no server.
     """
-    wanted = {name: tags[name] for name in (JOB, JOB_DIGEST, PIPELINE) if name in tags}
+    wanted = {JOB: tags[JOB]}
     try:
         runs = _told(settings, wanted)
     except TouchlineError as error:
         logger.warning("%s Runs of other machines are not known, so the newest one of this home counts.", error)
-        runs = sorted(_of_journals(settings, wanted), key=lambda run: run.started, reverse=True)
-    return runs[0].run_id if runs and not runs[0].is_finished else None
-
-
-def unfinished_otherwise(settings: Settings, tags: Mapping[str, str]) -> str | None:
-    """Return the id of the job's newest run where that one is unfinished and of another configuration."""
-    runs = _told(settings, {JOB: tags[JOB]})
-    otherwise = bool(runs) and not runs[0].is_finished and runs[0].tags.get(JOB_DIGEST) != tags.get(JOB_DIGEST)
-    return runs[0].run_id if otherwise else None
+        runs = _newest_first(_of_journals(settings, wanted))
+    same = [run for run in runs if all(run.tags.get(n) == tags[n] for n in (JOB_DIGEST, PIPELINE) if n in tags)]
+    if same and not same[0].is_finished:
+        return Unfinished(same[0].run_id)
+    if runs and not runs[0].is_finished and runs[0].tags.get(JOB_DIGEST) != tags.get(JOB_DIGEST):
+        return Unfinished(otherwise=runs[0].run_id)
+    return Unfinished()
 
 
 def catch_up(settings: Settings) -> None:
@@ -115,7 +122,11 @@ def _told(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
         for run in _of_mlflow(settings, wanted):
             here = runs.get(run.run_id)
             runs[run.run_id] = replace(run, is_finished=run.is_finished or (here is not None and here.is_finished))
-    return sorted(runs.values(), key=lambda run: run.started, reverse=True)
+    return _newest_first(runs.values())
+
+
+def _newest_first(runs: Iterable[_Told]) -> list[_Told]:
+    return sorted(runs, key=lambda run: run.started, reverse=True)
 
 
 def _of_mlflow(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
