@@ -31,6 +31,15 @@ def _disk(place: Path, megabytes: int) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+def fill(disk: Path) -> Path:
+    """Take every byte that is free."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        while True:
+            file.write(b"\0" * 4_096)
+    return filler
+
+
 class Ext4Disk:
     """A disk image of 32 MB, mounted through a loop device, that can be made to fail as a broken disk does."""
 

@@ -16,18 +16,12 @@ from touchline.checkpoint.storage import LocalDisk
 from touchline.config import Settings
 from touchline.tracking.journal import Event, JournalReader
 
+from .conftest import fill
+
 
 def events(run_directory: Path, *kinds: str) -> list[Event]:
     with JournalReader(run_directory / "journal.db") as journal:
         return journal.of_kind(kinds)
-
-
-def fill(disk: Path) -> Path:
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-        while True:
-            file.write(b"\0" * 65_536)
-    return filler
 
 
 @pytest.mark.parametrize("noticed", ["before it writes", "in the middle of a file"])

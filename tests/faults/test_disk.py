@@ -18,21 +18,12 @@ from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.tracking.journal import JournalReader
 
-from .conftest import Ext4Disk
+from .conftest import Ext4Disk, fill
 
 
 def steps(run: touchline.Run) -> list[int | None]:
     with JournalReader(run.directory / "journal.db") as journal:
         return [event.step for event in journal.of_kind(["metrics"])]
-
-
-def fill(disk: Path) -> Path:
-    """Take every byte that is free."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-        while True:
-            file.write(b"\0" * 4096)
-    return filler
 
 
 def test_a_full_disk_is_told_and_nothing_is_lost_once_there_is_space(

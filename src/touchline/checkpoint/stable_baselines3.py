@@ -101,13 +101,7 @@ def _begin_episode(model: Any) -> None:
 
 
 def _compare_model(model: Any, state: Mapping[str, Any]) -> list[str]:
-    mine = _kind_of_model(model)
-    told = [
-        f"the {name.replace('_', ' ')} was {state[name]} and is {mine[name]}"
-        for name in mine
-        if state[name] != mine[name]
-    ]
-    if told:
+    if told := _unequal(state, _kind_of_model(model), "the"):
         return told
     parameters = model.get_parameters()
     told = _only(state["parameters"], parameters) + _only(state["variables"], _get_variables(model))
@@ -166,14 +160,8 @@ def _set_buffer(buffer: Any, state: Mapping[str, Any]) -> None:
 
 
 def _compare_buffer(buffer: Any, state: Mapping[str, Any]) -> list[str]:
-    mine = _kind_of_buffer(buffer)
-    told = [
-        f"the replay buffer's {name} was {state[name]} and is {mine[name]}"
-        for name in mine
-        if state[name] != mine[name]
-    ]
     arrays, saved = _arrays(buffer), {**state["rows"], **state["others"]}
-    if told or (told := _only(saved, arrays)):
+    if told := _unequal(state, _kind_of_buffer(buffer), "the replay buffer's") or _only(saved, arrays):
         return told
     for name, values in saved.items():
         before, now = (f"{array.dtype}{list(array.shape[1:])}" for array in (values, arrays[name]))
@@ -242,6 +230,14 @@ def _moments(statistics: Any) -> dict[str, Any]:
 
 def _listed(window: Any) -> list[Any] | None:
     return None if window is None else list(window)
+
+
+def _unequal(saved: Mapping[str, Any], mine: Mapping[str, Any], whose: str) -> list[str]:
+    return [
+        f"{whose} {name.replace('_', ' ')} was {saved[name]} and is {value}"
+        for name, value in mine.items()
+        if saved[name] != value
+    ]
 
 
 def _only(saved: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:

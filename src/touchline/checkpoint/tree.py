@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from touchline.checkpoint import arrays as libraries
-from touchline.checkpoint.objects import Adapter, adapter_for
+from touchline.checkpoint.objects import adapter_for
 from touchline.checkpoint.pytree import rebuild_registered, registered_children
 from touchline.errors import TouchlineError, UsageError
 
@@ -62,21 +62,21 @@ def encode(tree: Any) -> Encoded:
 def decode(encoded: Encoded, like: Any) -> Any:
     """Return the tree that was taken apart, with the types, devices and objects of ``like``.
 
-    Objects that keep their own state are loaded in place. Raises Mismatch, with what differs, before anything is
-    loaded, when ``like`` is of another shape.
+    Objects that keep their own state are loaded in place, at the end. Raises Mismatch, with what differs, before
+    anything is loaded, when ``like`` is of another shape, as far as that can be seen from outside: an object with
+    ``load_state_dict`` of its own may still refuse its part when it is loaded.
     """
-    differences: list[str] = []
-    loads: list[Callable[[], None]] = []
-    tree = _decode(encoded.description, encoded.arrays, like, "", differences, loads)
-    if differences:
-        shown = "; ".join(differences[:DIFFERENCES_SHOWN])
-        if (more := len(differences) - DIFFERENCES_SHOWN) > 0:
+    decoding = _Decoding(encoded.arrays)
+    tree = decoding.node(encoded.description, like, "")
+    if decoding.differences:
+        shown = "; ".join(decoding.differences[:DIFFERENCES_SHOWN])
+        if (more := len(decoding.differences) - DIFFERENCES_SHOWN) > 0:
             shown += f"; and {more} more"
         raise Mismatch(
             f"The checkpoint holds another state than this training has: {shown}. "
             "Build the same networks and buffers as the one that saved it, or start over in an empty directory."
         )
-    for load in loads:
+    for load in decoding.loads:
         load()
     return tree
 
@@ -145,76 +145,71 @@ def _children(node: Any, path: str) -> tuple[str, list[tuple[Any, Any]]] | None:
     return None
 
 
-def _decode(
-    description: Description,
-    arrays: Arrays,
-    like: Any,
-    path: str,
-    differences: list[str],
-    loads: list[Callable[[], None]],
-) -> Any:
-    def differ(here: str) -> None:
-        differences.append(f"{path or 'the state'} was {_told(description)} and is {here}")
+class _Decoding:
+    """Puts one tree together; what it collects says whether, and then how, the objects in it are loaded."""
 
-    if like is None and "object" not in description:
-        # None, as an empty container below, says nothing of what it will hold: a best policy, a history.
-        return _plain(description, arrays)
-    if "object" in description:
+    def __init__(self, arrays: Arrays) -> None:
+        self._arrays = arrays
+        self.differences: list[str] = []
+        self.loads: list[Callable[[], None]] = []
+
+    def node(self, description: Description, like: Any, path: str) -> Any:
+        """The node described, in the form of ``like``; None after a difference."""
+        if like is None and "object" not in description:
+            # None, as an empty container below, says nothing of what it will hold: a best policy, a history.
+            return _plain(description, self._arrays)
+        if "object" in description:
+            return self._object(description, like, path)
+        if "array" in description:
+            return self._array(description, like, path)
+        if "value" in description:
+            value = _value(description)
+            fits = type(like) in _ALTERNATIVES.get(type(value), ())
+            return value if fits else self._differ(description, path, type(like).__name__)
+        return self._container(description, like, path)
+
+    def _differ(self, description: Description, path: str, here: str) -> None:
+        self.differences.append(f"{path or 'the state'} was {_told(description)} and is {here}")
+
+    def _object(self, description: Description, like: Any, path: str) -> Any:
         adapter = adapter_for(like)
         if adapter is None or adapter.name != description["object"]:
-            return differ(type(like).__name__)
-        return _load_object(adapter, description, arrays, like, path, differences, loads)
-    if "array" in description:
-        array = libraries.Host.of(description, arrays[description["array"]])
-        if array.shape == () and type(like) in (bool, int, float):
+            return self._differ(description, path, type(like).__name__)
+        found, state = adapter, _plain(description["state"], self._arrays)
+        self.differences += [f"{path or 'the state'}: {told}" for told in found.compare(like, state)]
+        self.loads.append(lambda: found.set(like, state))
+        return like
+
+    def _array(self, description: Description, like: Any, path: str) -> Any:
+        array = libraries.Host.of(description, self._arrays[description["array"]])
+        if array.shape == () and type(like) in _NUMBERS:
             return libraries.to_numpy(array).item()
-        if (expected := libraries.form(like)) is None:
-            return differ(type(like).__name__)
+        expected = libraries.form(like)
+        if expected is None:
+            return self._differ(description, path, type(like).__name__)
         if (expected.shape, expected.dtype) != (array.shape, array.dtype):
-            return differ(f"{expected.dtype}{list(expected.shape)}")
+            return self._differ(description, path, f"{expected.dtype}{list(expected.shape)}")
         if libraries.is_trained(like):
             # An optimiser holds this very tensor: another one in its place would never be trained.
-            loads.append(lambda: libraries.load(array, like))
+            self.loads.append(lambda: libraries.load(array, like))
             return like
         return libraries.like(array, like)
-    if "value" in description:
-        value = _value(description)
-        if type(like) not in _ALTERNATIVES.get(type(value), ()):
-            return differ(type(like).__name__)
-        return value
-    children = _children(like, path)
-    if children is None or children[0] != description["node"]:
-        return differ(type(like).__name__)
-    saved = dict(description["children"])
-    mine = dict(children[1])
-    if description["node"] in ("list", "dict") and not mine:
-        return _rebuilt(like, description["node"], [(key, _plain(child, arrays)) for key, child in saved.items()])
-    if set(saved) != set(mine):
-        missing, new = sorted(map(str, set(saved) - set(mine))), sorted(map(str, set(mine) - set(saved)))
-        told = [f"only the checkpoint has {', '.join(missing)}"] if missing else []
-        told += [f"only this training has {', '.join(new)}"] if new else []
-        differences.append(f"under {path or 'the state'} {' and '.join(told)}")
-        return None
-    found = [
-        (key, _decode(saved[key], arrays, child, _below(path, key), differences, loads))
-        for key, child in mine.items()
-    ]
-    return None if differences else _rebuilt(like, children[0], found)
 
-
-def _load_object(
-    adapter: Adapter,
-    description: Description,
-    arrays: Arrays,
-    like: Any,
-    path: str,
-    differences: list[str],
-    loads: list[Callable[[], None]],
-) -> Any:
-    state = _plain(description["state"], arrays)
-    differences += [f"{path or 'the state'}: {told}" for told in adapter.compare(like, state)]
-    loads.append(lambda: adapter.set(like, state))
-    return like
+    def _container(self, description: Description, like: Any, path: str) -> Any:
+        children = _children(like, path)
+        if children is None or children[0] != description["node"]:
+            return self._differ(description, path, type(like).__name__)
+        kind, saved, mine = children[0], dict(description["children"]), dict(children[1])
+        if kind in ("list", "dict") and not mine:
+            return _rebuilt(like, kind, [(key, _plain(child, self._arrays)) for key, child in saved.items()])
+        if set(saved) != set(mine):
+            missing, new = sorted(map(str, set(saved) - set(mine))), sorted(map(str, set(mine) - set(saved)))
+            told = [f"only the checkpoint has {', '.join(missing)}"] if missing else []
+            told += [f"only this training has {', '.join(new)}"] if new else []
+            self.differences.append(f"under {path or 'the state'} {' and '.join(told)}")
+            return None
+        found = [(key, self.node(saved[key], child, _below(path, key))) for key, child in mine.items()]
+        return None if self.differences else _rebuilt(like, kind, found)
 
 
 def _rebuilt(like: Any, kind: str, items: Sequence[tuple[Any, Any]]) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from touchline.commands.options import Home, Json, parse, settings_of
+from touchline.commands.options import Home, Json, agreed, parse, refuse_to_ask_nobody, settings_of
 from touchline.errors import TouchlineError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -177,8 +177,8 @@ def _prune(arguments: list[str]) -> int:
     location = _location(options.run, options.home, "prune")
     if options.keep_last is None:
         raise UsageError("How many stay? Say it with --keep-last N, and look first with --dry-run.")
-    if not (options.yes or options.dry_run or (sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty())):
-        raise UsageError("Nobody can be asked here, since this is no terminal. Use --yes, or look with --dry-run.")
+    if not (options.yes or options.dry_run):
+        refuse_to_ask_nobody()
     from touchline.checkpoint.inventory import inventory, removable
     from touchline.commands.tables import size
 
@@ -198,7 +198,7 @@ def _prune(arguments: list[str]) -> int:
     if options.dry_run:
         print(f"{what} would be removed.")
         return 0
-    if not options.yes and not _agreed(f"Remove {what} for good? [y/N] "):
+    if not options.yes and not agreed(f"Remove {what} for good? [y/N] "):
         print("Nothing was removed.")
         return 0
     for one in goes:
@@ -302,11 +302,3 @@ def _none(location: str) -> UsageError:
         f"There are no checkpoints in {location}. If the training saves them elsewhere, name that directory or "
         "address."
     )
-
-
-def _agreed(question: str) -> bool:
-    try:
-        return input(question).strip().casefold() in ("y", "yes")
-    except EOFError:
-        print()
-        return False

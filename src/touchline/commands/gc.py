@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from touchline.commands.options import Home, parse, settings_of
-from touchline.errors import TouchlineError, UsageError, at_least
+from touchline.commands.options import Home, agreed, parse, refuse_to_ask_nobody, settings_of
+from touchline.errors import TouchlineError, at_least
 
 if TYPE_CHECKING:
     from touchline.config import Settings
@@ -40,8 +40,8 @@ def gc(arguments: list[str]) -> int:
     """``touchline gc``."""
     options = parse(GcOptions, arguments, "gc")
     settings = settings_of(options.home)
-    if not (options.yes or options.dry_run or (sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty())):
-        raise UsageError("Nobody can be asked here, since this is no terminal. Use --yes, or look with --dry-run.")
+    if not (options.yes or options.dry_run):
+        refuse_to_ask_nobody()
     from touchline.commands.tables import duration, moment, show, size
     from touchline.tracking.gc import DAY_SECONDS, candidates, sweep
     from touchline.tracking.mlflow_archive import MlflowArchive
@@ -69,7 +69,7 @@ def gc(arguments: list[str]) -> int:
     if options.dry_run:
         print(f"{what} would be removed.")
         return 0
-    if not options.yes and not _agreed(f"Remove {what} from {settings.runs}? The far sides keep them. [y/N] "):
+    if not options.yes and not agreed(f"Remove {what} from {settings.runs}? The far sides keep them. [y/N] "):
         print("Nothing was removed.")
         return 0
     sweep(settings)
@@ -94,11 +94,3 @@ def _remove(settings: Settings, removable: Sequence[Candidate]) -> int:
 
 def _runs(count: int) -> str:
     return f"{count:,} run{'' if count == 1 else 's'}"
-
-
-def _agreed(question: str) -> bool:
-    try:
-        return input(question).strip().casefold() in ("y", "yes")
-    except EOFError:
-        print()
-        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -65,3 +66,18 @@ def some_runs(settings: Settings, words: Sequence[str], last: bool = False) -> l
     if last:
         words = [*words, LAST]
     return list(dict.fromkeys(find_run(settings, word) for word in words)) if words else run_ids(settings)
+
+
+def refuse_to_ask_nobody() -> None:
+    """Raise UsageError where no person sits at a terminal who could agree to a removal."""
+    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("Nobody can be asked here, since this is no terminal. Use --yes, or look with --dry-run.")
+
+
+def agreed(question: str) -> bool:
+    """Ask a person; anything but yes is no."""
+    try:
+        return input(question).strip().casefold() in ("y", "yes")
+    except EOFError:
+        print()
+        return False

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchline.cadence import Cadence, WallClockCadence
-from touchline.checkpoint import NotSaved
 from touchline.jobs.base import Interrupted, raise_if_stopped
 from touchline.jobs.checkpoints import store_of
 from touchline.jobs.progress import progress
@@ -110,7 +109,7 @@ class TrainingRecorder:
         if self._logged_step != last.step:
             self._log(last)
         if self._saved_step != last.step:
-            self._save(last, wait=True)
+            self._save(last)
         self._store.wait()
         self._deliver_checkpoint(is_last=is_last)
 
@@ -124,7 +123,7 @@ class TrainingRecorder:
                 self._log(progress)
         if self._store.due(progress.step):
             with self.section("checkpoint"):
-                self._save(progress, wait=False)
+                self._save(progress)
         self._deliver_checkpoint()
         if self._video_due.due():
             with self.section("evaluation"):
@@ -158,16 +157,16 @@ class TrainingRecorder:
         self._bar.update(progress.step, **episodes)
         self._deliver_videos(self._video.poll())
 
-    def _save(self, progress: Progress[Any], *, wait: bool) -> None:
+    def _save(self, progress: Progress[Any]) -> None:
+        """Begin to save; that it could not be written, the log and an alert tell, and the training goes on."""
         metadata = {**self.hooks.metadata, "run": self.run.id, "mlflow_run": self.run.mlflow_run_id}
-        with contextlib.suppress(NotSaved):  # which an alert has told; training goes on
-            self._store.save(
-                progress.step,
-                self._state(progress.loop),
-                metrics=progress.episodes.summary(),
-                metadata=metadata,
-                wait=wait,
-            )
+        self._store.save(
+            progress.step,
+            self._state(progress.loop),
+            metrics=progress.episodes.summary(),
+            metadata=metadata,
+            wait=False,
+        )
         self._saved_step = progress.step
 
     def _deliver_checkpoint(self, *, is_last: bool = False) -> None:
