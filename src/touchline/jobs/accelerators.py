@@ -84,7 +84,7 @@ def accelerators(settings: Settings, seconds: float) -> tuple[Check, ...]:
     Where the driver hangs the other two are not asked: they would hang with it.
     """
     driver = ask_driver(min(DRIVER_SECONDS, seconds))
-    if hangs(driver.check):
+    if _hangs(driver.check):
         found = "not asked, because the NVIDIA driver hangs"
         others = tuple(Check(name, "degraded", found) for name in ("accelerator", "torch devices"))
         return (driver.check, *others, agreement(None, None, None))
@@ -95,7 +95,7 @@ def accelerators(settings: Settings, seconds: float) -> tuple[Check, ...]:
     return (*(answer.check for answer in answers), agreement(*(answer.seen for answer in answers)))
 
 
-def hangs(check: Check) -> bool:
+def _hangs(check: Check) -> bool:
     """Whether the check of the driver found that it hangs."""
     return check.remedy == _HANGS
 
