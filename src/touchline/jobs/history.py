@@ -57,7 +57,9 @@ def newest(settings: Settings, config_digest: str) -> Past | None:
     A pipeline that was killed before MLflow heard of it is known by its journals. Raises TouchlineError when the
     store does not answer.
     """
-    runs = _told(settings, {DIGEST: config_digest})
+    wanted = {DIGEST: config_digest}
+    delivered = _of_mlflow(settings, wanted) if "mlflow" in settings.sinks else []
+    runs = _together(_of_journals(settings, wanted), delivered)
     if not runs:
         return None
     pipeline = runs[0].tags[PIPELINE]
@@ -78,14 +80,18 @@ class Unfinished:
 def unfinished(settings: Settings, tags: Mapping[str, str]) -> Unfinished:
     """Return what is unfinished of the job whose new run would get ``tags``.
 
-    Where the store does not answer, the journals here say it alone: a training waits for no server.
+    The home's own store knows no run that the journals do not, and MLflow takes seconds to import, so only a store
+    for several machines is asked. Where that does not answer, the journals say it alone: a training waits for no
+    server.
     """
     wanted = {JOB: tags[JOB]}
-    try:
-        runs = _told(settings, wanted)
-    except TouchlineError as error:
-        logger.warning("%s Runs of other machines are not known, so the newest one of this home counts.", error)
-        runs = _newest_first(_of_journals(settings, wanted))
+    elsewhere: list[_Told] = []
+    if settings.mlflow_tracking_uri is not None and "mlflow" in settings.sinks:
+        try:
+            elsewhere = _of_mlflow(settings, wanted)
+        except TouchlineError as error:
+            logger.warning("%s Runs of other machines are not known, so the newest one of this home counts.", error)
+    runs = _together(_of_journals(settings, wanted), elsewhere)
     same = [run for run in runs if all(run.tags.get(n) == tags[n] for n in (JOB_DIGEST, PIPELINE) if n in tags)]
     if same and not same[0].is_finished:
         return Unfinished(same[0].run_id)
@@ -115,18 +121,13 @@ class _Told:
     """Whether MLflow has it as finished, and with it all that the next job needs."""
 
 
-def _told(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
-    """The runs with these tags, the newest first; where both know a run, it is finished when one says so."""
-    runs = {run.run_id: run for run in _of_journals(settings, wanted)}
-    if "mlflow" in settings.sinks:
-        for run in _of_mlflow(settings, wanted):
-            here = runs.get(run.run_id)
-            runs[run.run_id] = replace(run, is_finished=run.is_finished or (here is not None and here.is_finished))
-    return _newest_first(runs.values())
-
-
-def _newest_first(runs: Iterable[_Told]) -> list[_Told]:
-    return sorted(runs, key=lambda run: run.started, reverse=True)
+def _together(here: Iterable[_Told], elsewhere: Iterable[_Told]) -> list[_Told]:
+    """What journals and store tell, the newest first; a run that both know is finished when one says so."""
+    runs = {run.run_id: run for run in here}
+    for run in elsewhere:
+        is_finished = run.is_finished or (run.run_id in runs and runs[run.run_id].is_finished)
+        runs[run.run_id] = replace(run, is_finished=is_finished)
+    return sorted(runs.values(), key=lambda run: run.started, reverse=True)
 
 
 def _of_mlflow(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
