@@ -24,7 +24,7 @@ from touchline.jobs.worlds import film
 from touchline.learning.policy import Policy
 from touchline.soccer.control import soft_ankles
 from touchline.soccer.render import render_trajectory
-from touchline.soccer.world import WorldConfig
+from touchline.soccer.world import SoccerWorld
 
 TARGET = Path(__file__).parents[1] / "docs" / "images" / "demo.png"
 SECONDS = (0.0, 0.7, 1.1, 4.0)
@@ -40,7 +40,7 @@ def curve(journal: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def frames(policy: Policy, place: Path) -> list[np.ndarray]:
     """Return pictures of one episode at ``SECONDS``; after a fall the last one repeats."""
-    model, qpos = film(policy, WorldConfig(soft_ankles()), seconds=max(SECONDS), seed=1)
+    model, qpos = film(policy, SoccerWorld(soft_ankles()), seconds=max(SECONDS), seed=1)
     render_trajectory(model, qpos, place / "film.mp4")
     reader = imageio_ffmpeg.read_frames(str(place / "film.mp4"))
     width, height = next(reader)["size"]

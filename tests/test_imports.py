@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "touchline"
 LAYERS = (
     {"errors", "overlay", "config", "cadence", "filesystem", "jax_guard", "leash", "masking", "__init__"},
     {"checkpoint", "watch", "tracking"},
-    {"learning", "soccer", "tuning", "gates", "catalog"},
+    {"learning", "simulation", "soccer", "tuning", "gates", "catalog"},
     {"jobs", "testing", "integrations", "compat", "deploy", "report"},
     {"recipes", "ui", "commands", "cli"},
 )
@@ -28,6 +28,7 @@ ONE_WAY_WITHIN_A_LAYER = {
     ("overlay", "masking"),
     ("jax_guard", "config"),
     ("jax_guard", "errors"),
+    ("soccer", "simulation"),
     ("cli", "commands"),
     ("cli", "recipes"),
     ("cli", "ui"),

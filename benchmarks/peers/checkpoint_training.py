@@ -27,13 +27,13 @@ def sac(total_steps: int, restore: Any) -> Iterator[Any]:
     """SAC on eight training scenes of the real robot."""
     from touchline.learning import sac_train
     from touchline.learning.sac_config import SacConfig
-    from touchline.soccer.native import NativeSoccer
+    from touchline.simulation.native import NativeWorld
 
     config = SacConfig(
         actor_hidden=(32, 32), critic_hidden=(32, 32), batch_size=64, updates_per_step=1, replay_size=5_000,
         warmup_steps=200,
     )  # fmt: skip
-    return sac_train.train(NativeSoccer(8), config, total_steps=total_steps, seed=3, restore=restore)
+    return sac_train.train(NativeWorld(SoccerWorld(), 8), config, total_steps=total_steps, seed=3, restore=restore)
 
 
 def ddpg(total_steps: int, restore: Any) -> Iterator[Any]:

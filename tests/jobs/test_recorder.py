@@ -16,7 +16,7 @@ from touchline.jobs.selection import Selection
 from touchline.jobs.worlds import film
 from touchline.learning.policy import zero_policy
 from touchline.learning.progress import EpisodeStatistics, Progress
-from touchline.soccer.world import WorldConfig
+from touchline.soccer.world import SoccerWorld
 from touchline.tracking.start import start_run
 
 
@@ -36,7 +36,7 @@ class Config:
 
 def hooks(selection=None):
     return Hooks(
-        trajectory=lambda state: film(zero_policy(89, 12), WorldConfig(), seconds=0.2, seed=0),
+        trajectory=lambda state: film(zero_policy(89, 12), SoccerWorld(), seconds=0.2, seed=0),
         state={} if selection is None else {"selection": selection},
         metadata={"note": "x"},
     )

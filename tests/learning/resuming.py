@@ -55,10 +55,10 @@ def sac_toy(restore):
 
 
 def sac_native(restore):
-    from touchline.soccer.native import NativeSoccer
-    from touchline.soccer.world import WorldConfig
+    from touchline.simulation.native import NativeWorld
+    from touchline.soccer.world import SoccerWorld
 
-    return sac(NativeSoccer(4, WorldConfig(episode_steps=35)), restore)
+    return sac(NativeWorld(SoccerWorld(episode_steps=35), 4), restore)
 
 
 def ddpg_toy(restore):

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+from touchline.soccer.native import NativeSoccer
 
 from touchline.soccer.control import soft_ankles
-from touchline.soccer.native import NativeSoccer
 from touchline.soccer.observation import LAYOUT, OBSERVATION_SIZE, projected_gravity
 from touchline.soccer.official import make_official
 from touchline.soccer.preprocessor import Preprocessor

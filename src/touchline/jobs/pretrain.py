@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from touchline.errors import at_least
+from touchline.errors import UsageError, at_least
 from touchline.jobs.base import JobResult
 from touchline.jobs.recording import RecordingConfig
 from touchline.learning.sac_config import SacConfig
 from touchline.soccer.rewards import RewardWeights
 
 if TYPE_CHECKING:
+    from touchline.simulation.world import World
     from touchline.tracking.run import Run
 
 
@@ -24,16 +25,21 @@ class PretrainConfig:
     """Seed of the networks, the environments and the exploration."""
     total_steps: int = 500_000
     """Policy transitions over all environments."""
-    num_envs: int = 128
-    """Environments stepped together."""
+    num_envs: int | None = None
+    """Environments stepped together; None: 128 on native, 2,048 on mjx."""
+    world: str = "soccer"
+    """What is simulated: soccer, or FILE.py or FILE.py:NAME for a world of your own."""
     backend: Literal["native", "mjx"] = "native"
     """native: MuJoCo in C over threads, for CPUs; mjx: MuJoCo in JAX, for accelerators."""
     controller: Literal["soft_ankles", "stand_still"] = "soft_ankles"
-    """Pose and gains under the policy: soft_ankles (must balance) or stand_still (stands by itself)."""
-    episode_steps: int = 500
-    """Time limit of an episode in policy steps of 20 ms."""
+    """Of soccer: pose and gains under the policy, soft_ankles (must balance) or stand_still (stands by itself)."""
+    episode_steps: int | None = None
+    """Time limit of an episode in policy steps; None: the world's own, 500 steps of 20 ms in soccer."""
+    randomisation: Literal["own", "none", "mild", "medium", "strong"] = "own"
+    """How much mass, friction, damping, ball and sensors differ from episode to episode, and how hard pushes are; own:
+    what the world says, which is none in soccer."""
     weights: RewardWeights = field(default_factory=RewardWeights)
-    """Weights of the dense reward's terms."""
+    """Of soccer: weights of the dense reward's terms."""
     sac: SacConfig = field(default_factory=SacConfig)
     """Hyper-parameters of SAC."""
     recording: RecordingConfig = field(default_factory=RecordingConfig)
@@ -44,8 +50,30 @@ class PretrainConfig:
     """Episodes of each evaluation in the training scene, on seeds that training never sees."""
 
     def __post_init__(self) -> None:
-        at_least(1, self, "total_steps", "num_envs", "episode_steps", "evaluation_every")
+        given = [name for name in ("num_envs", "episode_steps") if getattr(self, name) is not None]
+        at_least(1, self, "total_steps", "evaluation_every", *given)
         at_least(2, self, "evaluation_episodes")
+
+    def load_world(self) -> World:
+        """Return the world with what is configured of it.
+
+        Raises UsageError when there is none such, or when options of soccer are given for another world.
+        """
+        from touchline.jobs.worlds import load_world
+        from touchline.simulation.randomisation import level_named
+
+        world = load_world(self.world)
+        if self.world == "soccer":
+            from touchline.soccer.control import controller_named
+
+            world = replace(world, controller=controller_named(self.controller), reward_weights=self.weights)  # type: ignore[type-var]
+        elif (self.controller, self.weights) != ("soft_ankles", RewardWeights()):
+            raise UsageError(
+                f"controller and weights are options of the soccer world, and the world is {self.world}. "
+                "Set them in your world instead."
+            )
+        level = None if self.randomisation == "own" else level_named(self.randomisation)
+        return world.varied(randomisation=level, episode_steps=self.episode_steps)
 
 
 logger = logging.getLogger("touchline")
@@ -65,27 +93,24 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.jobs.models import log_policy, register
     from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.selection import Selection
-    from touchline.jobs.worlds import film, make_world
+    from touchline.jobs.worlds import film, make_envs
     from touchline.learning import sac as algorithm
     from touchline.learning import sac_train
     from touchline.learning.evaluate_vector import Outcome, evaluate_vector
     from touchline.learning.policy import Policy
-    from touchline.soccer.control import controller_named
-    from touchline.soccer.observation import OBSERVATION_SIZE
-    from touchline.soccer.world import WorldConfig
+    from touchline.simulation.randomisation import NONE
     from touchline.watch import jax_memory
 
     if not jax_memory.live_backends():  # a pipeline may train twice in one process
         for note in jax_memory.configure().notes:
             logger.warning("%s", note)
-    controller = controller_named(config.controller)
-    world = WorldConfig(controller, config.weights, config.episode_steps)
-    metadata = {"controller": controller.to_dict(), "job": "pretrain", "run": run.id, "seed": config.seed}
+    world = config.load_world()
+    metadata = {**world.metadata(), "world": world.name, "job": "pretrain", "run": run.id, "seed": config.seed}
 
     def policy_of(state: algorithm.State) -> Policy:
         return algorithm.to_policy(state, metadata)
 
-    examined = make_world("native", config.evaluation_episodes, world)
+    examined = make_envs(world.varied(randomisation=NONE), "native", config.evaluation_episodes)
 
     def examine(policy: Policy, seed: int) -> Outcome:
         return evaluate_vector(examined, policy, seed=seed)
@@ -102,13 +127,13 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         run.log(figures, step)
         selection.offer(policy, figures["eval/return"], step)
 
-    untrained = policy_of(algorithm.Sac(OBSERVATION_SIZE, 12, config.sac).init(config.seed))
+    untrained = policy_of(algorithm.Sac(world.observation_size, world.action_size, config.sac).init(config.seed))
     if not run.resumed:
         select(untrained, 0)
     # By steps alone: which policies are compared must not depend on the speed of the machine.
     selection_due = Cadence(config.evaluation_every, minimum_seconds=0.0)
 
-    envs = make_world(config.backend, config.num_envs, world)
+    envs = make_envs(world, config.backend, config.num_envs)
     hooks = Hooks(
         trajectory=lambda state: film(policy_of(state), world, seconds=6.0, seed=REPORT_SEED),
         state={"selection": selection, "selection_due": selection_due},
@@ -116,7 +141,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     )
     try:
         with TrainingRecorder(
-            run, config, hooks, total_steps=config.total_steps, decimation=controller.decimation
+            run, config, hooks, total_steps=config.total_steps, decimation=world.decimation
         ) as recorder:
             for progress in sac_train.train(
                 envs,

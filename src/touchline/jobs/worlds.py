@@ -1,49 +1,106 @@
-"""Where jobs meet the soccer worlds: the training scene as a vector environment, films, and its evaluation."""
+"""Where jobs meet worlds: found by name or in a file, made into vector environments, and filmed."""
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 from collections.abc import Callable
-from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from touchline.errors import unknown
-from touchline.soccer.world import WorldConfig
+from touchline.errors import UsageError, unknown
+from touchline.simulation.world import World
 
 Backend = Literal["native", "mjx"]
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
-
-def make_world(backend: str, num_envs: int, config: WorldConfig) -> Any:
-    """Return the training scene on a backend; raises UsageError when there is no such backend."""
-    if backend == "native":
-        from touchline.soccer.native import NativeSoccer
-
-        return NativeSoccer(num_envs, config)
-    if backend == "mjx":
-        from touchline.soccer.mjx import MjxSoccer
-
-        return MjxSoccer(num_envs, config)
-    raise unknown("backend", backend, ("native", "mjx"))
+DEFAULT_ENVIRONMENTS = {"native": 128, "mjx": 2_048}
+"""Environments stepped together where a configuration does not say: what fills two processors, or an accelerator."""
+FILM_FPS = 25
+"""Frames a second of a film."""
 
 
-def film(policy: Act, config: WorldConfig, *, seconds: float, seed: int) -> tuple[Any, NDArray[np.float64]]:
-    """Return a model with the robot's meshes and positions (T, nq) at 25 Hz of one deterministic episode.
+def load_world(reference: str) -> World:
+    """Return the world called ``reference``: ``soccer``, or ``FILE.py`` or ``FILE.py:NAME`` for one of your own.
 
-    The film ends when the episode does.
+    NAME is a subclass of ``World`` that needs no arguments, or an instance; without it the file's only such class
+    is taken. Raises UsageError when there is none, or when the file cannot be imported.
     """
-    from touchline.soccer import scene
-    from touchline.soccer.native import NativeSoccer
+    if reference == "soccer":
+        from touchline.soccer.world import SoccerWorld
 
-    env = NativeSoccer(1, replace(config, episode_steps=10**9), threads=1)
-    observation, _ = env.reset(seed=seed, options={"tasks": [0]})
-    frames = [env.qpos[0]]
-    for _ in range(int(seconds * 50)):
+        return SoccerWorld()
+    file, _, name = reference.partition(":")
+    if not file.endswith(".py"):
+        raise unknown("world", reference, ("soccer", "FILE.py", "FILE.py:NAME"))
+    found = _worlds_in(Path(file))
+    if not name and len(found) != 1:
+        raise UsageError(
+            f"{file} has {len(found)} worlds ({', '.join(found) or 'no subclass of World'}). "
+            f"Name the one you mean: {file}:NAME."
+        )
+    if name and name not in found:
+        raise unknown(f"world in {file}", name, tuple(found))
+    chosen = found[name] if name else next(iter(found.values()))
+    return chosen if isinstance(chosen, World) else chosen()
+
+
+def _worlds_in(file: Path) -> dict[str, World | type[World]]:
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}. Give the path of the file that defines your world.")
+    spec = importlib.util.spec_from_file_location(f"touchline_world_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(
+            f"{file} cannot be imported: {type(error).__name__}: {error}. Mend it and try again."
+        ) from error
+    return {
+        name: thing
+        for name, thing in vars(module).items()
+        if isinstance(thing, World)
+        or (inspect.isclass(thing) and issubclass(thing, World) and thing.__module__ == module.__name__)
+    }
+
+
+def make_envs(world: World, backend: str, num_envs: int | None = None) -> Any:
+    """Return ``world`` as a vector environment; raises UsageError when there is no such backend.
+
+    Without ``num_envs`` there are 128 on ``native`` and 2,048 on ``mjx``.
+    """
+    if backend not in DEFAULT_ENVIRONMENTS:
+        raise unknown("backend", backend, DEFAULT_ENVIRONMENTS)
+    num_envs = num_envs or DEFAULT_ENVIRONMENTS[backend]
+    if backend == "native":
+        from touchline.simulation.native import NativeWorld
+
+        return NativeWorld(world, num_envs)
+    from touchline.simulation.mjx import MjxWorld
+
+    return MjxWorld(world, num_envs)
+
+
+def film(policy: Act, world: World, *, seconds: float, seed: int) -> tuple[Any, NDArray[np.float64]]:
+    """Return a model with what a camera sees and positions (T, nq) at 25 Hz of one deterministic episode.
+
+    The film ends when the episode terminates.
+    """
+    from touchline.simulation.native import NativeWorld
+
+    env = NativeWorld(world.varied(episode_steps=10**9), 1, threads=1)
+    rate = env.metadata["render_fps"]
+    observation, _ = env.reset(seed=seed, options={"tasks": np.array([0])})
+    positions = [env.qpos[0]]
+    for _ in range(int(seconds * rate)):
         observation, _, terminated, _, _ = env.step(policy(observation))
         if terminated[0]:
             break
-        frames.append(env.qpos[0])
+        positions.append(env.qpos[0])
     env.close()
-    return scene.build_spec(config.controller, visual=True).compile(), np.stack(frames[::2])
+    return world.spec(visual=True).compile(), np.stack(positions[:: max(1, round(rate / FILM_FPS))])

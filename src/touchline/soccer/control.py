@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -47,10 +48,13 @@ class Controller:
     joint_upper: tuple[float, ...] = _UPPER
     """Highest target angle, radians."""
 
-    def target(self, action: NDArray[Any]) -> NDArray[Any]:
-        """Return joint targets in radians, shape (..., 12), for actions in [-1, 1], shape (..., 12)."""
-        goal = np.asarray(self.pose) + np.asarray(self.action_scale) * np.clip(action, -1.0, 1.0)
-        return np.clip(goal, self.joint_lower, self.joint_upper)
+    def target(self, action: Any, xp: ModuleType = np) -> Any:
+        """Return joint targets in radians, shape (..., 12), for actions in [-1, 1], shape (..., 12).
+
+        ``xp`` is ``numpy`` or ``jax.numpy``.
+        """
+        goal = xp.asarray(self.pose) + xp.asarray(self.action_scale) * xp.clip(action, -1.0, 1.0)
+        return xp.clip(goal, xp.asarray(self.joint_lower), xp.asarray(self.joint_upper))
 
     def torque(self, target: NDArray[Any], position: NDArray[Any], velocity: NDArray[Any]) -> NDArray[Any]:
         """Return torques in N·m, shape (..., 12), from targets, angles (rad) and velocities (rad/s)."""

@@ -26,10 +26,6 @@ class Episode(NamedTuple):
     """World position of the target, metres, shape (n, 3); unused in the goalie task."""
     defenders: Any
     """World positions of the three defenders, metres, shape (n, 9); used in the obstacle task."""
-    step: Any
-    """Policy steps since reset, shape (n,)."""
-    previous_action: Any
-    """Action of the last step, in [-1, 1], shape (n, 12)."""
 
 
 class Start(NamedTuple):
@@ -95,8 +91,7 @@ def sample(
         ball=xp.stack([ball_x, ball_y, zeros, zeros + 1, zeros, zeros, zeros], axis=-1),
     )
     one_hot = (task[:, None] == xp.arange(3)[None]).astype(np.float32)
-    episode = Episode(one_hot, target, defenders, xp.zeros((n,), dtype=np.int32), xp.zeros((n, 12)))
-    return episode, start
+    return Episode(one_hot, target, defenders), start
 
 
 def goalkeeper(time: Any, xp: ModuleType = np) -> tuple[Any, Any]:

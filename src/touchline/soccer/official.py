@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchline.errors import TouchlineError, UsageError
+from touchline.simulation.diagnostics import log_mujoco_warnings
 from touchline.soccer import observation as layout
 from touchline.soccer.control import JOINTS, Controller
-from touchline.soccer.diagnostics import log_mujoco_warnings
 from touchline.soccer.episode import goalkeeper
 from touchline.soccer.eye import Eye
 from touchline.soccer.perturbation import NONE, Perturbation

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 GROUND_HEIGHT = 0.01
 """The official feet stand on a logo plane 1 cm above the floor, with MuJoCo's default friction."""
 
-_FLOOR, _FEET, _BALL, _BODY = (1, 0), (2, 1), (0, 3), (0, 1)
+SOLE_RADIUS = 0.0005
+"""Radius of the spheres at the corners of the soles, metres."""
+
+_FLOOR, _SOLE, _FOOT, _BALL, _BODY = (1, 0), (0, 1), (2, 0), (0, 3), (0, 1)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ def build_spec(controller: Controller, *, visual: bool = False) -> mujoco.MjSpec
 
     ``visual=True`` keeps the robot's meshes and adds a pitch for rendering; physics is the same without them.
     Contacts use bit masks because MJX of this version cannot take explicit pairs: feet and ball touch the
-    ground, feet touch the ball, nothing else collides but the trunk with the ground.
+    ground, feet touch the ball, nothing else collides but the trunk with the ground. A foot stands on its four
+    corners, each a tiny sphere: on a plane MuJoCo gives the corners of a box too, but MJX picks among them, and
+    the two would part at the first landing.
     """
     import mujoco
 
@@ -81,7 +86,9 @@ def _thin_out_geoms(spec: mujoco.MjSpec, visual: bool) -> None:
     for geom in list(spec.geoms):
         if geom.type == mujoco.mjtGeom.mjGEOM_BOX:
             foot = geom.parent.name.endswith("foot_link")
-            geom.contype, geom.conaffinity = _FEET if foot else _BODY
+            geom.contype, geom.conaffinity = _FOOT if foot else _BODY
+            if foot:
+                _add_sole(geom)
         elif geom.type == mujoco.mjtGeom.mjGEOM_MESH and visual:
             geom.contype, geom.conaffinity = 0, 0
         else:
@@ -89,6 +96,24 @@ def _thin_out_geoms(spec: mujoco.MjSpec, visual: bool) -> None:
     if not visual:
         for mesh in list(spec.meshes):
             spec.delete(mesh)
+
+
+def _add_sole(box: mujoco.MjsGeom) -> None:
+    """Let the lower corners of a foot's box touch the ground; the box itself touches the ball alone."""
+    import mujoco
+
+    length, width, height = box.size
+    for x in (-length, length):
+        for y in (-width, width):
+            box.parent.add_geom(
+                type=mujoco.mjtGeom.mjGEOM_SPHERE,
+                size=[SOLE_RADIUS, 0, 0],
+                pos=box.pos + [x, y, SOLE_RADIUS - height],
+                mass=0,
+                contype=_SOLE[0],
+                conaffinity=_SOLE[1],
+                rgba=[0, 0, 0, 0],
+            )
 
 
 def _add_ground_and_ball(spec: mujoco.MjSpec, visual: bool) -> None:

@@ -1,20 +1,50 @@
-"""What the training scene is like, told once for every backend."""
+"""The training world: the T1 robot, a ball and the three tasks of the competition, for every backend."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from touchline.simulation.randomisation import NONE, Randomisation
+from touchline.simulation.world import Moves, Physics, Start, World
+from touchline.soccer import episode as episodes
+from touchline.soccer import rewards, scene
 from touchline.soccer.control import Controller, soft_ankles
+from touchline.soccer.observation import LAYOUT, OBSERVATION_SIZE, observe
 from touchline.soccer.rewards import RewardWeights
+from touchline.soccer.tasks import FALL_HEIGHT, TASKS
+
+if TYPE_CHECKING:
+    import gymnasium
+    import mujoco
+
+NOISE: Mapping[str, float] = {
+    "joint_position": 0.01,
+    "joint_velocity": 0.2,
+    "projected_gravity": 0.02,
+    "gyro": 0.1,
+    "accelerometer": 0.3,
+    "velocimeter": 0.05,
+    "ball_xpos_rel_robot": 0.03,
+    "ball_velp_rel_robot": 0.1,
+    "ball_velr_rel_robot": 0.3,
+}
+"""Standard deviation of the noise of each field at a noise of 1, in the field's unit: what encoders, an inertial unit
+and a camera are wrong by. Fields that are not here are exact: the robot is told them."""
 
 
 @dataclass(frozen=True)
-class WorldConfig:
-    """What the training scene is like; the same for every backend."""
+class SoccerWorld(World):
+    """The training world; the same for every backend."""
 
     controller: Controller = field(default_factory=soft_ankles)
     """Pose and gains that the actions are residuals on."""
-    weights: RewardWeights = field(default_factory=RewardWeights)
+    reward_weights: RewardWeights = field(default_factory=RewardWeights)
     """Weights of the dense reward's terms."""
     episode_steps: int = 500
     """Time limit in policy steps; 500 steps of 20 ms are the official 10 s."""
@@ -22,3 +52,86 @@ class WorldConfig:
     """Half-width of the start pose's uniform noise, radians."""
     velocity_noise: float = 0.2
     """Half-width of the start velocity's uniform noise, m/s."""
+    randomisation: Randomisation = NONE
+    """How much masses, friction, damping, the ball and the sensors differ, and pushes."""
+
+    name = "soccer"
+    tasks = TASKS
+    uniforms = episodes.UNIFORMS
+
+    @property
+    def decimation(self) -> int:  # type: ignore[override]
+        """Physics steps of 2 ms a policy step."""
+        return self.controller.decimation
+
+    @property
+    def observation_size(self) -> int:
+        """89, see ``observation.FIELDS``."""
+        return OBSERVATION_SIZE
+
+    @cached_property
+    def weights(self) -> Mapping[str, float]:
+        """Weight of every term, by name."""
+        return asdict(self.reward_weights)
+
+    @cached_property
+    def noise(self) -> Any:
+        """Standard deviation of each number of the observation at a noise of 1, shape (89,)."""
+        sizes = np.zeros(OBSERVATION_SIZE)
+        for name, size in NOISE.items():
+            sizes[LAYOUT[name]] = size
+        return sizes
+
+    @cached_property
+    def index(self) -> scene.SceneIndex:
+        """Where things lie in the compiled scene."""
+        return scene.index_of(self.model)
+
+    def spec(self, *, visual: bool = False) -> mujoco.MjSpec:
+        """Return the scene; ``visual`` keeps the robot's meshes and adds a pitch, with the same physics."""
+        return scene.build_spec(self.controller, visual=visual)
+
+    def start(self, uniform: Any, task: Any, xp: ModuleType) -> Start:
+        """Draw episodes as the official environments do, plus the declared noise on joints and base velocity."""
+        episode, begin = episodes.sample(
+            uniform, task, joint_noise=self.joint_noise, velocity_noise=self.velocity_noise, xp=xp
+        )
+        # The scene holds the robot, then the ball, and nothing else that moves.
+        qpos = xp.concatenate([begin.root, begin.joints, begin.ball], axis=-1)
+        rest = xp.zeros((qpos.shape[0], self.model.nv - begin.root_velocity.shape[1]))
+        return Start(qpos, xp.concatenate([begin.root_velocity, rest], axis=-1), episode)
+
+    def control(self, action: Any, xp: ModuleType) -> Any:
+        """Return joint targets in radians, shape (..., 12)."""
+        return self.controller.target(action, xp)
+
+    def observe(self, physics: Physics, episode: episodes.Episode, xp: ModuleType) -> Any:
+        """Return the competition's observation, shape (n, 89)."""
+        qpos, qvel, sensors, time = physics
+        return observe(qpos, qvel, sensors, episode, time, self.index, xp)
+
+    def terms(self, physics: Physics, episode: episodes.Episode, moves: Moves, xp: ModuleType) -> dict[str, Any]:
+        """Return the dense reward's terms, see ``rewards``."""
+        return rewards.reward_terms(
+            physics.qvel,
+            physics.sensors,
+            self.index,
+            fallen=moves.ended,
+            action=moves.action,
+            previous_action=moves.previous,
+            xp=xp,
+        )
+
+    def terminated(self, physics: Physics, xp: ModuleType) -> Any:
+        """A robot whose imu is at or below 0.4 m has fallen, as in the official environments."""
+        return physics.sensors[..., self.index.sensors["position"]][..., 2] <= FALL_HEIGHT
+
+    def target_environment(self, task: str) -> gymnasium.Env[Any, Any]:
+        """Return the official environment of ``task``."""
+        from touchline.soccer.official import OfficialEnv
+
+        return OfficialEnv(task, self.controller)
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what travels with every policy: the same weights under other gains are another robot."""
+        return {"controller": self.controller.to_dict()}

@@ -1,0 +1,180 @@
+"""What a world is: a robot, how an action moves it, what it sees, and what it is paid for."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from touchline.simulation.randomisation import NONE, Randomisation
+
+if TYPE_CHECKING:
+    import gymnasium
+    import mujoco
+
+
+class Physics(NamedTuple):
+    """What physics knows after a step; every array has the same leading axes, none or several."""
+
+    qpos: Any
+    """Generalised positions, shape (..., nq)."""
+    qvel: Any
+    """Generalised velocities, shape (..., nv)."""
+    sensors: Any
+    """Readings of the model's sensors, shape (..., nsensordata). MuJoCo computes them before it integrates, so they
+    are of the state one physics step before ``qpos``."""
+    time: Any
+    """Seconds since the episode began, shape (...)."""
+
+
+class Start(NamedTuple):
+    """How a batch of episodes begins."""
+
+    qpos: Any
+    """Shape (n, nq)."""
+    qvel: Any
+    """Shape (n, nv)."""
+    episode: Any = ()
+    """What else an episode is made of, chosen at its start: a NamedTuple of arrays with n rows, or (). It is handed
+    back to ``observe`` and ``terms``."""
+
+
+class Moves(NamedTuple):
+    """What was done in a policy step, for reward terms."""
+
+    action: Any
+    """In [-1, 1], shape (n, action_size)."""
+    previous: Any
+    """The action before it; zeros at the start of an episode."""
+    ended: Any
+    """1.0 where the step terminated the episode, else 0.0, shape (n,)."""
+
+
+class World(ABC):
+    """A robot and its tasks, as functions of arrays that every backend shares.
+
+    Functions with an argument ``xp`` are called with ``numpy`` or ``jax.numpy`` and must keep to what both offer:
+    no branch on values, no assignment into arrays. They take batches, and are told which axes lead.
+    """
+
+    name: str = "world"
+    """Name in messages and in the metadata of policies."""
+    tasks: tuple[str, ...] = ("task",)
+    """Names of the tasks; an episode has one of them, and a batch mixes them."""
+    decimation: int = 10
+    """Physics steps a policy step."""
+    episode_steps: int = 500
+    """Time limit of an episode, policy steps."""
+    uniforms: int = 64
+    """Random numbers that ``start`` is given for each episode."""
+    randomisation: Randomisation = NONE
+    """How much the simulated robot differs from episode to episode."""
+
+    @property
+    @abstractmethod
+    def observation_size(self) -> int:
+        """Numbers in an observation."""
+
+    @property
+    def action_size(self) -> int:
+        """Numbers in an action; one for each actuator unless a world says otherwise."""
+        return int(self.model.nu)
+
+    @property
+    @abstractmethod
+    def weights(self) -> Mapping[str, float]:
+        """Weight of every term of ``terms`` in the reward."""
+
+    @abstractmethod
+    def spec(self, *, visual: bool = False) -> mujoco.MjSpec:
+        """Return a new specification of the scene; ``visual`` may add what only a camera sees."""
+
+    @abstractmethod
+    def start(self, uniform: Any, task: Any, xp: ModuleType) -> Start:
+        """Draw how episodes begin.
+
+        Args:
+            uniform: random numbers in [0, 1), shape (n, uniforms).
+            task: index into ``tasks``, shape (n,).
+            xp: ``numpy`` or ``jax.numpy``.
+        """
+
+    @abstractmethod
+    def observe(self, physics: Physics, episode: Any, xp: ModuleType) -> Any:
+        """Return what the policy sees, float32, shape (n, observation_size); ``physics`` has one leading axis."""
+
+    @abstractmethod
+    def terms(self, physics: Physics, episode: Any, moves: Moves, xp: ModuleType) -> dict[str, Any]:
+        """Return the named terms of the reward, each of shape (n,); ``physics`` has one leading axis."""
+
+    def control(self, action: Any, xp: ModuleType) -> Any:
+        """Return the actuators' input over the next policy step, shape (..., nu), for actions in [-1, 1].
+
+        By default -1 and 1 are the ends of each actuator's control range.
+        """
+        low, high = (xp.asarray(bound) for bound in self.model.actuator_ctrlrange.T)
+        return low + (action + 1.0) / 2.0 * (high - low)
+
+    def terminated(self, physics: Physics, xp: ModuleType) -> Any:
+        """Return whether the episode ends, shape (...): asked after each physics step, for any leading axes.
+
+        A world that does not override it ends its episodes by time alone.
+        """
+        return xp.zeros(physics.time.shape, dtype=bool)
+
+    @property
+    def noise(self) -> Any:
+        """Standard deviation of each number of an observation at a noise of 1, shape (observation_size,)."""
+        return np.zeros(self.observation_size)
+
+    @property
+    def pushed(self) -> tuple[int, ...]:
+        """Indices into qvel of the two horizontal velocities that a push changes; empty where nothing can.
+
+        By default those of the first joint that moves freely.
+        """
+        free = np.flatnonzero(self.model.jnt_type == 0)
+        return () if len(free) == 0 else tuple(int(self.model.jnt_dofadr[free[0]]) + i for i in (0, 1))
+
+    def target_environment(self, task: str) -> gymnasium.Env[Any, Any]:
+        """Return the environment in which a policy is fine-tuned and judged, for one of ``tasks``.
+
+        By default it is the same physics without randomisation, and an episode's score is its return. A world whose
+        policies must prove themselves elsewhere (another simulator, the robot) says so here.
+        """
+        from touchline.simulation.single import SingleWorld
+
+        return SingleWorld(self, task)
+
+    def varied(self, *, randomisation: Randomisation | None = None, episode_steps: int | None = None) -> World:
+        """Return a copy with another randomisation or time limit; what is not given stays as it is."""
+        other = copy.copy(self)  # shares the compiled model, which neither of the two changes
+        for name, value in (("randomisation", randomisation), ("episode_steps", episode_steps)):
+            if value is not None:
+                object.__setattr__(other, name, value)
+        return other
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what must travel with every policy to act again as it did here; JSON values only."""
+        return {}
+
+    @cached_property
+    def model(self) -> mujoco.MjModel:
+        """The compiled scene, without what only a camera sees."""
+        return self.spec().compile()
+
+    @cached_property
+    def sensor(self) -> Mapping[str, slice]:
+        """Where each named sensor lies in ``Physics.sensors``."""
+        model = self.model
+        ends = model.sensor_adr + model.sensor_dim
+        return {model.sensor(i).name: slice(int(model.sensor_adr[i]), int(ends[i])) for i in range(model.nsensor)}
+
+    def reward(self, terms: Mapping[str, Any]) -> Any:
+        """Return the weighted sum of the terms, shape (n,)."""
+        return sum(weight * terms[name] for name, weight in self.weights.items())
