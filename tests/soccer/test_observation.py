@@ -1,5 +1,7 @@
 """The observation is the official one, field by field."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from touchline.soccer.control import soft_ankles
+from touchline.soccer.layout import FIELDS, LAYOUT, OBSERVATION_SIZE, markdown_table
 from touchline.soccer.native import NativeSoccer
-from touchline.soccer.observation import LAYOUT, OBSERVATION_SIZE, projected_gravity
+from touchline.soccer.observation import projected_gravity, to_world
 from touchline.soccer.official import make_official
 from touchline.soccer.preprocessor import Preprocessor
 from touchline.soccer.tasks import TASKS
@@ -21,11 +24,28 @@ def test_the_layout_has_86_official_values_and_a_task_one_hot():
     assert LAYOUT["task_index"] == slice(86, 89)
 
 
+def test_the_documentation_is_the_table():
+    documented = (Path(__file__).parents[2] / "docs" / "observation.md").read_text(encoding="utf-8")
+    assert markdown_table() in documented, "print(layout.markdown_table()) into docs/observation.md"
+
+
+def test_every_name_and_source_is_there_once():
+    assert len(LAYOUT) == len(FIELDS) == 22
+    assert len({field.official for field in FIELDS}) == 22
+
+
 @given(st.lists(st.floats(-1, 1), min_size=4, max_size=4).filter(lambda q: np.linalg.norm(q) > 0.1))
 def test_projected_gravity_is_down_seen_from_the_body(quaternion):
     w, x, y, z = np.asarray(quaternion) / np.linalg.norm(quaternion)
     expected = Rotation.from_quat([x, y, z, w]).inv().apply([0, 0, -1])
     assert projected_gravity(np.array([w, x, y, z])) == pytest.approx(expected, abs=1e-9)
+
+
+def test_vectors_turn_into_the_world_frame_as_scipy_turns_them():
+    rng = np.random.default_rng(0)
+    quaternions, vectors = Rotation.random(50, random_state=1), rng.normal(size=(50, 3))
+    ours = to_world(quaternions.as_quat()[:, [3, 0, 1, 2]], vectors)
+    assert ours == pytest.approx(quaternions.apply(vectors), abs=1e-12)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -65,7 +65,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.jobs.models import log_policy, register
     from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.selection import Selection
-    from touchline.jobs.worlds import film, make_world
+    from touchline.jobs.worlds import check_observation, film, make_world
     from touchline.learning import sac as algorithm
     from touchline.learning import sac_train
     from touchline.learning.evaluate_vector import Outcome, evaluate_vector
@@ -79,6 +79,8 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         for note in jax_memory.configure().notes:
             logger.warning("%s", note)
     controller = controller_named(config.controller)
+    agreed = check_observation(config.backend, controller)
+    run.set_tags({"gate1.largest_difference": f"{agreed.largest:.1e}"})
     world = WorldConfig(controller, config.weights, config.episode_steps)
     metadata = {"controller": controller.to_dict(), "job": "pretrain", "run": run.id, "seed": config.seed}
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from touchline.errors import unknown
+from touchline.errors import TouchlineError, unknown
+from touchline.soccer.control import Controller
 from touchline.soccer.world import WorldConfig
+
+if TYPE_CHECKING:
+    from touchline.soccer.gate1 import Agreement
 
 Backend = Literal["native", "mjx"]
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -27,6 +32,22 @@ def make_world(backend: str, num_envs: int, config: WorldConfig) -> Any:
 
         return MjxSoccer(num_envs, config)
     raise unknown("backend", backend, ("native", "mjx"))
+
+
+def check_observation(backend: str, controller: Controller) -> Agreement:
+    """Pass gate 1 with the arrays of a backend, or raise TouchlineError with the fields that differ; 0.3 s."""
+    from touchline.soccer import scene
+    from touchline.soccer.gate1 import gate1
+    from touchline.soccer.recording import load_recording
+
+    arrays = importlib.import_module("jax.numpy" if backend == "mjx" else "numpy")
+    found = gate1(load_recording(), scene.build_spec(controller).compile(), arrays)
+    if not found.passed:
+        raise TouchlineError(
+            f"The training scene does not show what the official environments show: it {found.sentence}. "
+            "Nothing was trained; docs/observation.md says how each field is meant."
+        )
+    return found
 
 
 def film(policy: Act, config: WorldConfig, *, seconds: float, seed: int) -> tuple[Any, NDArray[np.float64]]:
