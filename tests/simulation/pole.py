@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import mujoco
@@ -48,7 +49,7 @@ class Pole(World):
     episode_steps = 40
     uniforms = 4
     observation_size = 5
-    weights = {"upright": 1.0, "near": 0.1}
+    weights = MappingProxyType({"upright": 1.0, "near": 0.1})
     noise = np.array([0.01, 0.02, 0.0, 0.0, 0.0])
     pushed = (0, 1)
 

@@ -12,6 +12,7 @@ from touchline.simulation.native import NativeWorld
 from touchline.simulation.single import SingleWorld
 
 
+@pytest.mark.filterwarnings("ignore:.*A Box observation space")
 def test_gymnasium_finds_nothing_to_complain_about():
     check_env(SingleWorld(Pole(), "upright"), skip_render_check=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ class Double(Pole):
 
 
 class Unweighted(Pole):
-    weights = {"upright": 1.0}
+    weights = MappingProxyType({"upright": 1.0})
 
 
 class Scalar(Pole):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from touchline.soccer import tasks as t
-from touchline.soccer.episode import UNIFORMS, goalkeeper, sample
+from touchline.soccer.episode import UNIFORMS, sample
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2]))
@@ -24,9 +24,3 @@ def test_defenders_leave_one_gap_and_the_target_is_in_it():
     episode, _ = sample(uniform, np.full(200, 1), joint_noise=0.0, velocity_noise=0.0)
     lanes = np.concatenate([episode.defenders[:, [1, 4, 7]], episode.target[:, 1:2]], axis=1)
     assert np.allclose(np.sort(lanes, axis=1), [[-1.17, -0.39, 0.39, 1.17]])
-
-
-def test_the_goalkeeper_patrols_a_metre_to_each_side():
-    y, velocity = goalkeeper(np.linspace(0, 10, 1001))
-    assert np.isclose(np.abs(y).max(), 1.0, atol=1e-3)
-    assert np.allclose(np.gradient(y, 0.01), velocity, atol=1e-2)

@@ -14,10 +14,10 @@ QUIET = {"joint_noise": 0.0, "velocity_noise": 0.0}
 def steps_until_the_fall(controller, limit):
     env = NativeWorld(SoccerWorld(controller=controller, **QUIET), 1)
     env.reset(seed=0)
-    for step in range(1, limit + 1):
+    step, over = 0, False
+    while not over and step < limit:
         _, _, terminated, truncated, _ = env.step(np.zeros((1, 12)))
-        if terminated.any() or truncated.any():
-            break
+        step, over = step + 1, bool(terminated[0] or truncated[0])
     env.close()
     return step, bool(terminated[0])
 

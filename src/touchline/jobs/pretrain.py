@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -36,8 +37,8 @@ class PretrainConfig:
     episode_steps: int | None = None
     """Time limit of an episode in policy steps; None: the world's own, 500 steps of 20 ms in soccer."""
     randomisation: Literal["own", "none", "mild", "medium", "strong"] = "own"
-    """How much mass, friction, damping, ball and sensors differ from episode to episode, and how hard pushes are; own:
-    what the world says, which is none in soccer."""
+    """How much mass, friction, damping, ball and sensors differ from episode to episode, and how hard pushes are.
+    own: what the world says, which is none in soccer."""
     weights: RewardWeights = field(default_factory=RewardWeights)
     """Of soccer: weights of the dense reward's terms."""
     sac: SacConfig = field(default_factory=SacConfig)
@@ -105,6 +106,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         for note in jax_memory.configure().notes:
             logger.warning("%s", note)
     world = config.load_world()
+    run.set_tags(world.verify(importlib.import_module("jax.numpy" if config.backend == "mjx" else "numpy")))
     metadata = {**world.metadata(), "world": world.name, "job": "pretrain", "run": run.id, "seed": config.seed}
 
     def policy_of(state: algorithm.State) -> Policy:

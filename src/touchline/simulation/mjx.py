@@ -50,7 +50,7 @@ class Step(NamedTuple):
 
 
 class MjxFunctions:
-    """Pure functions ``reset(key, n)`` and ``step(state, action)``, jitted, over ``State``: for loops on the device."""
+    """Pure jitted functions ``reset(key, n)`` and ``step(state, action)`` over ``State``: for loops on the device."""
 
     def __init__(self, world: World, *, iterations: int = 1, ls_iterations: int = 5) -> None:
         """``iterations`` and ``ls_iterations`` bound the constraint solver: more is nearer to ``native``, slower."""

@@ -27,8 +27,8 @@ class NativeWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
     Observations are float32 of shape (n, observation_size) and actions of shape (n, action_size) in [-1, 1], one
     policy step at a time. ``info`` holds ``terms``, the reward's named terms, each of shape (n,), and, where an
-    episode ended, ``final_obs`` of shape (n, observation_size), which is valid in those rows. A world's ``terminated``
-    terminates; the time limit truncates.
+    episode ended, ``final_obs`` of shape (n, observation_size), which is valid in those rows. A world's
+    ``terminated`` terminates; the time limit truncates.
     """
 
     _rollout: rollout.Rollout | None = None

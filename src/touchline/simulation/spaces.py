@@ -58,8 +58,8 @@ def check(world: World) -> None:
     _demand(world, "noise", world.noise, (world.observation_size,))
     if world.randomisation.push_speed > 0 and len(world.pushed) != 2:
         raise UsageError(
-            f"{_named(world)} cannot be pushed: it says so for {len(world.pushed)} velocities. Name the two horizontal "
-            "ones in its property `pushed`, or set randomisation.push_speed to 0."
+            f"{_named(world)} cannot be pushed: it names {len(world.pushed)} velocities for it. Name the two "
+            "horizontal ones in its property `pushed`, or set randomisation.push_speed to 0."
         )
 
 

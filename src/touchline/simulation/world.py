@@ -141,6 +141,13 @@ class World(ABC):
         free = np.flatnonzero(self.model.jnt_type == 0)
         return () if len(free) == 0 else tuple(int(self.model.jnt_dofadr[free[0]]) + i for i in (0, 1))
 
+    def verify(self, xp: ModuleType) -> dict[str, str]:
+        """Prove before a training that this world is what it stands for; returns tags for the run.
+
+        Raises TouchlineError where it is not. By default there is nothing to prove.
+        """
+        return {}
+
     def target_environment(self, task: str) -> gymnasium.Env[Any, Any]:
         """Return the environment in which a policy is fine-tuned and judged, for one of ``tasks``.
 

@@ -92,10 +92,3 @@ def sample(
     )
     one_hot = (task[:, None] == xp.arange(3)[None]).astype(np.float32)
     return Episode(one_hot, target, defenders), start
-
-
-def goalkeeper(time: Any, xp: ModuleType = np) -> tuple[Any, Any]:
-    """Return y (m) and its velocity (m/s) of both goalkeepers at ``time`` seconds, each of its shape."""
-    omega = 2 * np.pi * t.GOALKEEPER_FREQUENCY
-    amplitude = t.GOALKEEPER_AMPLITUDE
-    return amplitude * xp.sin(omega * time), omega * amplitude * xp.cos(omega * time)

@@ -1,4 +1,4 @@
-"""What a policy sees of an official environment: the 89 numbers of ``observation.FIELDS``."""
+"""What a policy sees of an official environment: the 89 numbers of ``layout.FIELDS``."""
 
 from __future__ import annotations
 

@@ -1,10 +1,7 @@
-"""The official observation, field by field, in one place for every backend.
+"""The official observation from a scene's state: one code for NumPy and JAX, laid out as ``layout.FIELDS`` says.
 
-86 values shared by the three official environments in the order of the competition's preprocessor, then a
-one-hot of the task. The quirks are the official ones: relative vectors stay in the world frame; sites and
-sensors are of the state *before* the physics step, joint angles and velocities of the state after it; the
-ball's site lies on the ground, one radius below its centre; defenders are absolute; whatever a task lacks
-falls back to the robot's own position (relative 0).
+The quirks are the official ones. Positions and sensors are of the state *before* the physics step; joint angles
+and all velocities but the sensors' are of the state after it. Gate 1 compares with recorded official observations.
 """
 
 from __future__ import annotations
@@ -16,50 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from touchline.soccer import tasks as t
-from touchline.soccer.episode import Episode, goalkeeper
+from touchline.soccer.episode import Episode
+from touchline.soccer.goalkeeper import goalkeeper_seen
+from touchline.soccer.layout import FIELDS, LAYOUT, OBSERVATION_SIZE
 
 if TYPE_CHECKING:
     from touchline.soccer.scene import SceneIndex
 
-FIELDS: tuple[tuple[str, int], ...] = (
-    ("joint_position", 12),
-    ("joint_velocity", 12),
-    ("projected_gravity", 3),
-    ("gyro", 3),
-    ("accelerometer", 3),
-    ("velocimeter", 3),
-    ("goal_team_0_rel_robot", 3),
-    ("goal_team_1_rel_robot", 3),
-    ("goal_team_0_rel_ball", 3),
-    ("goal_team_1_rel_ball", 3),
-    ("ball_xpos_rel_robot", 3),
-    ("ball_velp_rel_robot", 3),
-    ("ball_velr_rel_robot", 3),
-    ("player_team", 2),
-    ("goalkeeper_team_0_xpos_rel_robot", 3),
-    ("goalkeeper_team_0_velp_rel_robot", 3),
-    ("goalkeeper_team_1_xpos_rel_robot", 3),
-    ("goalkeeper_team_1_velp_rel_robot", 3),
-    ("target_xpos_rel_robot", 3),
-    ("target_velp_rel_robot", 3),
-    ("defender_xpos", 9),
-    ("task_index", 3),
-)
-"""Names and sizes in order; lengths in metres, angles in radians, velocities per second."""
-
-
-def _layout() -> dict[str, slice]:
-    slices, start = {}, 0
-    for name, size in FIELDS:
-        slices[name] = slice(start, start + size)
-        start += size
-    return slices
-
-
-LAYOUT: Mapping[str, slice] = _layout()
-"""Where each field lies in the observation vector."""
-OBSERVATION_SIZE = sum(size for _, size in FIELDS)
-"""89: 86 official values and the one-hot of three tasks."""
+__all__ = ["FIELDS", "LAYOUT", "OBSERVATION_SIZE", "assemble", "observe", "projected_gravity", "to_world"]
 
 
 def projected_gravity(quaternion: Any, xp: ModuleType = np) -> Any:
@@ -72,12 +33,23 @@ def projected_gravity(quaternion: Any, xp: ModuleType = np) -> Any:
     return xp.stack([-2 * (x * z - w * y), -2 * (y * z + w * x), -(1 - 2 * (x * x + y * y))], axis=-1)
 
 
+def to_world(quaternion: Any, vector: Any, xp: ModuleType = np) -> Any:
+    """Turn vectors of a body's frame into the world frame, shape (..., 3); ``quaternion`` is w, x, y, z."""
+    w, x, y, z = (quaternion[..., i] for i in range(4))
+    a, b, c = (vector[..., i] for i in range(3))
+    # v + w t + u × t with t = 2 u × v; written out because np.cross takes twice as long.
+    ta, tb, tc = 2 * (y * c - z * b), 2 * (z * a - x * c), 2 * (x * b - y * a)
+    return xp.stack(
+        [a + w * ta + y * tc - z * tb, b + w * tb + z * ta - x * tc, c + w * tc + x * tb - y * ta], axis=-1
+    )
+
+
 def assemble(fields: Mapping[str, Any], xp: ModuleType = np) -> Any:
     """Concatenate the named fields, each of shape (..., size), into float32 of shape (..., 89).
 
     ``xp`` is ``numpy`` or ``jax.numpy``: native, MJX and the official environment share this line.
     """
-    return xp.concatenate([xp.asarray(fields[name]) for name, _ in FIELDS], axis=-1).astype(np.float32)
+    return xp.concatenate([xp.asarray(fields[field.name]) for field in FIELDS], axis=-1).astype(np.float32)
 
 
 def observe(
@@ -97,14 +69,19 @@ def observe(
     def read(name: str) -> Any:
         return sensors[:, index.sensors[name]]
 
-    robot, robot_velocity = read("position"), read("global_linvel")
-    ball = read("ball_position")
+    robot, ball = read("position"), read("ball_position")
+    # The official velocities are the Jacobian before the step times the velocities after it. Both sites lie at the
+    # origin of a free body, so that is the linear velocity as it stands and the spin turned into the world frame;
+    # the step turns the body about this very axis, so the orientation after it serves as well as the one before.
+    root_velocity, ball_velocity = qvel[:, index.root_velocity], qvel[:, index.ball_velocity]
+    robot_velocity = root_velocity[:, :3]
+    robot_spin = to_world(qpos[:, index.root_position][:, 3:], root_velocity[:, 3:], xp)
+    ball_spin = to_world(qpos[:, index.ball_position][:, 3:], ball_velocity[:, 3:], xp)
     south, north = xp.asarray(t.GOAL_SOUTH), xp.asarray(t.GOAL_NORTH)
     nothing = xp.zeros_like(robot)
     goalie, obstacle, kick = (episode.task[:, i : i + 1] for i in range(3))
 
-    y, y_velocity = goalkeeper(time, xp)
-    y_velocity = xp.where(time > 0, y_velocity, 0.0)  # the official goalkeepers stand still until the first step
+    y, y_velocity = goalkeeper_seen(time, xp)
     zeros = xp.zeros_like(y)
     keeper_velocity = xp.stack([zeros, y_velocity, zeros], axis=-1) - robot_velocity
     keepers = [xp.stack([zeros + side * t.FIELD_LENGTH, y, zeros + 0.2], axis=-1) - robot for side in (-1.0, 1.0)]
@@ -122,8 +99,8 @@ def observe(
             "goal_team_0_rel_ball": south - ball,
             "goal_team_1_rel_ball": north - ball,
             "ball_xpos_rel_robot": ball - robot,
-            "ball_velp_rel_robot": read("ball_linear_velocity") - robot_velocity,
-            "ball_velr_rel_robot": read("ball_angular_velocity") - read("global_angvel"),
+            "ball_velp_rel_robot": ball_velocity[:, :3] - robot_velocity,
+            "ball_velr_rel_robot": ball_spin - robot_spin,
             "player_team": xp.stack([zeros + 1, zeros], axis=-1),
             "goalkeeper_team_0_xpos_rel_robot": goalie * keepers[0],
             "goalkeeper_team_0_velp_rel_robot": goalie * keeper_velocity,

@@ -21,8 +21,8 @@ from touchline.errors import TouchlineError, UsageError
 from touchline.simulation.diagnostics import log_mujoco_warnings
 from touchline.soccer import observation as layout
 from touchline.soccer.control import JOINTS, Controller
-from touchline.soccer.episode import goalkeeper
 from touchline.soccer.eye import Eye
+from touchline.soccer.goalkeeper import goalkeeper
 from touchline.soccer.perturbation import NONE, Perturbation
 from touchline.soccer.referee import referee_for
 from touchline.soccer.score import official_score
@@ -50,7 +50,7 @@ def make_official(task: str) -> Any:
 class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     """One official task under a PD controller; a step is ``controller.decimation`` physics steps of 2 ms.
 
-    Observations are float32 of shape (89,) as ``observation.FIELDS`` documents, actions of shape (12,) in
+    Observations are float32 of shape (89,) as ``layout.FIELDS`` documents, actions of shape (12,) in
     [-1, 1]. The reward is the official dense reward summed over the physics steps done. ``info`` has
     ``physics_steps`` of the episode, the official ``reward_terms`` of the last physics step and, once the
     episode has ended, the competition's ``score`` and ``success``. A time-out after 5,000 physics steps

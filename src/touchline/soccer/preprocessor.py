@@ -1,7 +1,7 @@
 """The preprocessor that goes into the competition's package; this file is shipped as it stands.
 
 The competition executes it with only ``np`` and ``env`` in scope and one class, so it repeats the layout of
-``touchline.soccer.observation`` on its own; a test keeps the two equal.
+``touchline.soccer.layout`` on its own; a test keeps the two equal.
 """
 
 import numpy as np

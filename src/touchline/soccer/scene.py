@@ -141,12 +141,9 @@ def _add_ground_and_ball(spec: mujoco.MjSpec, visual: bool) -> None:
         rgba=[0.95, 0.95, 0.95, 1],
     )
     ball.add_site(name="ball")
-    for kind, sensor in (
-        ("position", mujoco.mjtSensor.mjSENS_FRAMEPOS),
-        ("linear_velocity", mujoco.mjtSensor.mjSENS_FRAMELINVEL),
-        ("angular_velocity", mujoco.mjtSensor.mjSENS_FRAMEANGVEL),
-    ):
-        spec.add_sensor(name=f"ball_{kind}", type=sensor, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="ball")
+    spec.add_sensor(
+        name="ball_position", type=mujoco.mjtSensor.mjSENS_FRAMEPOS, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="ball"
+    )
     if visual:
         _add_pitch(spec)
 

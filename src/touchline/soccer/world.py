@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from touchline.errors import TouchlineError
 from touchline.simulation.randomisation import NONE, Randomisation
 from touchline.simulation.world import Moves, Physics, Start, World
 from touchline.soccer import episode as episodes
@@ -125,6 +126,19 @@ class SoccerWorld(World):
     def terminated(self, physics: Physics, xp: ModuleType) -> Any:
         """A robot whose imu is at or below 0.4 m has fallen, as in the official environments."""
         return physics.sensors[..., self.index.sensors["position"]][..., 2] <= FALL_HEIGHT
+
+    def verify(self, xp: ModuleType) -> dict[str, str]:
+        """Pass gate 1 in NumPy or JAX; TouchlineError names the fields that differ from the official ones."""
+        from touchline.soccer.gate1 import gate1
+        from touchline.soccer.recording import load_recording
+
+        found = gate1(load_recording(), self.model, xp)
+        if not found.passed:
+            raise TouchlineError(
+                f"The training scene does not show what the official environments show: it {found.sentence}. "
+                "Nothing was trained; docs/observation.md says how each field is meant."
+            )
+        return {"gate1.largest_difference": f"{found.largest:.1e}"}
 
     def target_environment(self, task: str) -> gymnasium.Env[Any, Any]:
         """Return the official environment of ``task``."""
