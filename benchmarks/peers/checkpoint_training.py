@@ -28,6 +28,7 @@ def sac(total_steps: int, restore: Any) -> Iterator[Any]:
     from touchline.learning import sac_train
     from touchline.learning.sac_config import SacConfig
     from touchline.simulation.native import NativeWorld
+    from touchline.soccer.world import SoccerWorld
 
     config = SacConfig(
         actor_hidden=(32, 32), critic_hidden=(32, 32), batch_size=64, updates_per_step=1, replay_size=5_000,

@@ -52,7 +52,7 @@ class Step(NamedTuple):
 class MjxFunctions:
     """Pure jitted functions ``reset(key, n)`` and ``step(state, action)`` over ``State``: for loops on the device."""
 
-    def __init__(self, world: World, *, iterations: int = 1, ls_iterations: int = 5) -> None:
+    def __init__(self, world: World, *, iterations: int = 4, ls_iterations: int = 8) -> None:
         """``iterations`` and ``ls_iterations`` bound the constraint solver: more is nearer to ``native``, slower."""
         self.world = world
         limited = copy.copy(world.model)
@@ -171,7 +171,7 @@ def _varied(models: list[Any]) -> dict[str, Any]:
 class MjxWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
     """``MjxFunctions`` as a Gymnasium vector environment with the interface of ``NativeWorld``."""
 
-    def __init__(self, world: World, num_envs: int, *, iterations: int = 1, ls_iterations: int = 5) -> None:
+    def __init__(self, world: World, num_envs: int, *, iterations: int = 4, ls_iterations: int = 8) -> None:
         declare(self, world, num_envs)
         self.world = world
         self.functions = MjxFunctions(world, iterations=iterations, ls_iterations=ls_iterations)
