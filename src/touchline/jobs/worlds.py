@@ -1,19 +1,13 @@
-"""Where jobs meet the soccer worlds: the training scene as a vector environment, films, and its evaluation."""
+"""Where jobs meet the soccer worlds: the training scene as a vector environment."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from touchline.errors import unknown
 from touchline.soccer.world import WorldConfig
 
 Backend = Literal["native", "mjx"]
-Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def make_world(backend: str, num_envs: int, config: WorldConfig) -> Any:
@@ -27,23 +21,3 @@ def make_world(backend: str, num_envs: int, config: WorldConfig) -> Any:
 
         return MjxSoccer(num_envs, config)
     raise unknown("backend", backend, ("native", "mjx"))
-
-
-def film(policy: Act, config: WorldConfig, *, seconds: float, seed: int) -> tuple[Any, NDArray[np.float64]]:
-    """Return a model with the robot's meshes and positions (T, nq) at 25 Hz of one deterministic episode.
-
-    The film ends when the episode does.
-    """
-    from touchline.soccer import scene
-    from touchline.soccer.native import NativeSoccer
-
-    env = NativeSoccer(1, replace(config, episode_steps=10**9), threads=1)
-    observation, _ = env.reset(seed=seed, options={"tasks": [0]})
-    frames = [env.qpos[0]]
-    for _ in range(int(seconds * 50)):
-        observation, _, terminated, _, _ = env.step(policy(observation))
-        if terminated[0]:
-            break
-        frames.append(env.qpos[0])
-    env.close()
-    return scene.build_spec(config.controller, visual=True).compile(), np.stack(frames[::2])
