@@ -13,7 +13,7 @@ from touchline.learning.policy import Policy
 from touchline.soccer.control import Controller, stand_still
 from touchline.soccer.perturbation import NONE, Perturbation
 from touchline.soccer.tasks import TASKS
-from touchline.soccer.trajectory import Trajectory
+from touchline.soccer.trajectory import FPS, Trajectory
 from touchline.soccer.world import WorldConfig
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 WHOLE_EPISODE_SECONDS = 10.0
 """The official time limit, 5,000 physics steps of 2 ms."""
+TRANSITION_SECONDS = 0.02
+"""A policy transition: the most frames a second that a film can have are 50."""
 _OUTCOMES = {
     "goal_scored": "goal",
     "success": "on target",
@@ -52,6 +54,7 @@ class Stage:
         *,
         perturbation: Perturbation = NONE,
         seconds: float = WHOLE_EPISODE_SECONDS,
+        fps: float = FPS,
         title: str = "",
     ) -> Trajectory:
         """Play the scenario ``seed`` under the controller that travels with the policy, ``seconds`` at most."""
@@ -61,17 +64,17 @@ class Stage:
         controller = Controller.from_dict(policy.metadata["controller"])
         observation, _ = env.reset(seed=seed, options={"controller": controller, "perturbation": perturbation})
         rows, scores, outcome = [env.qpos], [0.0], ""
-        for step in range(round(seconds * env.metadata["render_fps"])):
+        for _ in range(_transitions(seconds)):
             observation, _, terminated, truncated, info = env.step(policy(observation))
-            has_ended = terminated or truncated
-            if step % 2 or has_ended:
-                rows.append(env.qpos)
-                scores.append(official_score(self.task, info["reward_terms"]))
-            if has_ended:
+            rows.append(env.qpos)
+            scores.append(official_score(self.task, info["reward_terms"]))
+            if terminated or truncated:
                 outcome = _outcome(info["reward_terms"], truncated=truncated)
                 break
         scores[0] = scores[min(1, len(scores) - 1)]  # a reset is not judged
-        return Trajectory(env.model, np.stack(rows), title or spoken(self.task), np.array(scores), outcome)
+        shown = _sampled(len(rows), fps)
+        qpos, judged = np.stack(rows)[shown], np.array(scores)[shown]
+        return Trajectory(env.model, qpos, title or spoken(self.task), judged, outcome)
 
     def __enter__(self) -> Stage:
         return self
@@ -83,6 +86,16 @@ class Stage:
 def _outcome(terms: Mapping[str, float], *, truncated: bool) -> str:
     told = next((words for name, words in _OUTCOMES.items() if terms.get(name)), "")
     return told or ("time is up" if truncated else "fallen")
+
+
+def _transitions(seconds: float) -> int:
+    return max(1, round(seconds / TRANSITION_SECONDS))
+
+
+def _sampled(count: int, fps: float) -> NDArray[np.int64]:
+    """Which of ``count`` states, one a policy transition, are shown at ``fps``; the last one always is."""
+    shown = np.rint(np.arange(0, count - 1, 1 / (fps * TRANSITION_SECONDS))).astype(np.int64)
+    return np.unique(np.append(shown[shown < count], count - 1))
 
 
 def spoken(task: str) -> str:
@@ -106,7 +119,8 @@ def play_scene(
     seconds: float,
     seed: int,
     episodes: int = 1,
-    tasks: Sequence[int] = (0, 1, 2),
+    tasks: Sequence[str] = TASKS,
+    fps: float = FPS,
 ) -> list[Trajectory]:
     """Return deterministic episodes of the training scene, with the robot's meshes; the tasks take turns.
 
@@ -116,29 +130,41 @@ def play_scene(
     from touchline.soccer import scene
     from touchline.soccer.native import NativeSoccer
 
-    indices = [tasks[episode % len(tasks)] for episode in range(episodes)]
+    played = [tasks[episode % len(tasks)] for episode in range(episodes)]
     env = NativeSoccer(episodes, replace(config, episode_steps=10**9), threads=1)
-    observation, _ = env.reset(seed=seed, options={"tasks": indices})
+    observation, _ = env.reset(seed=seed, options={"tasks": [TASKS.index(task) for task in played]})
     rows: list[list[NDArray[Any]]] = [[row] for row in env.qpos]
-    lasts: list[bool] = [False] * episodes
-    for step in range(round(seconds * env.metadata["render_fps"])):
+    fallen = np.zeros(episodes, np.bool_)
+    for _ in range(_transitions(seconds)):
         observation, _, terminated, _, _ = env.step(policy(observation))
-        qpos = env.qpos
-        for episode in range(episodes):
-            # Where it has fallen it lies in its next episode already.
-            lasts[episode] = lasts[episode] or bool(terminated[episode])
-            if not lasts[episode] and step % 2:
-                rows[episode].append(qpos[episode])
-        if all(lasts):
+        fallen |= terminated
+        # Whoever has fallen lies in the next episode already.
+        for episode, row in enumerate(env.qpos):
+            if not fallen[episode]:
+                rows[episode].append(row)
+        if fallen.all():
             break
     env.close()
     model = scene.build_spec(config.controller, visual=True).compile()
     return [
         Trajectory(
             model,
-            np.stack(rows[episode]),
-            f"{spoken(TASKS[task])} (training scene)",
-            outcome="fallen" if lasts[episode] else "",
+            np.stack(rows[episode])[_sampled(len(rows[episode]), fps)],
+            f"{spoken(task)} (training scene)",
+            outcome="fallen" if fallen[episode] else "",
         )
-        for episode, task in enumerate(indices)
+        for episode, task in enumerate(played)
     ]
+
+
+def worst_of(trajectories: Sequence[Trajectory]) -> int:
+    """Index of the episode with the lowest score, of equals the one that ended first."""
+    return min(range(len(trajectories)), key=lambda i: (trajectories[i].score or 0.0, len(trajectories[i]), i))
+
+
+def beginning_of(trajectory: Trajectory, frames: int) -> Trajectory:
+    """The first ``frames`` of an episode, which then has not ended."""
+    if len(trajectory) <= frames:
+        return trajectory
+    scores = None if trajectory.scores is None else trajectory.scores[:frames]
+    return replace(trajectory, qpos=trajectory.qpos[:frames], scores=scores, outcome="")

@@ -60,6 +60,13 @@ class FilmConfig:
         columns = min(self.columns or math.ceil(math.sqrt(count)), count)
         return columns, self.width // columns, self.height // math.ceil(count / columns)
 
+    def held(self, outcomes: Iterable[tuple[int, str]]) -> int:
+        """For how many frames the end is held, given length and outcome of every episode: none when it is cut off."""
+        lengths = list(outcomes)
+        longest = max(frames for frames, _ in lengths)
+        has_ended = any(outcome for frames, outcome in lengths if frames == longest)
+        return round(self.hold_seconds * self.fps) if has_ended else 0
+
 
 @dataclass(frozen=True)
 class Rendered:
@@ -182,9 +189,7 @@ def film(
         qpos, scores = arrays["qpos"], arrays.get("scores")
         shots.append(Shot(painter, model, qpos, {name: arrays[name] for name in MOVED}))
         words.append(Words(tile["title"], len(qpos), None if scores is None else scores.tolist(), tile["outcome"]))
-    longest = max(word.frames for word in words)
-    has_ended = any(word.outcome for word in words if word.frames == longest)
-    grid = Grid(shots, columns, DIM, round(config.hold_seconds * config.fps) if has_ended else 0)
+    grid = Grid(shots, columns, DIM, config.held((word.frames, word.outcome) for word in words))
     captions = Captions(words, columns, width, height, config.fps, config.caption)
     try:
         yield from _padded(captions.write(grid), config)
