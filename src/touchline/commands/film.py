@@ -138,9 +138,9 @@ def _checked(options: FilmOptions) -> tuple[tuple[str, ...], int, int]:
         )
     found = re.fullmatch(r"(\d+)x(\d+)", options.size.casefold())
     width, height = (int(side) for side in found.groups()) if found else (0, 0)
-    if width % 2 or height % 2 or not (128 <= width <= 4_096 and 96 <= height <= 4_096):
+    if width % 2 or height % 2 or not (128 <= width <= 4_096 and 72 <= height <= 4_096):
         raise UsageError(
-            f"--size {options.size} cannot be filmed. Give WIDTHxHEIGHT in pixels, even numbers from 128x96 to "
+            f"--size {options.size} cannot be filmed. Give WIDTHxHEIGHT in pixels, even numbers from 128x72 to "
             "4096x4096, such as 640x360."
         )
     return tasks, width, height
