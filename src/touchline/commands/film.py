@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ MOST_EPISODES = 1_000
 WORST_OF = 16
 """Episodes a task among which the worst is looked for, unless a number is given."""
 _RENDER_SECONDS = 3_600.0
+_TERMINATED = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,12 @@ def film(arguments: list[str]) -> int:
 
     shown = _play_scene(options, player, tasks) if options.scene else _play(options, player, tasks)
     config = FilmConfig(width, height, fps=options.fps, caption=player.name)
-    rendered = _render(shown, target, config)
+    # The renderer and its directory are cleared away on the way out.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    try:
+        rendered = _render(shown, target, config)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     how = "drawn" if rendered.renderer == "drawn" else f"rendered with {rendered.renderer}"
     ends = ", ".join(_ending(trajectory) for trajectory in shown[:4]) + (", …" if len(shown) > 4 else "")
     print(f"{target} shows {player.name} ({how}): {ends}.")
@@ -240,8 +248,11 @@ def _render(shown: Sequence[Trajectory], target: Path, config: FilmConfig) -> Re
     from touchline.soccer.render import render_trajectories
 
     held = config.held((len(trajectory), trajectory.outcome) for trajectory in shown)
-    with progress("filming", max(map(len, shown)) + held, "frames") as bar:
-        return render_trajectories(shown, target, config, timeout=_RENDER_SECONDS, on_frames=bar.update)
+    total = max(map(len, shown)) + held
+    with progress("filming", total, "frames") as bar:
+        rendered = render_trajectories(shown, target, config, timeout=_RENDER_SECONDS, on_frames=bar.update)
+        bar.update(total)
+    return rendered
 
 
 def _ending(trajectory: Trajectory) -> str:
