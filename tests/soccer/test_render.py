@@ -16,7 +16,7 @@ import pytest
 
 from touchline.errors import TouchlineError
 from touchline.soccer.control import stand_still
-from touchline.soccer.film import FilmConfig, start_job
+from touchline.soccer.film import FilmConfig, _told, start_job
 from touchline.soccer.official import OfficialEnv
 from touchline.soccer.render import Video, VideoRecorder, render_trajectories
 from touchline.soccer.trajectory import Trajectory
@@ -165,3 +165,11 @@ def test_what_a_killed_training_left_is_cleared_away(
     recorder.submit(episode, step=1)
     assert not (tmp_path / ".rendering-999999999-dead").exists()
     assert mine.exists()
+
+
+def test_a_renderer_whose_owner_has_gone_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parents = iter([77, 77, 1])
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    frames = _told([np.zeros((2, 2, 3), np.uint8)] * 20, tmp_path)
+    with pytest.raises(SystemExit):
+        list(frames)
