@@ -20,10 +20,11 @@ from matplotlib import pyplot
 
 from touchline.catalog import Catalog
 from touchline.config import Settings
-from touchline.jobs.worlds import film
+from touchline.jobs.films import play_scene
 from touchline.learning.policy import Policy
 from touchline.soccer.control import soft_ankles
-from touchline.soccer.render import render_trajectory
+from touchline.soccer.film import FilmConfig
+from touchline.soccer.render import render_trajectories
 from touchline.soccer.world import SoccerWorld
 
 TARGET = Path(__file__).parents[1] / "docs" / "images" / "demo.png"
@@ -40,8 +41,8 @@ def curve(journal: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def frames(policy: Policy, place: Path) -> list[np.ndarray]:
     """Return pictures of one episode at ``SECONDS``; after a fall the last one repeats."""
-    model, qpos = film(policy, SoccerWorld(soft_ankles()), seconds=max(SECONDS), seed=1)
-    render_trajectory(model, qpos, place / "film.mp4")
+    played = play_scene(policy, SoccerWorld(soft_ankles()), seconds=max(SECONDS), seed=1)
+    render_trajectories(played, place / "film.mp4", FilmConfig(hold_seconds=0.0))
     reader = imageio_ffmpeg.read_frames(str(place / "film.mp4"))
     width, height = next(reader)["size"]
     pictures = [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]

@@ -101,6 +101,7 @@ def test_imports_point_down(file: Path) -> None:
         "from touchline.cli import main; main(['recipes'])",
         "from touchline.cli import main; main(['show', '--help'])",
         "from touchline.cli import main; main(['sync', '--help'])",
+        "from touchline.cli import main; main(['film', '--help'])",
         "from touchline.cli import main; main(['status', '--home', '/'])",
         "import touchline; touchline.start_run, touchline.Cadence",
         "import touchline.compat.wandb, touchline.compat.mlflow",

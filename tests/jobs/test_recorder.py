@@ -10,10 +10,10 @@ import pytest
 from touchline.checkpoint import CheckpointStore, StopSignal
 from touchline.config import Settings
 from touchline.jobs.base import Interrupted, stopping_with
+from touchline.jobs.films import play_scene
 from touchline.jobs.recorder import Hooks, TrainingRecorder
 from touchline.jobs.recording import RecordingConfig
 from touchline.jobs.selection import Selection
-from touchline.jobs.worlds import film
 from touchline.learning.policy import zero_policy
 from touchline.learning.progress import EpisodeStatistics, Progress
 from touchline.soccer.world import SoccerWorld
@@ -36,7 +36,7 @@ class Config:
 
 def hooks(selection=None):
     return Hooks(
-        trajectory=lambda state: film(zero_policy(89, 12), SoccerWorld(), seconds=0.2, seed=0),
+        trajectories=lambda state: play_scene(zero_policy(89, 12), SoccerWorld(), seconds=0.2, seed=0),
         state={} if selection is None else {"selection": selection},
         metadata={"note": "x"},
     )

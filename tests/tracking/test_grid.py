@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from touchline.errors import TouchlineError
-from touchline.tracking.grid import tile
+from touchline.tracking.frames import Episode
+from touchline.tracking.grid import Grid, tile
 
 
 def plain(length: int, value: int, height: int = 4, width: int = 6) -> np.ndarray:
@@ -113,3 +114,11 @@ def test_the_whole_grid_is_never_in_memory() -> None:
 def test_what_cannot_be_tiled_is_refused(episodes: Any, columns: int | None, dim: float, said: str) -> None:
     with pytest.raises(TouchlineError, match=said):
         tile(episodes, columns, dim)
+
+
+def test_the_last_picture_is_held_dimmed() -> None:
+    white = np.full((2, 4, 4, 3), 255, np.uint8)
+    frames = np.asarray(Grid([Episode(white), Episode(white[:1])], 2, 0.5, hold=2))
+    assert frames.shape == (4, 4, 8, 3)
+    assert frames[1].tolist() == [[[255] * 3] * 4 + [[127] * 3] * 4] * 4
+    assert (frames[2] == 127).all() and (frames[3] == 127).all()

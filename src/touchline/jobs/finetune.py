@@ -53,8 +53,9 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     import torch
 
     from touchline.cadence import Cadence
+    from touchline.jobs.films import play_official
     from touchline.jobs.models import load_converted, log_policy, register
-    from touchline.jobs.official import Judge, film_official
+    from touchline.jobs.official import Judge
     from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.selection import Selection
     from touchline.learning import ddpg_train
@@ -84,7 +85,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     selection_due = Cadence(config.selection_every, minimum_seconds=0.0)
     selection = Selection(newer_wins_ties=False)
     hooks = Hooks(
-        trajectory=lambda learner: film_official(actor_of(learner), seconds=6.0),
+        trajectories=lambda learner: play_official(actor_of(learner), seconds=6.0),
         state={"selection": selection, "selection_due": selection_due},
         metadata=metadata,
     )

@@ -1,4 +1,4 @@
-"""Jobs in the official environments: scores over scenarios, paired between policies, and films."""
+"""Jobs in the official environments: scores over scenarios, paired between policies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,20 +84,3 @@ class Judge:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._evaluator.close()
-
-
-def film_official(policy: Policy, *, seconds: float, task: str = TASKS[0]) -> tuple[Any, NDArray[np.float64]]:
-    """Return the official model and positions (T, nq) at 25 Hz of one unperturbed episode, until it ends."""
-    from touchline.soccer.official import OfficialEnv
-
-    env = OfficialEnv(task, Controller.from_dict(policy.metadata["controller"]))
-    observation, _ = env.reset(seed=0)
-    frames = [env.qpos]
-    for i in range(int(seconds * 50)):
-        observation, _, terminated, truncated, _ = env.step(policy(observation))
-        if i % 2:
-            frames.append(env.qpos)
-        if terminated or truncated:
-            break
-    env.close()
-    return env.model, np.stack(frames)

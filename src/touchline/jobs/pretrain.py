@@ -91,10 +91,11 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     guard_jax(run.settings)
     from touchline.cadence import Cadence
+    from touchline.jobs.films import play_scene
     from touchline.jobs.models import log_policy, register
     from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.selection import Selection
-    from touchline.jobs.worlds import film, make_envs
+    from touchline.jobs.worlds import make_envs
     from touchline.learning import sac as algorithm
     from touchline.learning import sac_train
     from touchline.learning.evaluate_vector import Outcome, evaluate_vector
@@ -137,7 +138,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     envs = make_envs(world, config.backend, config.num_envs)
     hooks = Hooks(
-        trajectory=lambda state: film(policy_of(state), world, seconds=6.0, seed=REPORT_SEED),
+        trajectories=lambda state: play_scene(policy_of(state), world, seconds=6.0, seed=REPORT_SEED, episodes=4),
         state={"selection": selection, "selection_due": selection_due},
         metadata=metadata,
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from touchline.cadence import Cadence, WallClockCadence
 from touchline.jobs.base import Interrupted, raise_if_stopped
@@ -19,6 +18,7 @@ from touchline.jobs.checkpoints import store_of
 from touchline.jobs.progress import progress
 from touchline.learning.progress import Progress
 from touchline.soccer.render import VideoRecorder
+from touchline.soccer.trajectory import Trajectory
 from touchline.tracking.run import Run
 from touchline.watch import TrainingWatch, WatchConfig
 from touchline.watch.system import SystemRecord
@@ -28,8 +28,8 @@ from touchline.watch.system import SystemRecord
 class Hooks:
     """What a job has beside its loop; functions are called between two vector steps."""
 
-    trajectory: Callable[[Any], tuple[Any, NDArray[np.float64]]]
-    """Learner's state → an MjModel and positions (T, nq) at 25 Hz to film."""
+    trajectories: Callable[[Any], Sequence[Trajectory]]
+    """Learner's state → the episodes to film, at 25 frames a second."""
     state: Mapping[str, Any] = field(default_factory=dict)
     """By name, what of the job goes into a checkpoint: objects with ``state_dict`` and ``load_state_dict``."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -188,8 +188,8 @@ class TrainingRecorder:
 
     def _film(self, progress: Progress[Any]) -> None:
         self._filmed = True
-        model, qpos = self.hooks.trajectory(progress.state)
-        self._video.submit(model, qpos, step=progress.step, caption=f"step {progress.step:,}")
+        played = self.hooks.trajectories(progress.state)
+        self._video.submit(played, step=progress.step, caption=f"step {progress.step:,}")
 
     def _deliver_videos(self, videos: Any) -> None:
         for video in videos:

@@ -1,26 +1,19 @@
-"""Where jobs meet worlds: found by name or in a file, made into vector environments, and filmed."""
+"""Where jobs meet worlds: found by name or in a file, and made into vector environments."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from touchline.errors import UsageError, unknown
 from touchline.simulation.world import World
 
 Backend = Literal["native", "mjx"]
-Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 DEFAULT_ENVIRONMENTS = {"native": 128, "mjx": 2_048}
 """Environments stepped together where a configuration does not say: what fills two processors, or an accelerator."""
-FILM_FPS = 25
-"""Frames a second of a film."""
 
 
 def load_world(reference: str) -> World:
@@ -84,23 +77,3 @@ def make_envs(world: World, backend: str, num_envs: int | None = None) -> Any:
     from touchline.simulation.mjx import MjxWorld
 
     return MjxWorld(world, num_envs)
-
-
-def film(policy: Act, world: World, *, seconds: float, seed: int) -> tuple[Any, NDArray[np.float64]]:
-    """Return a model with what a camera sees and positions (T, nq) at 25 Hz of one deterministic episode.
-
-    The film ends when the episode terminates.
-    """
-    from touchline.simulation.native import NativeWorld
-
-    env = NativeWorld(world.varied(episode_steps=10**9), 1, threads=1)
-    rate = env.metadata["render_fps"]
-    observation, _ = env.reset(seed=seed, options={"tasks": np.array([0])})
-    positions = [env.qpos[0]]
-    for _ in range(int(seconds * rate)):
-        observation, _, terminated, _, _ = env.step(policy(observation))
-        if terminated[0]:
-            break
-        positions.append(env.qpos[0])
-    env.close()
-    return world.spec(visual=True).compile(), np.stack(positions[:: max(1, round(rate / FILM_FPS))])

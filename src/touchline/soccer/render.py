@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import logging
 import os
 import shutil
@@ -10,52 +10,57 @@ import subprocess
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from touchline.errors import TouchlineError
-from touchline.soccer.film import Rendered, read_result, save_model, start_job, stop_job, write_job
+from touchline.soccer.film import (
+    FilmConfig,
+    Rendered,
+    frames_done,
+    read_result,
+    start_job,
+    stop_job,
+    write_job,
+)
+from touchline.soccer.trajectory import FPS, Trajectory
 
 _log = logging.getLogger(__name__)
+_POLL_SECONDS = 0.1
 
 
-def render_trajectory(
-    model: Any,
-    qpos: NDArray[np.float64],
+def render_trajectories(
+    trajectories: Sequence[Trajectory],
     path: Path,
-    fps: float = 25.0,
+    config: FilmConfig | None = None,
     *,
-    caption: str = "",
     timeout: float = 300.0,
+    on_frames: Callable[[int], None] = lambda count: None,
 ) -> Rendered:
-    """Render generalised positions ``qpos`` (T, nq), one frame a row, to an mp4 of 640x360 at ``path``.
+    """Render trajectories, as tiles of one picture, to an mp4 at ``path``; the file appears whole or not at all.
 
-    ``model`` is an ``MjModel`` as it was in the episode (a reset moves targets and defenders inside the model)
-    or the name of a task. Waits for the video; raises TouchlineError when it cannot be made within ``timeout``
-    seconds. See ``VideoRecorder`` for one that does not wait.
+    Waits for the video and tells ``on_frames`` how many frames there are; raises TouchlineError when it cannot be
+    made within ``timeout`` seconds. See ``VideoRecorder`` for one that does not wait.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(model, str):
-        from touchline.soccer.official import make_official
-
-        model = make_official(model).sim.model._model
-    with tempfile.TemporaryDirectory(prefix="render-", dir=path.parent) as place:
+    with tempfile.TemporaryDirectory(prefix=".render-", dir=path.parent) as place:
         job = Path(place)
-        save_model(model, job / "model.mjb")
-        write_job(job, model, job / "model.mjb", qpos, path, fps, caption)
-        child = start_job(job)
+        write_job(job, trajectories, job, path, config or FilmConfig())
+        child, deadline = start_job(job), time.monotonic() + timeout
         try:
-            child.wait(timeout)
-        except subprocess.TimeoutExpired:
+            while child.poll() is None:
+                if time.monotonic() > deadline:
+                    raise TouchlineError(
+                        f"The video {path} was not ready after {timeout:.0f} s; "
+                        f"render fewer than its {max(map(len, trajectories))} frames."
+                    )
+                on_frames(frames_done(job))
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(min(_POLL_SECONDS, timeout))
+        finally:
             stop_job(child)
-            raise TouchlineError(
-                f"The video {path} was not ready after {timeout:.0f} s; render fewer than its {len(qpos)} frames."
-            ) from None
         return read_result(job, path)
 
 
@@ -85,7 +90,7 @@ class VideoRecorder:
     that video is missing. When rendering falls behind, the oldest video that has not been begun is dropped.
     """
 
-    def __init__(self, directory: Path, fps: float = 25.0, *, waiting: int = 2, timeout: float = 600.0) -> None:
+    def __init__(self, directory: Path, fps: float = FPS, *, waiting: int = 2, timeout: float = 600.0) -> None:
         """Write videos into ``directory``; ``waiting`` may queue, each is stopped after ``timeout`` seconds."""
         self._directory, self._fps, self._timeout = Path(directory), fps, timeout
         self._queue: deque[_Job] = deque()
@@ -96,9 +101,9 @@ class VideoRecorder:
         self._done: list[Video] = []
 
     def submit(
-        self, model: Any, qpos: NDArray[np.float64], *, step: int, caption: str = "", name: str = "video"
+        self, trajectories: Sequence[Trajectory], *, step: int, caption: str = "", name: str = "video"
     ) -> None:
-        """Hand over an episode: ``model`` (``MjModel``) as it is now and ``qpos`` (T, nq), a row a frame.
+        """Hand over episodes, to be tiles of one video.
 
         The first video of a model saves it (0.1 s for an official one); later ones take milliseconds.
         """
@@ -106,7 +111,7 @@ class VideoRecorder:
         try:
             workshop = self._open_workshop()
             job = _Job(Path(tempfile.mkdtemp(dir=workshop)), path, step)
-            write_job(job.place, model, _saved(model, workshop), qpos, path, self._fps, caption)
+            write_job(job.place, trajectories, workshop, path, FilmConfig(fps=self._fps, caption=caption))
         except (TouchlineError, OSError) as error:
             self._tell(f"The video of step {step} was not made: {error}")
             return
@@ -192,16 +197,6 @@ class VideoRecorder:
         if sentence not in self._told:
             self._told.add(sentence)
             _log.warning(sentence)
-
-
-def _saved(model: Any, workshop: Path) -> Path:
-    """Return the file of ``model`` in ``workshop``; models of the same make share one."""
-    make = hashlib.blake2b(bytes(model.names), digest_size=8)
-    make.update(repr((model.nq, model.nv, model.ngeom, model.nmeshvert, model.ntexdata)).encode())
-    file = workshop / f"{make.hexdigest()}.mjb"
-    if not file.exists():
-        save_model(model, file)
-    return file
 
 
 def _alive(pid: int) -> bool:

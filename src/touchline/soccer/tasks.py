@@ -24,6 +24,8 @@ TASK_TABLE: tuple[Task, ...] = (
 )
 TASKS: tuple[str, ...] = tuple(task.name for task in TASK_TABLE)
 """Task names in the order of the one-hot ``task_index`` of the observation."""
+ALL = "all"
+"""What people write for every task."""
 
 
 def task_named(name: str) -> Task:
@@ -32,6 +34,19 @@ def task_named(name: str) -> Task:
         if task.name == name:
             return task
     raise unknown("task", name, TASKS)
+
+
+def tasks_meant(word: str) -> tuple[str, ...]:
+    """Return the tasks that a person means: a name, the unique beginning of one, or ``all``.
+
+    Raises UsageError, with the nearest short name, when that is no task or more than one.
+    """
+    if word == ALL:
+        return TASKS
+    matches = tuple(name for name in TASKS if name.startswith(word.casefold().replace("-", "_")))
+    if len(matches) != 1:
+        raise unknown("task", word, (ALL, *(name.partition("_")[0] for name in TASKS)))
+    return matches
 
 
 FIELD_LENGTH = 10.97

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from touchline.errors import TouchlineError
-from touchline.tracking.frames import Episode, episodes_of
+from touchline.tracking.frames import episodes_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,23 +17,39 @@ DIM = 0.35
 """Brightness of an episode that has ended."""
 
 
+class Frames(Protocol):
+    """The frames of one episode, in memory as those of ``frames.Episode`` or made when they are asked for."""
+
+    height: int
+    width: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the frames take in memory."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        """The frame at ``index`` as RGB (H, W, 3); a grid asks for each once, in turn."""
+
+
 class Grid:
     """A video of tiled episodes that is made frame by frame: only one frame of it is in memory at a time.
 
     Iterating yields frames (H', W', 3) of uint8, as often as wanted; ``numpy.asarray(grid)`` is the whole of it,
-    (T, H', W', 3).
+    (T, H', W', 3). The last picture, every episode in it dimmed, stays for ``hold`` more frames.
     """
 
-    def __init__(self, episodes: Sequence[Episode], columns: int, dim: float) -> None:
+    def __init__(self, episodes: Sequence[Frames], columns: int, dim: float, hold: int = 0) -> None:
         self.episodes = tuple(episodes)
-        self.columns, self.dim = columns, dim
+        self.columns, self.dim, self.hold = columns, dim, hold
         self._cell = max(part.height for part in episodes), max(part.width for part in episodes)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(T, H', W', 3): T frames are as many as the longest episode has."""
+        """(T, H', W', 3): T frames are as many as the longest episode has, and those that the end is held."""
         rows = math.ceil(len(self.episodes) / self.columns)
-        return max(map(len, self.episodes)), rows * self._cell[0], self.columns * self._cell[1], 3
+        return max(map(len, self.episodes)) + self.hold, rows * self._cell[0], self.columns * self._cell[1], 3
 
     @property
     def nbytes(self) -> int:

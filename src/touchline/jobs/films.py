@@ -1,0 +1,171 @@
+"""Episodes to be filmed: played in the official environments or in the training scene, and kept as trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from touchline.learning.policy import Policy
+from touchline.simulation.world import World
+from touchline.soccer.control import Controller, stand_still
+from touchline.soccer.perturbation import NONE, Perturbation
+from touchline.soccer.tasks import TASKS
+from touchline.soccer.trajectory import FPS, Trajectory
+
+if TYPE_CHECKING:
+    from touchline.soccer.official import OfficialEnv
+
+Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+WHOLE_EPISODE_SECONDS = 10.0
+"""The official time limit, 5,000 physics steps of 2 ms."""
+TRANSITION_SECONDS = 0.02
+"""A policy transition: the most frames a second that a film can have are 50."""
+_OUTCOMES = {
+    "goal_scored": "goal",
+    "success": "on target",
+    "ball_blocked": "blocked",
+    "offside": "out of the field",
+    "robot_fallen": "fallen",
+}
+"""What ended an official episode, by the reward term that tells."""
+
+
+class Stage:
+    """One official environment in which episodes are played to be filmed; a context manager.
+
+    It is made once: that takes up to a second.
+    """
+
+    def __init__(self, task: str) -> None:
+        from touchline.soccer.official import OfficialEnv
+
+        self.task = task
+        self._env: OfficialEnv = OfficialEnv(task, stand_still())
+
+    def play(
+        self,
+        policy: Policy,
+        seed: int,
+        *,
+        perturbation: Perturbation = NONE,
+        seconds: float = WHOLE_EPISODE_SECONDS,
+        fps: float = FPS,
+        title: str = "",
+    ) -> Trajectory:
+        """Play the scenario ``seed`` under the controller that travels with the policy, ``seconds`` at most."""
+        from touchline.soccer.score import official_score
+
+        env = self._env
+        controller = Controller.from_dict(policy.metadata["controller"])
+        observation, _ = env.reset(seed=seed, options={"controller": controller, "perturbation": perturbation})
+        rows, scores, outcome = [env.qpos], [0.0], ""
+        for _ in range(_transitions(seconds)):
+            observation, _, terminated, truncated, info = env.step(policy(observation))
+            rows.append(env.qpos)
+            scores.append(official_score(self.task, info["reward_terms"]))
+            if terminated or truncated:
+                outcome = _outcome(info["reward_terms"], truncated=truncated)
+                break
+        scores[0] = scores[min(1, len(scores) - 1)]  # a reset is not judged
+        shown = _sampled(len(rows), fps)
+        qpos, judged = np.stack(rows)[shown], np.array(scores)[shown]
+        return Trajectory(env.model, qpos, title or spoken(self.task), judged, outcome)
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._env.close()
+
+
+def _outcome(terms: Mapping[str, float], *, truncated: bool) -> str:
+    told = next((words for name, words in _OUTCOMES.items() if terms.get(name)), "")
+    return told or ("time is up" if truncated else "fallen")
+
+
+def _transitions(seconds: float, transition_seconds: float = TRANSITION_SECONDS) -> int:
+    return max(1, round(seconds / transition_seconds))
+
+
+def _sampled(count: int, fps: float, transition_seconds: float = TRANSITION_SECONDS) -> NDArray[np.int64]:
+    """Which of ``count`` states, one a policy transition, are shown at ``fps``; the last one always is."""
+    shown = np.rint(np.arange(0, count - 1, 1 / (fps * transition_seconds))).astype(np.int64)
+    return np.unique(np.append(shown[shown < count], count - 1))
+
+
+def spoken(task: str) -> str:
+    """The name of a task as people say it."""
+    return task.replace("_", " ")
+
+
+def play_official(policy: Policy, *, seconds: float, tasks: Iterable[str] = TASKS) -> list[Trajectory]:
+    """Return one unperturbed episode of each task, ``seconds`` at most."""
+    trajectories = []
+    for task in tasks:
+        with Stage(task) as stage:
+            trajectories.append(stage.play(policy, seed=0, seconds=seconds))
+    return trajectories
+
+
+def play_scene(
+    policy: Act,
+    world: World,
+    *,
+    seconds: float,
+    seed: int,
+    episodes: int = 1,
+    tasks: Sequence[str] = (),
+    fps: float = FPS,
+) -> list[Trajectory]:
+    """Return deterministic episodes of a training world, with what only a camera sees; the tasks take turns.
+
+    An episode ends when the world terminates it, or after ``seconds``. Nothing is scored: a training world pays a
+    dense reward. Without ``tasks`` all those of the world are played.
+    """
+    from touchline.simulation.native import NativeWorld
+
+    tasks = tasks or world.tasks
+    played = [tasks[episode % len(tasks)] for episode in range(episodes)]
+    env = NativeWorld(world.varied(episode_steps=10**9), episodes, threads=1)
+    transition_seconds = 1 / env.metadata["render_fps"]
+    observation, _ = env.reset(seed=seed, options={"tasks": np.array([world.tasks.index(task) for task in played])})
+    rows: list[list[NDArray[Any]]] = [[row] for row in env.qpos]
+    fallen = np.zeros(episodes, np.bool_)
+    for _ in range(_transitions(seconds, transition_seconds)):
+        observation, _, terminated, _, _ = env.step(policy(observation))
+        fallen |= terminated
+        # Whoever has fallen lies in the next episode already.
+        for episode, row in enumerate(env.qpos):
+            if not fallen[episode]:
+                rows[episode].append(row)
+        if fallen.all():
+            break
+    env.close()
+    model = world.spec(visual=True).compile()
+    return [
+        Trajectory(
+            model,
+            np.stack(rows[episode])[_sampled(len(rows[episode]), fps, transition_seconds)],
+            f"{spoken(task)} (training scene)",
+            outcome="fallen" if fallen[episode] else "",
+        )
+        for episode, task in enumerate(played)
+    ]
+
+
+def worst_of(trajectories: Sequence[Trajectory]) -> int:
+    """Index of the episode with the lowest score, of equals the one that ended first."""
+    return min(range(len(trajectories)), key=lambda i: (trajectories[i].score or 0.0, len(trajectories[i]), i))
+
+
+def beginning_of(trajectory: Trajectory, frames: int) -> Trajectory:
+    """The first ``frames`` of an episode, which then has not ended."""
+    if len(trajectory) <= frames:
+        return trajectory
+    scores = None if trajectory.scores is None else trajectory.scores[:frames]
+    return replace(trajectory, qpos=trajectory.qpos[:frames], scores=scores, outcome="")

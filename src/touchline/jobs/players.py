@@ -1,0 +1,133 @@
+"""Whom a command is to let play: a registered model, a run's model, a directory, or a baseline that is built in."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from touchline.config import Settings
+from touchline.errors import TouchlineError, UsageError, nearest
+from touchline.learning.policy import Policy, zero_policy
+from touchline.soccer.control import Controller, soft_ankles, stand_still
+
+BASELINES: Mapping[str, Callable[[], Controller]] = {"stand-still": stand_still, "soft-ankles": soft_ankles}
+"""Controllers that hold their pose by word; the first stands, the second falls after about 1.2 s."""
+_OBSERVATIONS, _ACTIONS = 89, 12
+
+
+@dataclass(frozen=True)
+class Player:
+    """A policy that can play, and what it is called."""
+
+    policy: Policy
+    """With a controller in its metadata."""
+    name: str
+    """For people, such as "ddpg_finetuned version 3"."""
+
+
+def find_player(settings: Settings, word: str) -> Player:
+    """Return what ``word`` means; everything that has a digest is held against it.
+
+    ``word`` is a baseline, a directory with policy.json, NAME@ALIAS or NAME/VERSION of the catalog, or a run: its
+    id, a unique beginning of it, or ``last``.
+
+    Raises:
+        UsageError: nothing is called so, or what is called so is no policy of this robot.
+        TouchlineError: the files are not those that were registered.
+    """
+    name = word.strip()
+    baseline = BASELINES.get(name.casefold().replace("_", "-"))
+    if baseline is not None:
+        return Player(zero_policy(_OBSERVATIONS, _ACTIONS, {"controller": baseline().to_dict()}), name.casefold())
+    if Path(name).is_dir() and name:
+        return _fit_to_play(_read(Path(name)), Path(name).resolve().name)
+    model, slash, version = name.rpartition("/")
+    if "@" in name or (slash and model and version.isdecimal()):
+        return _registered(settings, name)
+    if slash:
+        raise UsageError(
+            f"There is no directory {name}, and it names no version either. Give the directory that holds "
+            "policy.json, or NAME/VERSION."
+        )
+    return _of_run(settings, name)
+
+
+def _registered(settings: Settings, reference: str) -> Player:
+    from touchline.catalog import Catalog
+    from touchline.tracking.find import existing_home
+
+    # Without a server of its own the store is in the home, and a mistyped home is not to be created.
+    if settings.mlflow_tracking_uri is None:
+        existing_home(settings)
+    catalog = Catalog.of(settings)
+    version = catalog.find(reference)
+    with tempfile.TemporaryDirectory(prefix="touchline-") as place:
+        policy = _read(catalog.download(version, Path(place) / "model"))
+    return _fit_to_play(policy, f"{version.name.rpartition('.')[2]} version {version.version}")
+
+
+def _of_run(settings: Settings, word: str) -> Player:
+    from touchline.catalog import directory_digest
+    from touchline.catalog.version import DIGEST_TAG
+    from touchline.tracking.find import find_run
+    from touchline.tracking.journal import FILE_NAME, JournalReader
+
+    try:
+        run_id = find_run(settings, word)
+    except UsageError as error:
+        guess = nearest(word, BASELINES)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        raise UsageError(
+            f"{word!r} is no model.{hint} Give NAME@ALIAS or NAME/VERSION of the catalog, a run, a directory with "
+            f"policy.json, or one of {', '.join(BASELINES)}. As a run: {error}"
+        ) from error
+    directory = settings.run_directory(run_id)
+    with JournalReader(directory / FILE_NAME) as journal:
+        logged = {event.payload["name"]: event.payload for event in journal.of_kind(["model"])}
+    if not logged:
+        raise UsageError(f"The run {run_id} has logged no model. Jobs that log one: pretrain, convert, finetune.")
+    payload = logged.get("model") or next(reversed(logged.values()))
+    path = directory / payload["path"]
+    expected = payload["metadata"].get(DIGEST_TAG)
+    found = directory_digest(path) if path.is_dir() else "of nothing"
+    if expected is not None and found != expected:
+        raise TouchlineError(
+            f"The model of run {run_id} in {path} is not what was logged: it has the digest {found}, and {expected} "
+            "was expected. Do not use it; the catalog or MLflow may have an intact copy."
+        )
+    return _fit_to_play(_read(path), f"run {run_id}")
+
+
+def _read(directory: Path) -> Policy:
+    """The policy in ``directory``. Raises UsageError when it holds none or none that can be read."""
+    if not (directory / "policy.json").is_file():
+        raise UsageError(f"{directory} holds no policy: policy.json is missing. Give the directory of a policy.")
+    try:
+        return Policy.load(directory)
+    except (OSError, KeyError, TypeError, ValueError, json.JSONDecodeError) as error:
+        raise UsageError(
+            f"The policy in {directory} cannot be read ({type(error).__name__}: {error}). Give one that Policy.save "
+            "wrote."
+        ) from error
+    except TouchlineError as error:
+        raise UsageError(str(error)) from error
+
+
+def _fit_to_play(policy: Policy, name: str) -> Player:
+    sizes = len(policy.mean), len(policy.biases[-1])
+    if sizes != (_OBSERVATIONS, _ACTIONS):
+        raise UsageError(
+            f"{name} maps {sizes[0]} observations to {sizes[1]} actions, and this robot has {_OBSERVATIONS} and "
+            f"{_ACTIONS}. Give a policy that was trained for it."
+        )
+    try:
+        Controller.from_dict(policy.metadata["controller"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{name} does not say under which controller it acts (metadata.controller in policy.json), without "
+            "which the same weights are another robot. Log it through a job."
+        ) from error
+    return Player(policy, name)
