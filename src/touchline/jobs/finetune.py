@@ -26,7 +26,7 @@ class FinetuneConfig:
     ddpg: DdpgConfig = field(default_factory=DdpgConfig)
     """Hyper-parameters of DDPG."""
     perturbation: Perturbation = field(default_factory=Perturbation)
-    """Declared noise on the official resets, in training and in selection."""
+    """Declared noise, pushes included, on the official episodes, in training and in selection."""
     selection_every: int = 4_000
     """Policy transitions between evaluations of the actor; the best one is kept, the start included."""
     selection_episodes: int = 2
@@ -64,6 +64,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     from touchline.learning.vector import ResumableVectorEnv
     from touchline.soccer.control import Controller
     from touchline.soccer.official import OfficialEnv
+    from touchline.soccer.scenario import scenarios
     from touchline.soccer.tasks import TASKS
 
     torch.set_num_threads(1)  # measured fastest for networks of this size
@@ -88,11 +89,11 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
         state={"selection": selection, "selection_due": selection_due},
         metadata=metadata,
     )
-    scenarios = range(SELECTION_SEED, SELECTION_SEED + config.selection_episodes)
+    seeds = range(SELECTION_SEED, SELECTION_SEED + config.selection_episodes)
     with Judge(config.processes) as judge:
 
         def select(policy: Policy, step: int) -> None:
-            judged = judge.evaluate(policy, scenarios, config.perturbation)
+            judged = judge.evaluate(policy, scenarios(seeds, config.perturbation))
             run.log(
                 {
                     "eval/score": judged.mean_score,
@@ -142,5 +143,5 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
             "model": str(version),
             "cost": recorder.cost,
         },
-        (f"Mean official score over the three tasks on {len(scenarios)} selection scenarios each: {told}.",),
+        (f"Mean official score over the three tasks on {len(seeds)} selection scenarios each: {told}.",),
     )

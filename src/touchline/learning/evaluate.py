@@ -14,7 +14,7 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -63,21 +63,25 @@ class Evaluator:
         policy: Policy,
         seeds: Iterable[int],
         *,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         on_episode: Callable[[Episode], None] | None = None,
     ) -> list[Episode]:
         """Run one episode a seed; returns them in the order of ``seeds``, whichever finished first.
 
-        ``options`` (picklable) go to every ``env.reset``: what varies there costs no new environment.
+        ``options`` (picklable) go to every ``env.reset``, or a sequence of them to one each: what varies there costs
+        no new environment.
         ``on_episode`` is told of each episode, in the same order. With one process everything runs in this
         one. Raises TouchlineError when something cannot be pickled, an episode fails or a worker dies.
         """
         seeds, episodes = list(seeds), []
+        each = list(options) if isinstance(options, Sequence) else [options] * len(seeds)
+        pairs = list(zip(seeds, each, strict=True))
         if self._processes == 1:
             env = make_env()
-            results: Iterable[Episode] = (_run(env, policy, seed, options) for seed in seeds)
+            results: Iterable[Episode] = (_run(env, policy, seed, one) for seed, one in pairs)
         else:
-            env, results = None, self._spread(_packed(make_env), _packed(policy), _packed(options), seeds)
+            packed = [(seed, _packed(one)) for seed, one in pairs]
+            env, results = None, self._spread(_packed(make_env), _packed(policy), packed)
         try:
             for episode in results:
                 episodes.append(episode)
@@ -102,19 +106,19 @@ class Evaluator:
     ) -> None:
         self.close()
 
-    def _spread(self, make_env: bytes, policy: bytes, options: bytes, seeds: list[int]) -> Iterable[Episode]:
+    def _spread(self, make_env: bytes, policy: bytes, episodes: list[tuple[int, bytes]]) -> Iterable[Episode]:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=_prepare_worker)
         futures: list[Future[Episode]] = []
         try:
-            futures = [self._pool.submit(_work, make_env, policy, options, seed) for seed in seeds]
+            futures = [self._pool.submit(_work, make_env, policy, options, seed) for seed, options in episodes]
             for future in futures:
                 yield future.result()
         except BrokenProcessPool as error:
             self._pool = None
             raise TouchlineError(
-                f"An evaluation process died in the middle of {len(seeds)} episodes. If memory ran out, use "
+                f"An evaluation process died in the middle of {len(episodes)} episodes. If memory ran out, use "
                 "fewer processes; processes=1 runs in this one and shows the cause."
             ) from error
         except BaseException:

@@ -23,8 +23,9 @@ from touchline.soccer.control import JOINTS, Controller
 from touchline.soccer.diagnostics import log_mujoco_warnings
 from touchline.soccer.episode import goalkeeper
 from touchline.soccer.eye import Eye
-from touchline.soccer.perturbation import NONE, Perturbation
+from touchline.soccer.perturbation import NONE, ObservationNoise, Perturbation
 from touchline.soccer.referee import referee_for
+from touchline.soccer.scenario import Scenario
 from touchline.soccer.score import official_score
 from touchline.soccer.tasks import EPISODE_PHYSICS_STEPS, PHYSICS_TIMESTEP, TASKS, task_named
 
@@ -77,6 +78,9 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._keeper = _Goalkeeper(self.model, self.data) if hasattr(self.official, "keeper_id") else None
         self._referee = referee_for(self.official)
         self._eye = Eye(self.official, TASKS.index(self.task))
+        self._trunk = self.model.body("robot_0:Trunk").id
+        self._forces: dict[int, tuple[float, float]] = {}
+        self._noise: ObservationNoise | None = None
         self._scenario: int | None = None
         self._actions: list[NDArray[np.float64]] = []
 
@@ -88,13 +92,20 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         Without a seed the scenario is drawn from the generator that the last seed started.
 
         ``options`` may hold another ``controller`` and another ``perturbation`` from here on: an environment
-        takes 190 MB and up to a second to make, so one serves every policy.
+        takes 190 MB and up to a second to make, so one serves every policy. A ``scenario`` brings its own seed and
+        perturbation; UsageError when it is of another task.
         """
-        super().reset(seed=seed)
         options = options or {}
-        self._take(options.get("controller", self.controller), options.get("perturbation", self.perturbation))
-        self._begin(int(self.np_random.integers(2**31)) if seed is None else seed)
-        return self._eye.observe(), {"physics_steps": 0}
+        perturbation = options.get("perturbation", self.perturbation)
+        scenario: Scenario | None = options.get("scenario")
+        if scenario is not None:
+            if scenario.task != self.task:
+                raise UsageError(f"A scenario of {scenario.task} cannot be played in an environment of {self.task}.")
+            seed, perturbation = scenario.seed, scenario.perturbation
+        super().reset(seed=seed)
+        self._take(options.get("controller", self.controller), perturbation)
+        observation = self._begin(int(self.np_random.integers(2**31)) if seed is None else seed)
+        return observation, {"physics_steps": 0}
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Hold the action's joint targets for one policy step; stops early where the episode ends."""
@@ -106,6 +117,8 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
                 self._keeper.move()
             mujoco.mj_step1(self.model, self.data)
             self._legs.push()
+            if self.physics_steps in self._forces:
+                self.data.xfrc_applied[self._trunk, :2] = self._forces[self.physics_steps]
             mujoco.mj_step2(self.model, self.data)
             self.physics_steps += 1
             paid, terminated = self._referee.judge()
@@ -118,7 +131,7 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         if terminated or truncated:
             info["score"] = official_score(self.task, terms)
             info["success"] = bool(terms.get("goal_scored") or terms.get("success"))
-        return self._eye.observe(), reward, terminated, truncated, info
+        return self._observe(), reward, terminated, truncated, info
 
     def state_dict(self) -> dict[str, Any]:
         """Return what determines the rest: scenario, actions so far, controller, perturbation and generator.
@@ -163,13 +176,23 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             self.controller = controller
             self._legs = _Legs(self.model, self.data, controller)
 
-    def _begin(self, scenario: int) -> None:
+    def _begin(self, scenario: int) -> NDArray[np.float32]:
         # Without a seed the official generator would run on, and nobody could come back to this episode.
         self.official.reset(seed=scenario)
         self.perturbation.apply(self.model, self.data, scenario)
         self._referee.reset()
+        self._forces = {}
+        for push in self.perturbation.pushes_of(scenario):
+            self._forces[push.physics_step] = push.force
+            self._forces[push.physics_step + push.physics_steps] = (0.0, 0.0)  # unless the next begins there
+        self._noise = self.perturbation.noise_of(scenario)
         self._scenario, self.physics_steps = scenario, 0
         self._actions.clear()
+        return self._observe()
+
+    def _observe(self) -> NDArray[np.float32]:
+        seen = self._eye.observe()
+        return seen if self._noise is None else self._noise.added_to(seen)
 
     def _physics(self) -> NDArray[np.float64]:
         state = np.zeros(mujoco.mj_stateSize(self.model, _PHYSICS))
