@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from touchline.soccer.control import stand_still
-from touchline.soccer.official import OfficialEnv, make_official
+from touchline.soccer.official import OfficialEnv
+from touchline.soccer.official_model import make_official
 from touchline.soccer.tasks import TASKS
 
 RESULTS = Path(__file__).parent / "results" / "official.json"

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from touchline.soccer.control import soft_ankles
 from touchline.soccer.native import NativeSoccer
 from touchline.soccer.observation import LAYOUT, OBSERVATION_SIZE, projected_gravity
-from touchline.soccer.official import make_official
+from touchline.soccer.official_model import make_official
 from touchline.soccer.preprocessor import Preprocessor
 from touchline.soccer.tasks import TASKS
 

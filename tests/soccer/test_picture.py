@@ -25,15 +25,15 @@ def fall() -> tuple[OfficialEnv, NDArray[np.float64]]:
 
 def test_robot_and_ball_are_found_in_the_official_model(fall: tuple[OfficialEnv, NDArray[np.float64]]) -> None:
     env, _ = fall
-    ball = ball_of(env.model)
-    assert env.model.body(trunk_of(env.model)).name == "robot_0:Trunk"
+    ball = ball_of(env.visual_model)
+    assert env.visual_model.body(trunk_of(env.visual_model)).name == "robot_0:Trunk"
     assert ball is not None
-    assert env.model.body(ball).name == "soccer_ball"
+    assert env.visual_model.body(ball).name == "soccer_ball"
 
 
 def test_positions_are_those_of_the_body(fall: tuple[OfficialEnv, NDArray[np.float64]]) -> None:
     env, rows = fall
-    heights = positions(env.model, rows, trunk_of(env.model))[:, 2]
+    heights = positions(env.visual_model, rows, trunk_of(env.visual_model))[:, 2]
     assert heights[0] == pytest.approx(0.70)
     assert heights[-1] < 0.5
 
@@ -70,7 +70,7 @@ def test_a_scene_without_ball_is_filmed_too() -> None:
 
 def test_the_drawn_picture_shows_the_fall(fall: tuple[OfficialEnv, NDArray[np.float64]]) -> None:
     env, rows = fall
-    frames = list(drawn(env.model, rows))
+    frames = list(drawn(env.visual_model, rows))
     assert len(frames) == len(rows)
     assert frames[0].shape == (HEIGHT, WIDTH, 3)
     assert frames[0].dtype == np.uint8

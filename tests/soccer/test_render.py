@@ -32,7 +32,7 @@ def episode() -> Episode:
     for _ in range(8):
         rows.append(env.qpos)
         env.step(np.zeros(12))
-    return env.model, np.stack(rows)
+    return env.visual_model, np.stack(rows)
 
 
 @pytest.fixture

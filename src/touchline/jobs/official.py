@@ -101,4 +101,4 @@ def film_official(policy: Policy, *, seconds: float, task: str = TASKS[0]) -> tu
         if terminated or truncated:
             break
     env.close()
-    return env.model, np.stack(frames)
+    return env.visual_model, np.stack(frames)

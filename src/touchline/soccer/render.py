@@ -41,7 +41,7 @@ def render_trajectory(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(model, str):
-        from touchline.soccer.official import make_official
+        from touchline.soccer.official_model import make_official
 
         model = make_official(model).sim.model._model
     with tempfile.TemporaryDirectory(prefix="render-", dir=path.parent) as place:
