@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mujoco
@@ -11,6 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from touchline.errors import TouchlineError, UsageError
+from touchline.jobs.worlds import official_soccer
+from touchline.learning.vector import ParallelVectorEnv
 from touchline.soccer.control import JOINTS, Controller, soft_ankles, stand_still
 from touchline.soccer.observation import FIELDS, LAYOUT, projected_gravity
 from touchline.soccer.official import OfficialEnv
@@ -24,6 +26,8 @@ POLICIES: dict[str, tuple[Callable[[], Controller], float]] = {
     "controlled": (stand_still, 0.15),
 }
 """Controller and the amplitude of the random actions."""
+
+
 INFO_NAMES = {
     "gyro": "robot_gyro",
     "accelerometer": "robot_accelerometer",
@@ -50,8 +54,12 @@ class Official:
         self.model, self.data = self.env.sim.model._model, self.env.sim.data._data
         joints = [self.model.joint(f"robot_0:{name}") for name in JOINTS]
         self.position = [joint.qposadr[0] for joint in joints]
-        self.physics_steps = 0
         self.velocity = [joint.dofadr[0] for joint in joints]
+        self.physics_steps = 0
+
+    def begin(self, seed: int, controller: Controller) -> None:
+        self.controller = controller
+        self.observation = competition_observation(*self.env.reset(seed=seed))
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, dict[str, Any]]:
         target, reward = self.controller.target(np.asarray(action, dtype=np.float64)), 0.0
@@ -65,6 +73,19 @@ class Official:
         return competition_observation(observation, info), reward, terminated, info
 
 
+@pytest.fixture(scope="module")
+def batch() -> Iterator[ParallelVectorEnv]:
+    envs = official_soccer(TASKS, stand_still(), processes=2)
+    assert isinstance(envs, ParallelVectorEnv)
+    yield envs
+    envs.close()
+
+
+@pytest.fixture(scope="module")
+def officials() -> list[Official]:
+    return [Official(task, stand_still()) for task in TASKS]
+
+
 def same(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> None:
     observation, reward, terminated, _, info = ours
     official_observation, official_reward, official_terminated, official_info = theirs
@@ -76,21 +97,48 @@ def same(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("task", TASKS)
-def test_every_bit_equals_repeated_official_steps(task: str, policy: str) -> None:
+def test_every_bit_of_a_batch_equals_repeated_official_steps(
+    batch: ParallelVectorEnv, officials: list[Official], policy: str
+) -> None:
     make_controller, amplitude = POLICIES[policy]
-    ours, theirs = OfficialEnv(task, make_controller()), Official(task, make_controller())
     random = np.random.default_rng(7)
-    seed, ended = 100, True
-    while theirs.physics_steps < 600:
-        if ended:
-            seed += 1
-            observation, _ = ours.reset(seed=seed)
-            np.testing.assert_array_equal(observation[:86], competition_observation(*theirs.env.reset(seed=seed)))
-        action = random.uniform(-amplitude, amplitude, 12).astype(np.float32)
+    observations, _ = batch.reset(seed=101, options={"controller": make_controller()})
+    for i, official in enumerate(officials):
+        official.begin(101 + i, make_controller())
+        np.testing.assert_array_equal(observations[i, :86], official.observation)
+    ended = 0
+    while any(official.physics_steps < 600 for official in officials):
+        actions = random.uniform(-amplitude, amplitude, (len(TASKS), 12)).astype(np.float32)
+        observations, rewards, terminated, _, infos = batch.step(actions)
+        for i, official in enumerate(officials):
+            last = infos["final_info"] if terminated[i] else infos
+            seen = infos["final_obs"][i] if terminated[i] else observations[i]
+            terms = {
+                name: x[i]
+                for name, x in last["reward_terms"].items()
+                if last["reward_terms"].get(f"_{name}", [0] * 3)[i]
+            }
+            same((seen, rewards[i], terminated[i], False, {"reward_terms": terms}), official.step(actions[i]))
+            if terminated[i]:
+                ended += 1
+                official.begin(batch.state_dict()["environments"][i]["scenario"], make_controller())
+                np.testing.assert_array_equal(observations[i, :86], official.observation)
+    assert ended == 0 if policy == "controlled" else ended >= len(TASKS)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_bit_of_one_environment_equals_repeated_official_steps(officials: list[Official], task: str) -> None:
+    """Under the largest actions, which throw the robot and the ball about."""
+    ours, theirs = OfficialEnv(task, stand_still()), officials[TASKS.index(task)]
+    random = np.random.default_rng(7)
+    ours.reset(seed=5)
+    theirs.begin(5, stand_still())
+    terminated = False
+    while not terminated:
+        action = random.choice([-1.0, 1.0], 12)
         mine = ours.step(action)
         same(mine, theirs.step(action))
-        ended = mine[2]
+        terminated = mine[2]
 
 
 def place_ball(

@@ -31,6 +31,10 @@ class FinetuneConfig:
     """Policy transitions between evaluations of the actor; the best one is kept, the start included."""
     selection_episodes: int = 2
     """Episodes a task of such an evaluation."""
+    environments_per_task: int = 1
+    """Official environments stepped side by side, of each of the three tasks."""
+    environment_processes: int = 1
+    """Processes that step them; 1 steps them in the training's own, which for three is faster to start."""
     processes: int = 2
     """Processes that evaluate."""
     recording: RecordingConfig = field(default_factory=RecordingConfig)
@@ -38,6 +42,7 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         at_least(1, self, "total_steps", "selection_every", "selection_episodes", "processes")
+        at_least(1, self, "environments_per_task", "environment_processes")
 
 
 SELECTION_SEED = 2_000_003
@@ -57,13 +62,12 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     from touchline.jobs.official import Judge, film_official
     from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.selection import Selection
+    from touchline.jobs.worlds import official_soccer
     from touchline.learning import ddpg_train
     from touchline.learning.convert import policy_of
     from touchline.learning.ddpg import DDPG_FF
     from touchline.learning.policy import Policy
-    from touchline.learning.vector import ResumableVectorEnv
     from touchline.soccer.control import Controller
-    from touchline.soccer.official import OfficialEnv
     from touchline.soccer.scenario import scenarios
     from touchline.soccer.tasks import TASKS
 
@@ -75,11 +79,11 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     def actor_of(learner: DDPG_FF) -> Policy:
         return policy_of(learner.actor, start.policy, metadata)
 
-    envs = ResumableVectorEnv(
-        [
-            lambda task=task: OfficialEnv(task, controller, perturbation=config.perturbation)  # type: ignore[misc]
-            for task in TASKS
-        ]
+    envs = official_soccer(
+        TASKS * config.environments_per_task,
+        controller,
+        perturbation=config.perturbation,
+        processes=config.environment_processes,
     )
     # By steps alone: which policies are compared must not depend on the speed of the machine.
     selection_due = Cadence(config.selection_every, minimum_seconds=0.0)

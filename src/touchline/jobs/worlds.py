@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from touchline.errors import unknown
+from touchline.soccer.control import Controller
+from touchline.soccer.perturbation import NONE, Perturbation
 from touchline.soccer.world import WorldConfig
+
+if TYPE_CHECKING:
+    from touchline.learning.vector import ParallelVectorEnv, ResumableVectorEnv
 
 Backend = Literal["native", "mjx"]
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -27,6 +33,21 @@ def make_world(backend: str, num_envs: int, config: WorldConfig) -> Any:
 
         return MjxSoccer(num_envs, config)
     raise unknown("backend", backend, ("native", "mjx"))
+
+
+def official_soccer(
+    tasks: Sequence[str], controller: Controller, *, perturbation: Perturbation = NONE, processes: int = 2
+) -> ParallelVectorEnv | ResumableVectorEnv:
+    """Return one official environment a task given, as many as ``tasks`` names, stepped together.
+
+    Each is an ``OfficialEnv``, so bit-equal to repeated ``env.step``; an episode that ends is followed by the next in
+    the same step. With one process they are stepped in this one. Raises UsageError for an unknown task.
+    """
+    from touchline.learning.vector import ParallelVectorEnv, ResumableVectorEnv
+    from touchline.soccer.official import OfficialEnv
+
+    makes = [functools.partial(OfficialEnv, task, controller, perturbation=perturbation) for task in tasks]
+    return ResumableVectorEnv(makes) if processes == 1 else ParallelVectorEnv(makes, processes)
 
 
 def film(policy: Act, config: WorldConfig, *, seconds: float, seed: int) -> tuple[Any, NDArray[np.float64]]:

@@ -216,7 +216,7 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
 
 class _Legs:
-    """The PD loop of the 12 leg joints; the formula of ``Controller.torque``, without allocation."""
+    """The PD loop of the 12 leg joints; ``Controller.target`` and ``Controller.torque``, without allocation."""
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, controller: Controller) -> None:
         first = model.joint(f"robot_0:{JOINTS[0]}")
@@ -228,12 +228,19 @@ class _Legs:
         limit = np.asarray(controller.torque_limit)
         self._low, self._high = np.maximum(-limit, official_low), np.minimum(limit, official_high)
         self._stiffness, self._damping = np.asarray(controller.stiffness), np.asarray(controller.damping)
-        self._controller = controller
+        self._pose, self._scale = np.asarray(controller.pose), np.asarray(controller.action_scale)
+        self._lowest, self._highest = np.asarray(controller.joint_lower), np.asarray(controller.joint_upper)
         self._braking = np.zeros(len(JOINTS))
-        self._target = controller.target(np.zeros(len(JOINTS)))
+        self._target = np.zeros(len(JOINTS))
 
     def aim(self, action: NDArray[Any]) -> None:
-        self._target = self._controller.target(np.asarray(action, dtype=np.float64))
+        target = self._target
+        np.maximum(action, -1.0, out=target)
+        np.minimum(target, 1.0, out=target)
+        np.multiply(target, self._scale, out=target)
+        np.add(target, self._pose, out=target)
+        np.maximum(target, self._lowest, out=target)
+        np.minimum(target, self._highest, out=target)
 
     def push(self) -> None:
         motor = self._motor

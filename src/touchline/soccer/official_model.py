@@ -27,7 +27,7 @@ _MOVED = ("body_pos", "body_quat", "site_pos", "site_quat")
 _MOVED_GEOMS = ("geom_pos", "geom_quat", "geom_friction")
 """What an official reset may change of a model: places of targets and defenders, the grass."""
 _UNSEEN = ("geom_", "mesh_", "tex_", "mat_", "name_", "bvh_", "text_")
-"""Prefixes of a model's arrays that a lean copy may have otherwise; the geoms that collide are compared one by one."""
+"""Prefixes of a model's arrays that a lean copy may have otherwise; the geoms that collide are compared apart."""
 _UNSEEN_FIELDS = (
     "_sizes",
     "names",
@@ -99,7 +99,7 @@ def official_model(task: str) -> OfficialModel:
 
 
 def _lean_copy(official: Any, colliding: NDArray[np.intp]) -> tuple[mujoco.MjModel, NDArray[np.intp]]:
-    """Return a model without what only is seen, and which geoms of the whole model it has; the whole one if unsure."""
+    """Return a model without what only is seen, and which geoms it has; the whole model if that is unsure."""
     whole: mujoco.MjModel = official.sim.model._model
     try:
         lean = _compiled_lean(official.mjcf_model.copy())
