@@ -107,7 +107,7 @@ def test_every_bit_of_a_batch_equals_repeated_official_steps(
         official.begin(101 + i, make_controller())
         np.testing.assert_array_equal(observations[i, :86], official.observation)
     ended = 0
-    while any(official.physics_steps < 600 for official in officials):
+    while any(official.physics_steps < 700 for official in officials):
         actions = random.uniform(-amplitude, amplitude, (len(TASKS), 12)).astype(np.float32)
         observations, rewards, terminated, _, infos = batch.step(actions)
         for i, official in enumerate(officials):
@@ -123,7 +123,7 @@ def test_every_bit_of_a_batch_equals_repeated_official_steps(
                 ended += 1
                 official.begin(batch.state_dict()["environments"][i]["scenario"], make_controller())
                 np.testing.assert_array_equal(observations[i, :86], official.observation)
-    assert ended == 0 if policy == "controlled" else ended >= len(TASKS)
+    assert ended == 0 if policy == "controlled" else ended > 1
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -62,7 +62,7 @@ class _Field:
         return not self.fall_height < self.imu.item(2)
 
     def outside(self, x: float, y: float) -> bool:
-        return bool(abs(x) > self.length or abs(y) > self.width)
+        return bool(x < -self.length or x > self.length or y < -self.width or y > self.width)
 
 
 class PenaltyReferee:
@@ -93,7 +93,8 @@ class PenaltyReferee:
         goal_name = field.env.parameters_dict["team_parameters"][field.env.current_team]["goal"]["name"]
         self._goal = field.data.site_xpos[field.model.site(goal_name).id].tolist()
         # They move along y alone.
-        self._lines = sorted({float(field.data.geom_xpos[i, 0]) for i in self._blockers})
+        lines = [float(field.data.geom_xpos[i, 0]) for i in self._blockers]
+        self._near_low, self._near_high = min(lines) - self._reach_of_blockers, max(lines) + self._reach_of_blockers
         self._distances: list[float] = []
         self._speeds: list[float] = []
         self._hit_terms: list[float] = []
@@ -107,7 +108,7 @@ class PenaltyReferee:
         x, y, z = field.ball.tolist()
         np.subtract(field.imu, field.ball, out=apart)
         distance = math.sqrt(apart.dot(apart))
-        if distance < self._reach or any(abs(x - line) < self._reach_of_blockers for line in self._lines):
+        if distance < self._reach or self._near_low < x < self._near_high:
             self._watch_contacts()
         else:
             self._touching = self._blocked = False
