@@ -14,6 +14,7 @@ from touchline.jobs.models import load_converted, log_policy, register
 from touchline.jobs.submit import SubmitConfig, submit
 from touchline.learning.policy import zero_policy
 from touchline.soccer.control import soft_ankles, stand_still
+from touchline.soccer.scenario import Scenario
 from touchline.tracking.start import start_run
 
 CONFIG = Gate3Config(scenarios=2, official_episodes=1)
@@ -64,6 +65,9 @@ def test_the_champion_is_crowned_kept_and_packed(settings):
         assert passed.summary["scores"][task]["untrained"] < -2.4
     evidence = json.loads((run.directory / "evidence.json").read_text())
     assert len(evidence["evaluations"]) == 3
+    replayable = [Scenario.from_dict(scenario) for scenario in evidence["scenarios"]]
+    assert len(set(replayable)) == 3 * CONFIG.scenarios
+    assert {scenario.perturbation for scenario in replayable} == {CONFIG.perturbation}
     champion = catalog.resolve("ddpg_finetuned", "champion")
     assert champion.version == better.version
     assert champion.tags["gate3.passed"] == "true"

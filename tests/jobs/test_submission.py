@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.learning.test_policy import random_policy
+from tests.soccer.test_official import Official
 from touchline.jobs.submission import SubmissionModule, benchmark_package, write_package
 from touchline.soccer.control import soft_ankles, stand_still
 from touchline.soccer.official import OfficialEnv
@@ -31,15 +32,15 @@ def test_the_module_gives_the_controllers_torque_as_a_share_of_the_limit(policy)
 
 @pytest.mark.parametrize("task", TASKS)
 def test_its_preprocessor_sees_what_the_policy_was_trained_on(task):
-    env = OfficialEnv(task, stand_still())
-    env.reset(seed=1)
+    ours, theirs = OfficialEnv(task, stand_still()), Official(task, stand_still())
+    ours.reset(seed=1)
+    theirs.env.reset(seed=1)
     for _ in range(20):
-        observation, *_ = env.step(np.full(12, 0.2))
-    official = env.official
-    info = {**official._get_info(), "task_index": np.eye(3)[TASKS.index(task)]}
-    prepared = Preprocessor().modify_state(official._get_obs(), info)[0]
+        observation, *_ = ours.step(np.full(12, 0.2))
+        theirs.step(np.full(12, 0.2))
+    info = {**theirs.env._get_info(), "task_index": np.eye(3)[TASKS.index(task)]}
+    prepared = Preprocessor().modify_state(theirs.env._get_obs(), info)[0]
     assert prepared == pytest.approx(observation, abs=1e-6)
-    env.close()
 
 
 def test_the_package_is_two_files_and_plays_a_whole_episode(policy, tmp_path):

@@ -68,17 +68,13 @@ def ddpg_toy(restore):
 
 
 def ddpg_official(restore):
-    from touchline.learning.vector import ResumableVectorEnv
+    from touchline.jobs.worlds import official_soccer
     from touchline.soccer.control import soft_ankles
     from touchline.soccer.observation import OBSERVATION_SIZE
-    from touchline.soccer.official import OfficialEnv
     from touchline.soccer.perturbation import Perturbation
     from touchline.soccer.tasks import TASKS
 
-    def make(task):
-        return lambda: OfficialEnv(task, soft_ankles(), perturbation=Perturbation())
-
-    envs = ResumableVectorEnv([make(task) for task in TASKS])
+    envs = official_soccer(TASKS, soft_ankles(), perturbation=Perturbation(), processes=2)
     return ddpg(envs, restore, (OBSERVATION_SIZE, 16, 16, 12), total_steps=420)
 
 

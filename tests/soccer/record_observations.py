@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from touchline.soccer.control import JOINTS, Controller, soft_ankles, stand_still
 from touchline.soccer.goalkeeper import VELOCITY_PATH
-from touchline.soccer.official import OfficialEnv, make_official
+from touchline.soccer.official import OfficialEnv
+from touchline.soccer.official_model import make_official
 from touchline.soccer.recording import PATH, Recording
 from touchline.soccer.tasks import EPISODE_PHYSICS_STEPS, TASKS
 

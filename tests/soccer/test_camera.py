@@ -49,9 +49,9 @@ def test_robot_ball_and_what_is_aimed_at_are_in_the_picture(task: str) -> None:
     env = OfficialEnv(task, stand_still())
     for seed in range(12):
         env.reset(seed=seed)
-        (view,) = follow(env.model, env.qpos[None])
-        sight = Projection(view, WIDTH, HEIGHT, float(env.model.vis.global_.fovy))
-        robot, ball = env.data.xpos[trunk_of(env.model)], env.data.xpos[ball_of(env.model)]
+        (view,) = follow(env.visual_model, env.qpos[None])
+        sight = Projection(view, WIDTH, HEIGHT, float(env.visual_model.vis.global_.fovy))
+        robot, ball = env.data.xpos[trunk_of(env.visual_model)], env.data.xpos[ball_of(env.visual_model)]
         aim = env.data.site("target0").xpos if task == "kick_to_target" else np.array(GOAL_SOUTH)
         for place in (robot - (0, 0, 0.65), robot + (0, 0, 0.5), ball, aim):
             ((x, y), *_) = sight.path([place, place])

@@ -12,7 +12,7 @@ from touchline.simulation.native import NativeWorld
 from touchline.soccer.control import soft_ankles
 from touchline.soccer.layout import FIELDS, LAYOUT, OBSERVATION_SIZE, markdown_table
 from touchline.soccer.observation import projected_gravity, to_world
-from touchline.soccer.official import make_official
+from touchline.soccer.official_model import make_official
 from touchline.soccer.preprocessor import Preprocessor
 from touchline.soccer.tasks import TASKS
 from touchline.soccer.world import SoccerWorld

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mujoco
@@ -11,9 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from touchline.errors import TouchlineError, UsageError
+from touchline.jobs.worlds import official_soccer
+from touchline.learning.vector import ParallelVectorEnv
 from touchline.soccer.control import JOINTS, Controller, soft_ankles, stand_still
 from touchline.soccer.observation import FIELDS, LAYOUT, projected_gravity
-from touchline.soccer.official import OfficialEnv, make_official
+from touchline.soccer.official import OfficialEnv
+from touchline.soccer.official_model import make_official
 from touchline.soccer.perturbation import NONE, Perturbation
 from touchline.soccer.score import official_score
 from touchline.soccer.tasks import TASKS
@@ -37,22 +40,39 @@ class Official:
 
     def __init__(self, task: str, controller: Controller) -> None:
         self.env, self.controller = make_official(task), controller
-        joints = [self.env.sim.model._model.joint(f"robot_0:{name}") for name in JOINTS]
+        self.model, self.data = self.env.sim.model._model, self.env.sim.data._data
+        joints = [self.model.joint(f"robot_0:{name}") for name in JOINTS]
         self.position = [joint.qposadr[0] for joint in joints]
-        self.physics_steps = 0
         self.velocity = [joint.dofadr[0] for joint in joints]
+        self.physics_steps = 0
+
+    def begin(self, seed: int, controller: Controller) -> None:
+        self.controller = controller
+        self.observation = competition_observation(*self.env.reset(seed=seed))
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, dict[str, Any]]:
         target, reward = self.controller.target(np.asarray(action, dtype=np.float64)), 0.0
-        data = self.env.sim.data._data
         for _ in range(self.controller.decimation):
             self.physics_steps += 1
-            torque = self.controller.torque(target, data.qpos[self.position], data.qvel[self.velocity])
+            torque = self.controller.torque(target, self.data.qpos[self.position], self.data.qvel[self.velocity])
             observation, paid, terminated, _, info = self.env.step(torque)
             reward += float(paid)
             if terminated:
                 break
         return competition_observation(observation, info), reward, terminated, info
+
+
+@pytest.fixture(scope="module")
+def batch() -> Iterator[ParallelVectorEnv]:
+    envs = official_soccer(TASKS, stand_still(), processes=2)
+    assert isinstance(envs, ParallelVectorEnv)
+    yield envs
+    envs.close()
+
+
+@pytest.fixture(scope="module")
+def officials() -> list[Official]:
+    return [Official(task, stand_still()) for task in TASKS]
 
 
 def same(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> None:
@@ -66,25 +86,54 @@ def same(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("task", TASKS)
-def test_every_bit_equals_repeated_official_steps(task: str, policy: str) -> None:
+def test_every_bit_of_a_batch_equals_repeated_official_steps(
+    batch: ParallelVectorEnv, officials: list[Official], policy: str
+) -> None:
     make_controller, amplitude = POLICIES[policy]
-    ours, theirs = OfficialEnv(task, make_controller()), Official(task, make_controller())
     random = np.random.default_rng(7)
-    seed, ended = 100, True
-    while theirs.physics_steps < 600:
-        if ended:
-            seed += 1
-            observation, _ = ours.reset(seed=seed)
-            np.testing.assert_array_equal(observation[:86], competition_observation(*theirs.env.reset(seed=seed)))
-        action = random.uniform(-amplitude, amplitude, 12).astype(np.float32)
+    observations, _ = batch.reset(seed=101, options={"controller": make_controller()})
+    for i, official in enumerate(officials):
+        official.begin(101 + i, make_controller())
+        np.testing.assert_array_equal(observations[i, :86], official.observation)
+    ended = 0
+    while any(official.physics_steps < 700 for official in officials):
+        actions = random.uniform(-amplitude, amplitude, (len(TASKS), 12)).astype(np.float32)
+        observations, rewards, terminated, _, infos = batch.step(actions)
+        for i, official in enumerate(officials):
+            last = infos["final_info"] if terminated[i] else infos
+            seen = infos["final_obs"][i] if terminated[i] else observations[i]
+            terms = {
+                name: x[i]
+                for name, x in last["reward_terms"].items()
+                if last["reward_terms"].get(f"_{name}", [0] * 3)[i]
+            }
+            same((seen, rewards[i], terminated[i], False, {"reward_terms": terms}), official.step(actions[i]))
+            if terminated[i]:
+                ended += 1
+                official.begin(batch.state_dict()["environments"][i]["scenario"], make_controller())
+                np.testing.assert_array_equal(observations[i, :86], official.observation)
+    assert ended == 0 if policy == "controlled" else ended > 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_bit_of_one_environment_equals_repeated_official_steps(officials: list[Official], task: str) -> None:
+    """Under the largest actions, which throw the robot and the ball about."""
+    ours, theirs = OfficialEnv(task, stand_still()), officials[TASKS.index(task)]
+    random = np.random.default_rng(7)
+    ours.reset(seed=5)
+    theirs.begin(5, stand_still())
+    terminated = False
+    while not terminated:
+        action = random.choice([-1.0, 1.0], 12)
         mine = ours.step(action)
         same(mine, theirs.step(action))
-        ended = mine[2]
+        terminated = mine[2]
 
 
-def place_ball(env: Any, position: tuple[float, float, float], velocity: tuple[float, float, float]) -> None:
-    model, data = env.sim.model._model, env.sim.data._data
+def place_ball(
+    env: OfficialEnv | Official, position: tuple[float, float, float], velocity: tuple[float, float, float]
+) -> None:
+    model, data = env.model, env.data
     ball = model.joint("env:ball")
     data.qpos[ball.qposadr[0] : ball.qposadr[0] + 3] = position
     data.qvel[ball.dofadr[0] : ball.dofadr[0] + 3] = velocity
@@ -109,7 +158,7 @@ def test_a_flying_ball_is_judged_like_the_official_one(task: str, position: Any,
     if term == "ball_hits":  # toward wherever the robot stands, twice
         root = ours.data.body("robot_0:Trunk").xpos
         position = (root[0] - 0.5, root[1] + 0.05, 0.0)
-    for env in (ours.official, theirs.env):
+    for env in (ours, theirs):
         place_ball(env, position, velocity)
     seen, ended = 0.0, False
     for step in range(60):
@@ -119,7 +168,7 @@ def test_a_flying_ball_is_judged_like_the_official_one(task: str, position: Any,
         if ended:
             break
         if term == "ball_hits" and step % 20 == 19:
-            for env in (ours.official, theirs.env):
+            for env in (ours, theirs):
                 place_ball(env, position, velocity)
     assert seen > 0.0
     assert ended == (term != "ball_hits")
@@ -133,7 +182,7 @@ def test_a_shot_at_the_wall_is_judged_like_the_official_one(term: str) -> None:
     theirs.env.reset(seed=3)
     gap, defender = ours.data.site("goalarea_site").xpos, ours.data.geom("defender_geom0").xpos
     x, y, z = gap if term == "goal_scored" else defender
-    for env in (ours.official, theirs.env):
+    for env in (ours, theirs):
         place_ball(env, (x + 1.0, y, z), (-9.0, 0.0, 0.0))
     terminated = False
     while not terminated:

@@ -32,7 +32,7 @@ def fall() -> Fall:
     while not terminated:
         terminated = env.step(np.zeros(12))[2]
         rows.append(env.qpos)
-    return env, Trajectory(env.model, np.stack(rows)[[0, len(rows) // 2, -1]])
+    return env, Trajectory(env.visual_model, np.stack(rows)[[0, len(rows) // 2, -1]])
 
 
 def drawn(trajectory: Trajectory, width: int = 640, height: int = 360) -> Shot:
@@ -54,7 +54,7 @@ def test_robot_ball_and_goal_are_drawn_where_they_are(fall: Fall, width: int, he
     shot = drawn(trajectory, width, height)
     picture = shot[0].astype(int)
     assert picture.shape == (height, width, 3)
-    sight = Projection(shot._views[0], width, height, float(env.model.vis.global_.fovy))
+    sight = Projection(shot._views[0], width, height, float(env.visual_model.vis.global_.fovy))
     ball, robot = np.array([-8.77, 0.0, 0.11]), trajectory.qpos[0][:3]
     post = np.array(GOAL_SOUTH) + (0, GOAL_WIDTH, GOAL_HEIGHT / 2)
     robot = np.array([-6.77, 0.0, 0.8])
@@ -75,9 +75,9 @@ def test_the_drawn_picture_shows_the_fall(fall: Fall) -> None:
 def test_episodes_of_one_model_are_painted_in_turns(fall: Fall) -> None:
     env, trajectory = fall
     aside = {name: array.copy() for name, array in trajectory.moved.items()}
-    aside["body_pos"][[env.model.body(f"goalkeeper_team_{team}_body").id for team in (0, 1)]] += 0.5
-    painter = Draughtsman(env.model, 320, 180)
-    here, there = (Shot(painter, env.model, trajectory.qpos, moved) for moved in (trajectory.moved, aside))
+    aside["body_pos"][[env.visual_model.body(f"goalkeeper_team_{team}_body").id for team in (0, 1)]] += 0.5
+    painter = Draughtsman(env.visual_model, 320, 180)
+    here, there = (Shot(painter, env.visual_model, trajectory.qpos, moved) for moved in (trajectory.moved, aside))
     first, second, again = here[0], there[0], here[0]
     assert not np.array_equal(first, second)
     assert np.array_equal(first, again)
@@ -106,10 +106,10 @@ from touchline.soccer.trajectory import Trajectory
 from touchline.soccer.drawn import Draughtsman
 env = OfficialEnv("goalie_penalty_kick", stand_still())
 env.reset(seed=0)
-shown = Trajectory(env.model, env.qpos[None])
-sketch = Shot(Draughtsman(env.model, 320, 180), env.model, shown.qpos, shown.moved)[0].astype(int)
-renderer = Renderer(env.model, 320, 180)
-picture = Shot(renderer, env.model, shown.qpos, shown.moved)[0].astype(int)
+shown = Trajectory(env.visual_model, env.qpos[None])
+sketch = Shot(Draughtsman(env.visual_model, 320, 180), env.visual_model, shown.qpos, shown.moved)[0].astype(int)
+renderer = Renderer(env.visual_model, 320, 180)
+picture = Shot(renderer, env.visual_model, shown.qpos, shown.moved)[0].astype(int)
 renderer.close()
 blue = np.argwhere((picture[..., 2] > 110) & (picture[..., :2].max(axis=-1) < 60))
 trunk = blue[blue[:, 1] > 160].mean(axis=0)

@@ -32,7 +32,7 @@ def episode() -> Episode:
     for _ in range(8):
         rows.append(env.qpos)
         env.step(np.zeros(12))
-    return [Trajectory(env.model, np.stack(rows), "kick to target")]
+    return [Trajectory(env.visual_model, np.stack(rows), "kick to target")]
 
 
 @pytest.fixture

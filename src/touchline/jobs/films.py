@@ -74,7 +74,7 @@ class Stage:
         scores[0] = scores[min(1, len(scores) - 1)]  # a reset is not judged
         shown = _sampled(len(rows), fps)
         qpos, judged = np.stack(rows)[shown], np.array(scores)[shown]
-        return Trajectory(env.model, qpos, title or spoken(self.task), judged, outcome)
+        return Trajectory(env.visual_model, qpos, title or spoken(self.task), judged, outcome)
 
     def __enter__(self) -> Stage:
         return self

@@ -26,11 +26,15 @@ class FinetuneConfig:
     ddpg: DdpgConfig = field(default_factory=DdpgConfig)
     """Hyper-parameters of DDPG."""
     perturbation: Perturbation = field(default_factory=Perturbation)
-    """Declared noise on the official resets, in training and in selection."""
+    """Declared noise, pushes included, on the official episodes, in training and in selection."""
     selection_every: int = 4_000
     """Policy transitions between evaluations of the actor; the best one is kept, the start included."""
     selection_episodes: int = 2
     """Episodes a task of such an evaluation."""
+    environments_per_task: int = 1
+    """Official environments stepped side by side, of each of the three tasks."""
+    environment_processes: int = 1
+    """Processes that step them; 1 steps them in the training's own, which for three is faster to start."""
     processes: int = 2
     """Processes that evaluate."""
     recording: RecordingConfig = field(default_factory=RecordingConfig)
@@ -38,6 +42,7 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         at_least(1, self, "total_steps", "selection_every", "selection_episodes", "processes")
+        at_least(1, self, "environments_per_task", "environment_processes")
 
 
 SELECTION_SEED = 2_000_003
@@ -58,13 +63,13 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     from touchline.jobs.official import Judge
     from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.selection import Selection
+    from touchline.jobs.worlds import official_soccer
     from touchline.learning import ddpg_train
     from touchline.learning.convert import policy_of
     from touchline.learning.ddpg import DDPG_FF
     from touchline.learning.policy import Policy
-    from touchline.learning.vector import ResumableVectorEnv
     from touchline.soccer.control import Controller
-    from touchline.soccer.official import OfficialEnv
+    from touchline.soccer.scenario import scenarios
     from touchline.soccer.tasks import TASKS
 
     torch.set_num_threads(1)  # measured fastest for networks of this size
@@ -75,11 +80,11 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     def actor_of(learner: DDPG_FF) -> Policy:
         return policy_of(learner.actor, start.policy, metadata)
 
-    envs = ResumableVectorEnv(
-        [
-            lambda task=task: OfficialEnv(task, controller, perturbation=config.perturbation)  # type: ignore[misc]
-            for task in TASKS
-        ]
+    envs = official_soccer(
+        TASKS * config.environments_per_task,
+        controller,
+        perturbation=config.perturbation,
+        processes=config.environment_processes,
     )
     # By steps alone: which policies are compared must not depend on the speed of the machine.
     selection_due = Cadence(config.selection_every, minimum_seconds=0.0)
@@ -89,11 +94,11 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
         state={"selection": selection, "selection_due": selection_due},
         metadata=metadata,
     )
-    scenarios = range(SELECTION_SEED, SELECTION_SEED + config.selection_episodes)
+    seeds = range(SELECTION_SEED, SELECTION_SEED + config.selection_episodes)
     with Judge(config.processes) as judge:
 
         def select(policy: Policy, step: int) -> None:
-            judged = judge.evaluate(policy, scenarios, config.perturbation)
+            judged = judge.evaluate(policy, scenarios(seeds, config.perturbation))
             run.log(
                 {
                     "eval/score": judged.mean_score,
@@ -143,5 +148,5 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
             "model": str(version),
             "cost": recorder.cost,
         },
-        (f"Mean official score over the three tasks on {len(scenarios)} selection scenarios each: {told}.",),
+        (f"Mean official score over the three tasks on {len(seeds)} selection scenarios each: {told}.",),
     )

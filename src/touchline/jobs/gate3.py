@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from touchline.errors import at_least
 from touchline.jobs.base import JobResult, raise_if_stopped
-from touchline.soccer.perturbation import NONE, Perturbation
+from touchline.soccer.perturbation import Perturbation
 
 if TYPE_CHECKING:
     from touchline.tracking.run import Run
@@ -24,7 +24,7 @@ class Gate3Config:
     official_episodes: int = 8
     """Episodes a task, on unperturbed official resets, for the table of official scores."""
     perturbation: Perturbation = field(default_factory=Perturbation)
-    """Declared noise that makes the scenarios differ: the goalie task resets to one state for every seed."""
+    """What makes the scenarios differ: the goalie task resets to one state for every seed."""
     processes: int = 2
     """Processes that evaluate."""
 
@@ -51,6 +51,7 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
     from touchline.jobs.progress import progress
     from touchline.learning.policy import Policy, zero_policy
     from touchline.soccer.control import stand_still
+    from touchline.soccer.scenario import scenarios
     from touchline.soccer.tasks import TASKS
 
     catalog = Catalog.of(run.settings)
@@ -71,10 +72,11 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
 
     attempt = np.random.default_rng(list(hashlib.sha256(run.id.encode()).digest()))
     seeds = [int(seed) for seed in attempt.choice(2**31, config.scenarios, replace=False)]
-    official_seeds = list(range(config.official_episodes))
+    decisive = scenarios(seeds, config.perturbation)
+    unperturbed = scenarios(range(config.official_episodes))
     evaluations: dict[str, gates.Evaluation] = {}
     official: dict[str, Judged] = {}
-    total = len(players) * len(TASKS) * (len(seeds) + len(official_seeds))
+    total = len(players) * (len(decisive) + len(unperturbed))
     with (
         progress(run.job, total, "episodes", headline="score") as bar,
         Judge(config.processes) as judge,
@@ -82,7 +84,7 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
         played = 0
         for name, policy in players.items():
             raise_if_stopped(f"before judging {name}")
-            judged = judge.evaluate(policy, seeds, config.perturbation, raise_if_stopped)
+            judged = judge.evaluate(policy, decisive, raise_if_stopped)
             evaluations[name] = gates.Evaluation(
                 names.get(name, name),
                 judged.scores,
@@ -90,8 +92,8 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
                 judged.physics_steps,
                 dict.fromkeys(TASKS, tuple(seeds)),
             )
-            official[name] = judge.evaluate(policy, official_seeds, NONE, raise_if_stopped)
-            played += len(TASKS) * (len(seeds) + len(official_seeds))
+            official[name] = judge.evaluate(policy, unperturbed, raise_if_stopped)
+            played += len(decisive) + len(unperturbed)
             run.log(
                 {
                     **{f"official/{name}/{task}": float(s.mean()) for task, s in official[name].scores.items()},
@@ -110,6 +112,7 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
         seed=config.seed,
     )
     evidence = gates.evidence(verdict, *evaluations.values())
+    evidence["scenarios"] = [scenario.to_dict() for scenario in decisive]
     path = run.directory / "evidence.json"
     path.write_text(json.dumps(evidence, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     run.log_artifact(path)

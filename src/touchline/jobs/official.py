@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from touchline.learning.evaluate import Evaluator
 from touchline.learning.policy import Policy
 from touchline.soccer.control import Controller, stand_still
-from touchline.soccer.perturbation import Perturbation
+from touchline.soccer.scenario import Scenario
 from touchline.soccer.tasks import TASKS
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What a policy reached; arrays have one value a scenario, in the order of the seeds."""
+    """What a policy reached; arrays have one value a scenario of the task, in the order they were given."""
 
     scores: dict[str, NDArray[np.float64]]
     """The competition's score by task."""
@@ -53,11 +53,10 @@ class Judge:
     def evaluate(
         self,
         policy: Policy,
-        seeds: Iterable[int],
-        perturbation: Perturbation,
+        scenarios: Iterable[Scenario],
         boundary: Callable[[str], None] = lambda where: None,
     ) -> Judged:
-        """Run one episode a task and seed; the same seed is the same scenario for every policy.
+        """Run one episode a scenario, task by task.
 
         The controller is the one that travels with the policy. ``boundary`` is called before each task, and may
         raise to stop.
@@ -65,13 +64,14 @@ class Judge:
         from touchline.soccer.official import OfficialEnv
 
         controller = Controller.from_dict(policy.metadata["controller"])
-        options = {"controller": controller, "perturbation": perturbation}
-        seeds = list(seeds)
+        scenarios = list(scenarios)
         judged = Judged({}, {}, {})
         for task in TASKS:
             boundary(f"before {task}")
             make = functools.partial(OfficialEnv, task, stand_still())
-            episodes = self._evaluator.evaluate(make, policy, seeds, options=options)
+            here = [one for one in scenarios if one.task == task]
+            options = [{"controller": controller, "scenario": one} for one in here]
+            episodes = self._evaluator.evaluate(make, policy, [one.seed for one in here], options=options)
             judged.scores[task] = np.array([episode.info["score"] for episode in episodes])
             judged.returns[task] = np.array([episode.return_ for episode in episodes])
             judged.physics_steps[task] = np.array([episode.info["physics_steps"] for episode in episodes])

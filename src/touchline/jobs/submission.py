@@ -13,7 +13,7 @@ from touchline.learning.convert import NormalisedActor
 from touchline.learning.policy import Policy
 from touchline.soccer import preprocessor
 from touchline.soccer.control import Controller
-from touchline.soccer.official import make_official
+from touchline.soccer.official_model import make_official
 from touchline.soccer.score import official_score
 from touchline.soccer.tasks import EPISODE_PHYSICS_STEPS, TASKS
 

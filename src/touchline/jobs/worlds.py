@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from touchline.errors import UsageError, unknown
 from touchline.simulation.world import World
+from touchline.soccer.control import Controller
+from touchline.soccer.perturbation import NONE, Perturbation
+
+if TYPE_CHECKING:
+    from touchline.learning.vector import ParallelVectorEnv, ResumableVectorEnv
 
 Backend = Literal["native", "mjx"]
 
@@ -77,3 +84,18 @@ def make_envs(world: World, backend: str, num_envs: int | None = None) -> Any:
     from touchline.simulation.mjx import MjxWorld
 
     return MjxWorld(world, num_envs)
+
+
+def official_soccer(
+    tasks: Sequence[str], controller: Controller, *, perturbation: Perturbation = NONE, processes: int = 2
+) -> ParallelVectorEnv | ResumableVectorEnv:
+    """Return one official environment a task given, as many as ``tasks`` names, stepped together.
+
+    Each is an ``OfficialEnv``, so bit-equal to repeated ``env.step``; an episode that ends is followed by the next in
+    the same step. With one process they are stepped in this one. Raises UsageError for an unknown task.
+    """
+    from touchline.learning.vector import ParallelVectorEnv, ResumableVectorEnv
+    from touchline.soccer.official import OfficialEnv
+
+    makes = [functools.partial(OfficialEnv, task, controller, perturbation=perturbation) for task in tasks]
+    return ResumableVectorEnv(makes) if processes == 1 else ParallelVectorEnv(makes, processes)

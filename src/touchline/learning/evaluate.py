@@ -10,11 +10,8 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import numbers
-import os
 import pickle
-import signal
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -22,9 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from touchline.errors import TouchlineError, UsageError
-
-_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""Set to 1 in workers: each has one core, and small matrices gain nothing from more threads."""
+from touchline.learning.workers import packed, prepare_worker
 
 MakeEnv = Callable[[], Any]
 """A picklable factory of a Gymnasium environment: a class, or a ``functools.partial`` of one."""
@@ -63,21 +58,25 @@ class Evaluator:
         policy: Policy,
         seeds: Iterable[int],
         *,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         on_episode: Callable[[Episode], None] | None = None,
     ) -> list[Episode]:
         """Run one episode a seed; returns them in the order of ``seeds``, whichever finished first.
 
-        ``options`` (picklable) go to every ``env.reset``: what varies there costs no new environment.
+        ``options`` (picklable) go to every ``env.reset``, or a sequence of them to one each: what varies there costs
+        no new environment.
         ``on_episode`` is told of each episode, in the same order. With one process everything runs in this
         one. Raises TouchlineError when something cannot be pickled, an episode fails or a worker dies.
         """
         seeds, episodes = list(seeds), []
+        each = list(options) if isinstance(options, Sequence) else [options] * len(seeds)
+        pairs = list(zip(seeds, each, strict=True))
         if self._processes == 1:
             env = make_env()
-            results: Iterable[Episode] = (_run(env, policy, seed, options) for seed in seeds)
+            results: Iterable[Episode] = (_run(env, policy, seed, one) for seed, one in pairs)
         else:
-            env, results = None, self._spread(_packed(make_env), _packed(policy), _packed(options), seeds)
+            sent = [(seed, packed(one)) for seed, one in pairs]
+            env, results = None, self._spread(packed(make_env), packed(policy), sent)
         try:
             for episode in results:
                 episodes.append(episode)
@@ -102,19 +101,19 @@ class Evaluator:
     ) -> None:
         self.close()
 
-    def _spread(self, make_env: bytes, policy: bytes, options: bytes, seeds: list[int]) -> Iterable[Episode]:
+    def _spread(self, make_env: bytes, policy: bytes, episodes: list[tuple[int, bytes]]) -> Iterable[Episode]:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=_prepare_worker)
+            self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=prepare_worker)
         futures: list[Future[Episode]] = []
         try:
-            futures = [self._pool.submit(_work, make_env, policy, options, seed) for seed in seeds]
+            futures = [self._pool.submit(_work, make_env, policy, options, seed) for seed, options in episodes]
             for future in futures:
                 yield future.result()
         except BrokenProcessPool as error:
             self._pool = None
             raise TouchlineError(
-                f"An evaluation process died in the middle of {len(seeds)} episodes. If memory ran out, use "
+                f"An evaluation process died in the middle of {len(episodes)} episodes. If memory ran out, use "
                 "fewer processes; processes=1 runs in this one and shows the cause."
             ) from error
         except BaseException:
@@ -128,16 +127,6 @@ def evaluate(make_env: MakeEnv, policy: Policy, seeds: Iterable[int], processes:
     seeds = list(seeds)
     with Evaluator(min(processes, max(1, len(seeds)))) as evaluator:
         return evaluator.evaluate(make_env, policy, seeds)
-
-
-def _packed(thing: Any) -> bytes:
-    try:
-        return pickle.dumps(thing)
-    except Exception as error:
-        raise TouchlineError(
-            f"{thing!r} cannot be sent to an evaluation process: {error}. Use a function or class at the top "
-            "level of a module that holds NumPy arrays, or processes=1."
-        ) from error
 
 
 def _run(env: Any, policy: Policy, seed: int, options: Mapping[str, Any] | None) -> Episode:
@@ -158,22 +147,6 @@ def _run(env: Any, policy: Policy, seed: int, options: Mapping[str, Any] | None)
 def _scalars(info: Mapping[str, Any]) -> dict[str, float]:
     plain = {key: value.item() if getattr(value, "ndim", None) == 0 else value for key, value in info.items()}
     return {key: float(value) for key, value in plain.items() if isinstance(value, numbers.Real)}
-
-
-def _prepare_worker() -> None:
-    """Runs first in every worker, before NumPy reads the thread limits."""
-    for variable in _THREAD_LIMITS:
-        os.environ.setdefault(variable, "1")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    """A killed parent cannot shut its pool down, and a worker would wait for work forever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,8 +1,8 @@
 """The official environments, stepped lean: a 50 Hz Gymnasium environment, bit-equal to their own ``step``.
 
 The real ``sai-mujoco`` environment makes the model and resets the episode. Between two policy steps only what
-is stateful happens a physics step: goalkeeper, PD torque, ``mj_step1``/``mj_step2`` and the referee; the
-observation is read once, at the end. A test compares every bit with repeated ``env.step``.
+is stateful happens a physics step: goalkeeper, PD torque, ``mj_step`` in a lean copy of the model, and a look of the
+referee; reward and observation are reckoned once, at the end. A test compares every bit with repeated ``env.step``.
 """
 
 from __future__ import annotations
@@ -17,34 +17,22 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from touchline.errors import TouchlineError, UsageError
+from touchline.errors import UsageError
 from touchline.simulation.diagnostics import log_mujoco_warnings
 from touchline.soccer import observation as layout
 from touchline.soccer.control import JOINTS, Controller
 from touchline.soccer.eye import Eye
 from touchline.soccer.goalkeeper import goalkeeper
-from touchline.soccer.perturbation import NONE, Perturbation
+from touchline.soccer.official_model import official_model
+from touchline.soccer.perturbation import NONE, ObservationNoise, Perturbation
 from touchline.soccer.referee import referee_for
+from touchline.soccer.scenario import Scenario
 from touchline.soccer.score import official_score
 from touchline.soccer.tasks import EPISODE_PHYSICS_STEPS, PHYSICS_TIMESTEP, TASKS, task_named
 
 logger = logging.getLogger("touchline")
 
 _PHYSICS = mujoco.mjtState.mjSTATE_INTEGRATION
-
-
-def make_official(task: str) -> Any:
-    """Return the unwrapped ``sai-mujoco`` environment of ``task``; TouchlineError when it cannot be made."""
-    official_id = task_named(task).official_id
-    try:
-        import sai_mujoco  # noqa: F401 (registers the environments)
-
-        return gymnasium.make(official_id, disable_env_checker=True).unwrapped
-    except Exception as error:
-        raise TouchlineError(
-            f"{official_id} cannot be made with mujoco {mujoco.__version__}: {error}. "
-            "It needs mujoco 3.3.x and sai-mujoco; install both with: pip install 'touchline[soccer]'."
-        ) from error
 
 
 class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
@@ -67,16 +55,19 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         }
         self.controller = controller
         self.perturbation = perturbation or NONE
-        self.official = make_official(self.task)
-        self.model: mujoco.MjModel = self.official.sim.model._model
-        self.data: mujoco.MjData = self.official.sim.data._data
+        self._source = official_model(self.task)
+        official = self._source.official
+        self.model, self.data = self._source.simulation()
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (layout.OBSERVATION_SIZE,), np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(JOINTS),), np.float32)
         self.physics_steps = 0
         self._legs = _Legs(self.model, self.data, controller)
-        self._keeper = _Goalkeeper(self.model, self.data) if hasattr(self.official, "keeper_id") else None
-        self._referee = referee_for(self.official)
-        self._eye = Eye(self.official, TASKS.index(self.task))
+        self._keeper = _Goalkeeper(self.model, self.data) if hasattr(official, "keeper_id") else None
+        self._referee = referee_for(official, self.model, self.data)
+        self._eye = Eye(official, self.model, self.data, TASKS.index(self.task))
+        self._trunk = self.model.body("robot_0:Trunk").id
+        self._forces: dict[int, tuple[float, float]] = {}
+        self._noise: ObservationNoise | None = None
         self._scenario: int | None = None
         self._actions: list[NDArray[np.float64]] = []
 
@@ -87,38 +78,45 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
         Without a seed the scenario is drawn from the generator that the last seed started.
 
-        ``options`` may hold another ``controller`` and another ``perturbation`` from here on: an environment
-        takes 190 MB and up to a second to make, so one serves every policy.
+        ``options`` may hold another ``controller`` and another ``perturbation`` from here on, so one environment
+        serves every policy. A ``scenario`` brings its own seed and perturbation; UsageError when it is of another
+        task.
         """
-        super().reset(seed=seed)
         options = options or {}
-        self._take(options.get("controller", self.controller), options.get("perturbation", self.perturbation))
-        self._begin(int(self.np_random.integers(2**31)) if seed is None else seed)
-        return self._eye.observe(), {"physics_steps": 0}
+        perturbation = options.get("perturbation", self.perturbation)
+        scenario: Scenario | None = options.get("scenario")
+        if scenario is not None:
+            if scenario.task != self.task:
+                raise UsageError(f"A scenario of {scenario.task} cannot be played in an environment of {self.task}.")
+            seed, perturbation = scenario.seed, scenario.perturbation
+        super().reset(seed=seed)
+        self._take(options.get("controller", self.controller), perturbation)
+        observation = self._begin(int(self.np_random.integers(2**31)) if seed is None else seed)
+        return observation, {"physics_steps": 0}
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Hold the action's joint targets for one policy step; stops early where the episode ends."""
         self._actions.append(np.array(action, dtype=np.float64))
         self._legs.aim(action)
-        reward, terminated, truncated = 0.0, False, False
+        terminated = truncated = False
         for _ in range(self.controller.decimation):
             if self._keeper is not None:
-                self._keeper.move()
-            mujoco.mj_step1(self.model, self.data)
+                self._keeper.move(self.physics_steps)
+            if self.physics_steps in self._forces:
+                self.data.xfrc_applied[self._trunk, :2] = self._forces[self.physics_steps]
             self._legs.push()
-            mujoco.mj_step2(self.model, self.data)
+            mujoco.mj_step(self.model, self.data)
             self.physics_steps += 1
-            paid, terminated = self._referee.judge()
-            reward += paid
+            terminated = self._referee.watch()
             truncated = self.physics_steps >= EPISODE_PHYSICS_STEPS
             if terminated or truncated:
                 break
-        terms = self._referee.terms()
+        reward, terms = self._referee.pay(), self._referee.terms()
         info: dict[str, Any] = {"physics_steps": self.physics_steps, "reward_terms": terms}
         if terminated or truncated:
             info["score"] = official_score(self.task, terms)
             info["success"] = bool(terms.get("goal_scored") or terms.get("success"))
-        return self._eye.observe(), reward, terminated, truncated, info
+        return self._observe(), reward, terminated, truncated, info
 
     def state_dict(self) -> dict[str, Any]:
         """Return what determines the rest: scenario, actions so far, controller, perturbation and generator.
@@ -163,13 +161,25 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             self.controller = controller
             self._legs = _Legs(self.model, self.data, controller)
 
-    def _begin(self, scenario: int) -> None:
+    def _begin(self, scenario: int) -> NDArray[np.float32]:
         # Without a seed the official generator would run on, and nobody could come back to this episode.
-        self.official.reset(seed=scenario)
-        self.perturbation.apply(self.model, self.data, scenario)
+        self._source.official.reset(seed=scenario)
+        self.perturbation.apply(self._source.visual, self._source.data, scenario)
+        self._source.start(self.model, self.data)
         self._referee.reset()
+        self._eye.reset()
+        self._forces = {}
+        for push in self.perturbation.pushes_of(scenario):
+            self._forces[push.physics_step] = push.force
+            self._forces[push.physics_step + push.physics_steps] = (0.0, 0.0)  # unless the next begins there
+        self._noise = self.perturbation.noise_of(scenario)
         self._scenario, self.physics_steps = scenario, 0
         self._actions.clear()
+        return self._observe()
+
+    def _observe(self) -> NDArray[np.float32]:
+        seen = self._eye.observe()
+        return seen if self._noise is None else self._noise.added_to(seen)
 
     def _physics(self) -> NDArray[np.float64]:
         state = np.zeros(mujoco.mj_stateSize(self.model, _PHYSICS))
@@ -195,17 +205,18 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.physics_steps = state["physics_steps"]
 
     @property
+    def visual_model(self) -> mujoco.MjModel:
+        """The whole model, with its meshes, for ``render_trajectory``; placed as at the task's last reset here."""
+        return self._source.visual
+
+    @property
     def qpos(self) -> NDArray[np.float64]:
         """A copy of the generalised positions, shape (nq,): one frame for ``render_trajectory``."""
         return np.array(self.data.qpos)
 
-    def close(self) -> None:
-        """Release the official environment's renderer."""
-        self.official.close()
-
 
 class _Legs:
-    """The PD loop of the 12 leg joints; the formula of ``Controller.torque``, without allocation."""
+    """The PD loop of the 12 leg joints; ``Controller.target`` and ``Controller.torque``, without allocation."""
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, controller: Controller) -> None:
         first = model.joint(f"robot_0:{JOINTS[0]}")
@@ -217,12 +228,19 @@ class _Legs:
         limit = np.asarray(controller.torque_limit)
         self._low, self._high = np.maximum(-limit, official_low), np.minimum(limit, official_high)
         self._stiffness, self._damping = np.asarray(controller.stiffness), np.asarray(controller.damping)
-        self._controller = controller
+        self._pose, self._scale = np.asarray(controller.pose), np.asarray(controller.action_scale)
+        self._lowest, self._highest = np.asarray(controller.joint_lower), np.asarray(controller.joint_upper)
         self._braking = np.zeros(len(JOINTS))
-        self._target = controller.target(np.zeros(len(JOINTS)))
+        self._target = np.zeros(len(JOINTS))
 
     def aim(self, action: NDArray[Any]) -> None:
-        self._target = self._controller.target(np.asarray(action, dtype=np.float64))
+        target = self._target
+        np.maximum(action, -1.0, out=target)
+        np.minimum(target, 1.0, out=target)
+        np.multiply(target, self._scale, out=target)
+        np.add(target, self._pose, out=target)
+        np.maximum(target, self._lowest, out=target)
+        np.minimum(target, self._highest, out=target)
 
     def push(self) -> None:
         motor = self._motor
@@ -243,9 +261,20 @@ class _Goalkeeper:
         self._positions = [(data.qpos, joint.qposadr[0]) for joint in joints]
         self._velocities = [(data.qvel, joint.dofadr[0]) for joint in joints]
 
-    def move(self) -> None:
-        position, velocity = goalkeeper(self._data.time)
+    def move(self, step: int) -> None:
+        """Place them for physics step ``step`` of the episode, counted from 0."""
+        position, velocity = _PATROL[step] if step < len(_PATROL) else goalkeeper(self._data.time)
         for array, index in self._positions:
             array[index] = position
         for array, index in self._velocities:
             array[index] = velocity
+
+
+def _patrol() -> list[tuple[float, float]]:
+    """The goalkeepers' position and velocity before every physics step; time is summed as MuJoCo sums it."""
+    times = np.add.accumulate(np.r_[0.0, np.full(EPISODE_PHYSICS_STEPS - 1, PHYSICS_TIMESTEP)])
+    position, velocity = goalkeeper(times)
+    return list(zip(position.tolist(), velocity.tolist(), strict=True))
+
+
+_PATROL = _patrol()

@@ -8,35 +8,20 @@ from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from touchline.errors import TouchlineError
 from touchline.simulation.randomisation import NONE, Randomisation
 from touchline.simulation.world import Moves, Physics, Start, World
 from touchline.soccer import episode as episodes
 from touchline.soccer import rewards, scene
 from touchline.soccer.control import Controller, soft_ankles
-from touchline.soccer.observation import LAYOUT, OBSERVATION_SIZE, observe
+from touchline.soccer.noise import standard_deviations
+from touchline.soccer.observation import OBSERVATION_SIZE, observe
 from touchline.soccer.rewards import RewardWeights
 from touchline.soccer.tasks import FALL_HEIGHT, TASKS
 
 if TYPE_CHECKING:
     import gymnasium
     import mujoco
-
-NOISE: Mapping[str, float] = {
-    "joint_position": 0.01,
-    "joint_velocity": 0.2,
-    "projected_gravity": 0.02,
-    "gyro": 0.1,
-    "accelerometer": 0.3,
-    "velocimeter": 0.05,
-    "ball_xpos_rel_robot": 0.03,
-    "ball_velp_rel_robot": 0.1,
-    "ball_velr_rel_robot": 0.3,
-}
-"""Standard deviation of the noise of each field at a noise of 1, in the field's unit: what encoders, an inertial unit
-and a camera are wrong by. Fields that are not here are exact: the robot is told them."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +63,7 @@ class SoccerWorld(World):
     @cached_property
     def noise(self) -> Any:
         """Standard deviation of each number of the observation at a noise of 1, shape (89,)."""
-        sizes = np.zeros(OBSERVATION_SIZE)
-        for name, size in NOISE.items():
-            sizes[LAYOUT[name]] = size
-        return sizes
+        return standard_deviations()
 
     @cached_property
     def index(self) -> scene.SceneIndex:

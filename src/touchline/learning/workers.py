@@ -1,0 +1,119 @@
+"""Spawned processes that step environments: how they start, serve and end.
+
+This module imports nothing heavy: a worker loads what its environments need after its thread limits are set.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from touchline.errors import TouchlineError
+
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Set to 1 in workers: each has one core, and small matrices gain nothing from more threads."""
+_GRACE_SECONDS = 5.0
+
+
+def packed(thing: Any) -> bytes:
+    """Return ``thing`` pickled for a worker; TouchlineError with the remedy when that cannot be."""
+    try:
+        return pickle.dumps(thing)
+    except Exception as error:
+        raise TouchlineError(
+            f"{thing!r} cannot be sent to another process: {error}. Use a function or class at the top "
+            "level of a module that holds NumPy arrays, or processes=1."
+        ) from error
+
+
+def prepare_worker() -> None:
+    """Runs first in every worker, before NumPy reads the thread limits."""
+    for variable in _THREAD_LIMITS:
+        os.environ.setdefault(variable, "1")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    """A killed parent cannot stop its workers, and they would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+class Worker:
+    """One process that makes an object and calls its methods when asked; several work at the same time."""
+
+    def __init__(self, make: bytes) -> None:
+        """``make`` is the ``packed`` function that makes the object, in the process."""
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process: BaseProcess = context.Process(target=_serve, args=(theirs, make), daemon=True)
+        self._process.start()
+        theirs.close()  # or its death would not be seen here
+
+    def ask(self, method: str, *arguments: Any, **named: Any) -> None:
+        """Begin a call; its ``answer`` must be taken before the next. TouchlineError when the process is gone."""
+        try:
+            self._connection.send((method, arguments, named))
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._gone() from error
+
+    def answer(self) -> Any:
+        """Wait for the call to end and return its result, or raise what it raised.
+
+        Raises TouchlineError when the call failed otherwise, with the worker's traceback, or the process is gone.
+        """
+        try:
+            failure, result = self._connection.recv()
+        except (EOFError, ConnectionResetError) as error:
+            raise self._gone() from error
+        if failure is None:
+            return result
+        if isinstance(result, TouchlineError):
+            raise result
+        raise TouchlineError(f"An environment failed in its process:\n{failure}")
+
+    def close(self) -> None:
+        """End the process: it ends by itself when nobody listens any more, else it is killed."""
+        self._connection.close()
+        self._process.join(_GRACE_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def _gone(self) -> TouchlineError:
+        self._process.join(_GRACE_SECONDS)
+        return TouchlineError(
+            f"A process that steps environments died (exit code {self._process.exitcode}). If memory ran out, use "
+            "fewer processes or environments; processes=1 runs in this one and shows the cause."
+        )
+
+
+def _serve(connection: Connection, make: bytes) -> None:
+    prepare_worker()
+    served: Any = None
+    try:
+        while True:
+            method, arguments, named = connection.recv()
+            try:
+                if served is None:
+                    served = pickle.loads(make)()
+                attribute = getattr(served, method)
+                connection.send((None, attribute(*arguments, **named) if callable(attribute) else attribute))
+            except (BrokenPipeError, ConnectionResetError):
+                raise
+            except Exception as error:
+                told = error if isinstance(error, TouchlineError) else None
+                connection.send((traceback.format_exc(), told))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        if served is not None:
+            served.close()
