@@ -110,7 +110,7 @@ def test_every_bit_of_a_batch_equals_repeated_official_steps(
             same((seen, rewards[i], terminated[i], False, {"reward_terms": terms}), official.step(actions[i]))
             if terminated[i]:
                 ended += 1
-                official.begin(batch.state_dict()["environments"][i]["scenario"], make_controller())
+                official.begin(batch.state_dict()["environments"][i]["seed"], make_controller())
                 np.testing.assert_array_equal(observations[i, :86], official.observation)
     assert ended == 0 if policy == "controlled" else ended > 1
 

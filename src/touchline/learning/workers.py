@@ -94,7 +94,8 @@ class Worker:
         self._process.join(_GRACE_SECONDS)
         return TouchlineError(
             f"A process that steps environments died (exit code {self._process.exitcode}). If memory ran out, use "
-            "fewer processes or environments; processes=1 runs in this one and shows the cause."
+            "fewer processes or environments; processes=1 runs in this one and shows the cause. A script that starts "
+            "them must do so under: if __name__ == '__main__':"
         )
 
 

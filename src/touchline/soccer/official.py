@@ -68,7 +68,7 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._trunk = self.model.body("robot_0:Trunk").id
         self._forces: dict[int, tuple[float, float]] = {}
         self._noise: ObservationNoise | None = None
-        self._scenario: int | None = None
+        self._seed: int | None = None
         self._actions: list[NDArray[np.float64]] = []
 
     def reset(
@@ -128,7 +128,7 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             "task": self.task,
             "controller": self.controller.to_dict(),
             "perturbation": asdict(self.perturbation),
-            "scenario": self._scenario,
+            "seed": self._seed,
             "actions": np.array(self._actions).reshape(-1, len(JOINTS)),
             "physics_steps": self.physics_steps,
             "physics": self._physics(),
@@ -147,9 +147,9 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
                 "Make the environments in the order they had when they were saved."
             )
         self._take(Controller.from_dict(state["controller"]), Perturbation(**state["perturbation"]))
-        self._scenario = state["scenario"]
-        if self._scenario is not None:
-            self._begin(self._scenario)
+        self._seed = state["seed"]
+        if self._seed is not None:
+            self._begin(self._seed)
             for action in state["actions"]:
                 self.step(action)
             self._settle(state)
@@ -173,7 +173,7 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             self._forces[push.physics_step] = push.force
             self._forces[push.physics_step + push.physics_steps] = (0.0, 0.0)  # unless the next begins there
         self._noise = self.perturbation.noise_of(scenario)
-        self._scenario, self.physics_steps = scenario, 0
+        self._seed, self.physics_steps = scenario, 0
         self._actions.clear()
         return self._observe()
 
@@ -199,7 +199,7 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             "The episode of scenario %d of %s came out otherwise when its %d actions were repeated, by up to %.1e: "
             "this machine or its MuJoCo rounds differently. It goes on from the saved positions, and the training "
             "will not be bit for bit what it would have been.",
-            self._scenario, self.task, len(state["actions"]), np.abs(reached - saved).max(),
+            self._seed, self.task, len(state["actions"]), np.abs(reached - saved).max(),
         )  # fmt: skip
         mujoco.mj_setState(self.model, self.data, saved, _PHYSICS)
         self.physics_steps = state["physics_steps"]
