@@ -30,7 +30,7 @@ from touchline.soccer.tasks import TASKS, task_named
 from touchline.soccer.trajectory import Trajectory
 
 RESULTS = Path(__file__).parent / "results" / "film.json"
-ROUNDS = 5
+ROUNDS = 3
 PEER_FRAMES = 8
 SIZE = {"width": 640, "height": 360}
 

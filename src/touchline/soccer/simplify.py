@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from touchline.soccer.camera import trunk_of
+
 _CELL_PIXELS = 1.6
-"""Vertices nearer than this in the largest view of the robot become one."""
-_NEAREST_VIEW = 2.1
-"""Metres from the camera to the robot where it is nearest, see ``camera.views``."""
+"""Vertices nearer than this in the picture become one."""
+_ROBOT_VIEW, _OTHER_VIEW = 2.1, 5.0
+"""Metres from the camera to the robot where it is nearest, see ``camera.views``, and to what stands behind it."""
 _PLANE = 0
 """``mujoco.mjtGeom.mjGEOM_PLANE``."""
 _PLANE_SPACING = 4.0
@@ -33,8 +35,11 @@ def simplify_meshes(model: Any, height: int) -> None:
     Vertex clustering (Rossignac & Borrel 1993, "Multi-resolution 3D approximations for rendering complex scenes"):
     the vertices in one cell of a grid become the first of them, and the triangles that collapse are dropped.
     """
-    cell = _CELL_PIXELS * 2 * _NEAREST_VIEW * np.tan(np.radians(model.vis.global_.fovy) / 2) / height
+    pixel = 2 * np.tan(np.radians(model.vis.global_.fovy) / 2) / height
+    robot = model.body_rootid[model.geom_bodyid] == model.body_rootid[trunk_of(model)]
+    worn = set(model.geom_dataid[robot].tolist())
     for mesh in range(model.nmesh):
+        cell = _CELL_PIXELS * pixel * (_ROBOT_VIEW if mesh in worn else _OTHER_VIEW)
         vertices = _part(model.mesh_vert, model.mesh_vertadr[mesh], model.mesh_vertnum[mesh])
         start, count = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
         faces = _part(model.mesh_face, start, count)
@@ -58,6 +63,9 @@ def _cluster(vertices: NDArray[Any], faces: NDArray[Any], cell: float) -> tuple[
     clustered = first[group.ravel()][faces]
     a, b, c = clustered.T
     kept = np.flatnonzero((a != b) & (b != c) & (a != c))
-    _, unique = np.unique(np.sort(clustered[kept], axis=1), axis=0, return_index=True)
+    # The front and the back of a thin plate are two faces: equal are those that go round the same way.
+    first_corner = np.argmin(clustered[kept], axis=1)[:, None]
+    turned = np.take_along_axis(clustered[kept], (first_corner + np.arange(3)) % 3, axis=1)
+    _, unique = np.unique(turned, axis=0, return_index=True)
     kept = kept[np.sort(unique)]
     return kept, clustered[kept]
