@@ -20,7 +20,7 @@ import numpy as np
 from harness import Part
 from official import official
 
-from touchline.jobs.official import Judge
+from touchline.jobs.judge import Judge
 from touchline.learning.policy import Policy
 from touchline.soccer.control import stand_still
 from touchline.soccer.official_model import make_official

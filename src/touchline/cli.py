@@ -81,7 +81,7 @@ def run(arguments: list[str]) -> int:
     if (file := _early(rest, "--config")) is not None:
         config = overlay(config, read_toml(Path(file)), where=file)
     options = _parse(_run_options(config, jobs), rest, f"touchline run {name}")
-    changed = {part: getattr(options, part) for part in ("seed", *jobs)}
+    changed = {part: getattr(options, part) for part in ("world", "seed", *jobs)}
     config = dataclasses.replace(config, **changed)
     if options.resume is not None and (name == "pipeline" or options.fresh):
         clash = "--fresh" if options.fresh else "the pipeline, which finds its unfinished run by itself"
@@ -121,6 +121,11 @@ def _run_options(config: Any, jobs: Sequence[str]) -> type[Any]:
             "config",
             Annotated[Path | None, tyro.conf.arg(metavar="FILE", help="TOML file laid over the recipe.")],
             None,
+        ),
+        (
+            "world",
+            Annotated[str, tyro.conf.arg(help="soccer, or FILE.py or FILE.py:NAME for a world of your own.")],
+            config.world,
         ),
         ("seed", Annotated[int, tyro.conf.arg(help="Added to the seed of every job.")], config.seed),
         (

@@ -19,6 +19,8 @@ from touchline.jobs.submit import SubmitConfig
 class PipelineConfig:
     """Configuration of the pipeline: one seed and one configuration a job."""
 
+    world: str = "soccer"
+    """What is simulated: soccer, or FILE.py or FILE.py:NAME for a world of your own (docs/worlds.md)."""
     seed: int = 0
     """Added to the seed of every job, so that one number repeats the whole with other chances."""
     setup: SetupConfig = field(default_factory=SetupConfig)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from touchline.errors import TouchlineError, UsageError
-from touchline.soccer.score import WEIGHTS, official_score
+from touchline.soccer.score import WEIGHTS, official_score, outcome
 from touchline.soccer.tasks import TASKS
 
 NOTHING = {
@@ -73,3 +73,17 @@ def test_a_missing_term_is_named() -> None:
 def test_an_unknown_task_is_refused() -> None:
     with pytest.raises(UsageError, match="kick_to_target"):
         official_score("kick_to_targt", {})
+
+
+@pytest.mark.parametrize(
+    ("terms", "truncated", "words"),
+    [
+        ({"goal_scored": 1.0, "offside": 0.0}, False, "goal"),
+        ({"success": 1.0}, False, "on target"),
+        ({"robot_fallen": 1.0, "goal_scored": 0.0}, False, "fallen"),
+        ({"robot_fallen": 0.0}, True, "time is up"),
+        ({"success": 0.0, "offside": 0.0}, False, "fallen"),  # the target task has no term for it
+    ],
+)
+def test_how_an_episode_ended(terms: dict[str, float], truncated: bool, words: str) -> None:
+    assert outcome(terms, truncated=truncated) == words

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 class ConvertConfig:
     """Configuration of *convert*."""
 
+    world: str = "soccer"
+    """The world of the pipeline, see *pretrain*."""
     seed: int = 0
     """Seed of the recorded episodes and of the noise observations."""
     observations: int = 1_020
-    """Observations recorded in the official environments for the parity check, a third on each task."""
+    """Observations recorded in the target environments for the parity check, as many on each task."""
 
     def __post_init__(self) -> None:
         at_least(1_000, self, "observations")
@@ -42,19 +44,17 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
     import torch
 
     from touchline.jobs.models import load_policy, log_policy
+    from touchline.jobs.worlds import load_world, refuse_another_world
     from touchline.learning import convert as conversion
-    from touchline.soccer.control import Controller
-    from touchline.soccer.official import OfficialEnv
-    from touchline.soccer.perturbation import Perturbation
-    from touchline.soccer.tasks import TASKS
 
     loaded = load_policy(run, "mjx_sac", "Candidate-Pretrain")
-    policy = loaded.policy
-    controller = Controller.from_dict(policy.metadata["controller"])
+    policy, world = loaded.policy, load_world(config.world)
+    refuse_another_world(world, policy, loaded.source)
+    world = world.acting_as(policy.metadata)
     recorded: list[np.ndarray] = []
-    each = -(-config.observations // len(TASKS))
-    for task in TASKS:
-        env = OfficialEnv(task, controller, perturbation=Perturbation())
+    each = -(-config.observations // len(world.tasks))
+    for task in world.tasks:
+        env = world.target_environment(task)
         observation, _ = env.reset(seed=config.seed)
         for i in range(each):
             recorded.append(observation)

@@ -1,78 +1,62 @@
-"""Episodes to be filmed: played in the official environments or in the training scene, and kept as trajectories."""
+"""Episodes to be filmed: played in target environments or in the training world, and kept as trajectories."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from touchline.learning.policy import Policy
 from touchline.simulation.world import World
-from touchline.soccer.control import Controller, stand_still
-from touchline.soccer.perturbation import NONE, Perturbation
-from touchline.soccer.tasks import TASKS
+from touchline.soccer.perturbation import Perturbation
 from touchline.soccer.trajectory import FPS, Trajectory
-
-if TYPE_CHECKING:
-    from touchline.soccer.official import OfficialEnv
+from touchline.soccer.world import SoccerWorld
 
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 WHOLE_EPISODE_SECONDS = 10.0
 """The official time limit, 5,000 physics steps of 2 ms."""
-TRANSITION_SECONDS = 0.02
-"""A policy transition: the most frames a second that a film can have are 50."""
-_OUTCOMES = {
-    "goal_scored": "goal",
-    "success": "on target",
-    "ball_blocked": "blocked",
-    "offside": "out of the field",
-    "robot_fallen": "fallen",
-}
-"""What ended an official episode, by the reward term that tells."""
 
 
 class Stage:
-    """One official environment in which episodes are played to be filmed; a context manager.
+    """One target environment in which episodes are played to be filmed; a context manager.
 
     It is made once: that takes up to a second.
     """
 
-    def __init__(self, task: str) -> None:
-        from touchline.soccer.official import OfficialEnv
-
-        self.task = task
-        self._env: OfficialEnv = OfficialEnv(task, stand_still())
+    def __init__(self, task: str, world: World | None = None) -> None:
+        """``world`` is soccer unless another is given."""
+        self.task, self._world = task, world or SoccerWorld()
+        self._env: Any = self._world.target_environment(task)
 
     def play(
         self,
         policy: Policy,
         seed: int,
         *,
-        perturbation: Perturbation = NONE,
+        perturbation: Perturbation | None = None,
         seconds: float = WHOLE_EPISODE_SECONDS,
         fps: float = FPS,
         title: str = "",
     ) -> Trajectory:
-        """Play the scenario ``seed`` under the controller that travels with the policy, ``seconds`` at most."""
-        from touchline.soccer.score import official_score
-
-        env = self._env
-        controller = Controller.from_dict(policy.metadata["controller"])
-        observation, _ = env.reset(seed=seed, options={"controller": controller, "perturbation": perturbation})
+        """Play the scenario ``seed``, ``seconds`` at most; the policy acts as its metadata says."""
+        env, scenarios = self._env, self._world.scenarios([seed], perturbation)
+        (scenario,) = (one for one in scenarios if one.task == self.task)
+        observation, _ = env.reset(seed=seed, options=self._world.reset_options(policy.metadata, scenario))
+        transition_seconds = 1 / env.metadata["render_fps"]
         rows, scores, outcome = [env.qpos], [0.0], ""
-        for _ in range(_transitions(seconds)):
+        for _ in range(_transitions(seconds, transition_seconds)):
             observation, _, terminated, truncated, info = env.step(policy(observation))
             rows.append(env.qpos)
-            scores.append(official_score(self.task, info["reward_terms"]))
+            scores.append(env.score)
             if terminated or truncated:
-                outcome = _outcome(info["reward_terms"], truncated=truncated)
+                outcome = info["outcome"]
                 break
         scores[0] = scores[min(1, len(scores) - 1)]  # a reset is not judged
-        shown = _sampled(len(rows), fps)
+        shown = _sampled(len(rows), fps, transition_seconds)
         qpos, judged = np.stack(rows)[shown], np.array(scores)[shown]
         return Trajectory(env.visual_model, qpos, title or spoken(self.task), judged, outcome)
 
@@ -83,16 +67,11 @@ class Stage:
         self._env.close()
 
 
-def _outcome(terms: Mapping[str, float], *, truncated: bool) -> str:
-    told = next((words for name, words in _OUTCOMES.items() if terms.get(name)), "")
-    return told or ("time is up" if truncated else "fallen")
-
-
-def _transitions(seconds: float, transition_seconds: float = TRANSITION_SECONDS) -> int:
+def _transitions(seconds: float, transition_seconds: float) -> int:
     return max(1, round(seconds / transition_seconds))
 
 
-def _sampled(count: int, fps: float, transition_seconds: float = TRANSITION_SECONDS) -> NDArray[np.int64]:
+def _sampled(count: int, fps: float, transition_seconds: float) -> NDArray[np.int64]:
     """Which of ``count`` states, one a policy transition, are shown at ``fps``; the last one always is."""
     shown = np.rint(np.arange(0, count - 1, 1 / (fps * transition_seconds))).astype(np.int64)
     return np.unique(np.append(shown[shown < count], count - 1))
@@ -103,11 +82,11 @@ def spoken(task: str) -> str:
     return task.replace("_", " ")
 
 
-def play_official(policy: Policy, *, seconds: float, tasks: Iterable[str] = TASKS) -> list[Trajectory]:
-    """Return one unperturbed episode of each task, ``seconds`` at most."""
+def play_targets(policy: Policy, world: World, *, seconds: float) -> list[Trajectory]:
+    """Return one unperturbed episode of each task in its target environment, ``seconds`` at most."""
     trajectories = []
-    for task in tasks:
-        with Stage(task) as stage:
+    for task in world.tasks:
+        with Stage(task, world) as stage:
             trajectories.append(stage.play(policy, seed=0, seconds=seconds))
     return trajectories
 

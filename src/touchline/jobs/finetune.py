@@ -1,7 +1,8 @@
-"""Job *finetune*: DDPG in the official environments, from the converted actor."""
+"""Job *finetune*: DDPG in the target environments (in soccer the official ones), from the converted actor."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,20 +20,22 @@ if TYPE_CHECKING:
 class FinetuneConfig:
     """Configuration of *finetune*."""
 
+    world: str = "soccer"
+    """The world of the pipeline, see *pretrain*."""
     seed: int = 0
     """Seed of the networks, the environments and the exploration."""
     total_steps: int = 12_000
-    """Policy transitions over the three official environments (10 official physics steps each)."""
+    """Policy transitions over all environments; in soccer each is 10 official physics steps."""
     ddpg: DdpgConfig = field(default_factory=DdpgConfig)
     """Hyper-parameters of DDPG."""
     perturbation: Perturbation = field(default_factory=Perturbation)
-    """Declared noise, pushes included, on the official episodes, in training and in selection."""
+    """Of soccer: declared noise, pushes included, on the official episodes, in training and in selection."""
     selection_every: int = 4_000
     """Policy transitions between evaluations of the actor; the best one is kept, the start included."""
     selection_episodes: int = 2
     """Episodes a task of such an evaluation."""
     environments_per_task: int = 1
-    """Official environments stepped side by side, of each of the three tasks."""
+    """Target environments stepped side by side, of each task."""
     environment_processes: int = 1
     """Processes that step them; 1 steps them in the training's own, which for three is faster to start."""
     processes: int = 2
@@ -50,61 +53,58 @@ SELECTION_SEED = 2_000_003
 
 
 def finetune(config: FinetuneConfig, run: Run) -> JobResult:
-    """Fine-tune, keep the best actor by the competition's score, register ``ddpg_finetuned``.
+    """Fine-tune in the target environments, keep the best actor by its score, register ``ddpg_finetuned``.
 
-    The official dense reward teaches; the competition's score selects. The actor it started from is a
+    In soccer the official dense reward teaches and the competition's score selects. The actor it started from is a
     candidate too: fine-tuning that made nothing better says so and hands on what it was given.
     """
     import torch
 
     from touchline.cadence import Cadence
-    from touchline.jobs.films import play_official
+    from touchline.jobs.films import play_targets
+    from touchline.jobs.judge import Judge
     from touchline.jobs.models import load_converted, log_policy, register
-    from touchline.jobs.official import Judge
     from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.selection import Selection
-    from touchline.jobs.worlds import official_soccer
+    from touchline.jobs.worlds import load_world, refuse_another_world, side_by_side, target_environment
     from touchline.learning import ddpg_train
     from touchline.learning.convert import policy_of
     from touchline.learning.ddpg import DDPG_FF
     from touchline.learning.policy import Policy
-    from touchline.soccer.control import Controller
-    from touchline.soccer.scenario import scenarios
-    from touchline.soccer.tasks import TASKS
 
     torch.set_num_threads(1)  # measured fastest for networks of this size
-    start = load_converted(run)
-    controller = Controller.from_dict(start.policy.metadata["controller"])
+    start, world = load_converted(run), load_world(config.world)
+    refuse_another_world(world, start.policy, start.source)
+    world = world.acting_as(start.policy.metadata)
     metadata = {**start.policy.metadata, "job": "finetune", "run": run.id, "seed": config.seed}
 
     def actor_of(learner: DDPG_FF) -> Policy:
         return policy_of(learner.actor, start.policy, metadata)
 
-    envs = official_soccer(
-        TASKS * config.environments_per_task,
-        controller,
-        perturbation=config.perturbation,
-        processes=config.environment_processes,
-    )
+    makes = [
+        functools.partial(target_environment, config.world, task, start.policy.metadata, config.perturbation)
+        for task in world.tasks * config.environments_per_task
+    ]
+    envs = side_by_side(makes, config.environment_processes)
     # By steps alone: which policies are compared must not depend on the speed of the machine.
     selection_due = Cadence(config.selection_every, minimum_seconds=0.0)
     selection = Selection(newer_wins_ties=False)
     hooks = Hooks(
-        trajectories=lambda learner: play_official(actor_of(learner), seconds=6.0),
+        trajectories=lambda learner: play_targets(actor_of(learner), world, seconds=6.0),
         state={"selection": selection, "selection_due": selection_due},
         metadata=metadata,
     )
     seeds = range(SELECTION_SEED, SELECTION_SEED + config.selection_episodes)
-    with Judge(config.processes) as judge:
+    with Judge(config.processes, config.world) as judge:
 
         def select(policy: Policy, step: int) -> None:
-            judged = judge.evaluate(policy, scenarios(seeds, config.perturbation))
+            judged = judge.evaluate(policy, world.scenarios(seeds, config.perturbation))
             run.log(
                 {
                     "eval/score": judged.mean_score,
                     **{f"eval/score_{task}": float(scores.mean()) for task, scores in judged.scores.items()},
                     "eval/physics_steps": judged.mean_physics_steps,
-                    "eval/official_dense_return": judged.mean_return,
+                    "eval/dense_return": judged.mean_return,
                 },
                 step,
             )
@@ -114,7 +114,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
             select(start.policy, 0)
         try:
             with TrainingRecorder(
-                run, config, hooks, total_steps=config.total_steps, decimation=controller.decimation
+                run, config, hooks, total_steps=config.total_steps, decimation=world.decimation
             ) as recorder:
                 for progress in ddpg_train.train(
                     envs,
@@ -148,5 +148,5 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
             "model": str(version),
             "cost": recorder.cost,
         },
-        (f"Mean official score over the three tasks on {len(seeds)} selection scenarios each: {told}.",),
+        (f"Mean score over {len(world.tasks)} tasks on {len(seeds)} selection scenarios each: {told}.",),
     )

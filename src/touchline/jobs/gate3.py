@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class Gate3Config:
     """Configuration of *gate3*."""
 
+    world: str = "soccer"
+    """The world of the pipeline, see *pretrain*."""
     seed: int = 0
     """Seed of the bootstrap; the scenarios are drawn afresh for every attempt."""
     scenarios: int = 8
@@ -46,14 +48,13 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
 
     from touchline import gates
     from touchline.catalog import Catalog
+    from touchline.jobs.judge import Judge, Judged
     from touchline.jobs.models import DELIVERY_SECONDS, load_policy, load_untrained, milestone, tell_milestone
-    from touchline.jobs.official import Judge, Judged
     from touchline.jobs.progress import progress
+    from touchline.jobs.worlds import load_world, refuse_another_world
     from touchline.learning.policy import Policy, zero_policy
-    from touchline.soccer.control import stand_still
-    from touchline.soccer.scenario import scenarios
-    from touchline.soccer.tasks import TASKS
 
+    world = load_world(config.world)
     catalog = Catalog.of(run.settings)
     version = milestone(catalog, "ddpg_finetuned", "Candidate-Finetuned")
     champion = catalog.resolve("ddpg_finetuned", "Champion")
@@ -66,20 +67,23 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
     players: dict[str, Policy] = {"candidate": load_policy(run, "ddpg_finetuned", "Candidate-Finetuned").policy}
     if champion is not None:
         players["champion"] = load_policy(run, "ddpg_finetuned", "Champion").policy
-    players["stand still"] = zero_policy(89, 12, {"controller": stand_still().to_dict()})
+    for name, policy in players.items():
+        refuse_another_world(world, policy, f"The {name}, {version if name == 'candidate' else champion},")
+    at_rest = world.at_rest()
+    players["stand still"] = zero_policy(world.observation_size, world.action_size, at_rest.metadata())
     players["untrained"] = load_untrained(run)
     names = {"candidate": str(version), "champion": f"the champion, {champion}", "untrained": "the untrained policy"}
 
     attempt = np.random.default_rng(list(hashlib.sha256(run.id.encode()).digest()))
     seeds = [int(seed) for seed in attempt.choice(2**31, config.scenarios, replace=False)]
-    decisive = scenarios(seeds, config.perturbation)
-    unperturbed = scenarios(range(config.official_episodes))
+    decisive = world.scenarios(seeds, config.perturbation)
+    unperturbed = world.scenarios(range(config.official_episodes))
     evaluations: dict[str, gates.Evaluation] = {}
     official: dict[str, Judged] = {}
     total = len(players) * (len(decisive) + len(unperturbed))
     with (
         progress(run.job, total, "episodes", headline="score") as bar,
-        Judge(config.processes) as judge,
+        Judge(config.processes, config.world) as judge,
     ):
         played = 0
         for name, policy in players.items():
@@ -90,7 +94,7 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
                 judged.scores,
                 judged.returns,
                 judged.physics_steps,
-                dict.fromkeys(TASKS, tuple(seeds)),
+                dict.fromkeys(world.tasks, tuple(seeds)),
             )
             official[name] = judge.evaluate(policy, unperturbed, raise_if_stopped)
             played += len(decisive) + len(unperturbed)
@@ -123,7 +127,9 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
         run.wait_delivered("mlflow", DELIVERY_SECONDS)
         champion = catalog.promote(version, champion, told).champion
         tell_milestone(run, players["candidate"], champion)
-    scores = {task: {name: float(judged.scores[task].mean()) for name, judged in official.items()} for task in TASKS}
+    scores = {
+        task: {name: float(judged.scores[task].mean()) for name, judged in official.items()} for task in world.tasks
+    }
     if verdict.passed:
         for row in scores.values():
             row["champion"] = row["candidate"]

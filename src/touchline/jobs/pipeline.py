@@ -35,11 +35,14 @@ class PipelineOutcome:
 
 
 def job_config(config: Any, name: str) -> Any:
-    """Return the configuration of one job, the pipeline's seed added to its own."""
+    """Return the configuration of one job: the pipeline's seed is added to its own, the world is the pipeline's."""
     mine = getattr(config, name)
-    if not hasattr(mine, "seed"):
-        return mine
-    return dataclasses.replace(mine, seed=mine.seed + config.seed)
+    changes: dict[str, Any] = {}
+    if hasattr(mine, "seed"):
+        changes["seed"] = mine.seed + config.seed
+    if hasattr(mine, "world") and hasattr(config, "world"):
+        changes["world"] = config.world
+    return dataclasses.replace(mine, **changes)
 
 
 def run_pipeline(

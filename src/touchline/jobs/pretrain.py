@@ -29,7 +29,7 @@ class PretrainConfig:
     num_envs: int | None = None
     """Environments stepped together; None: 128 on native, 2,048 on mjx."""
     world: str = "soccer"
-    """What is simulated: soccer, or FILE.py or FILE.py:NAME for a world of your own."""
+    """What is simulated: the pipeline's world, which ``--world`` names."""
     backend: Literal["native", "mjx"] = "native"
     """native: MuJoCo in C over threads, for CPUs; mjx: MuJoCo in JAX, for accelerators."""
     controller: Literal["soft_ankles", "stand_still"] = "soft_ankles"

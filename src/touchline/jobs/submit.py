@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class SubmitConfig:
     """Configuration of *submit*."""
 
+    world: str = "soccer"
+    """The world of the pipeline, see *pretrain*."""
     seed: int = 0
     """Seed of the official resets on which the package is tried, one episode a task."""
 
@@ -27,6 +29,8 @@ def submit(config: SubmitConfig, run: Run) -> JobResult:
     from touchline.catalog import Catalog
     from touchline.jobs.models import load_policy
 
+    if config.world != "soccer":
+        return JobResult({}, ("Only soccer has a competition, so there is nothing to pack.",))
     if Catalog.of(run.settings).resolve("ddpg_finetuned", "Champion") is None:
         return JobResult({}, ("There is no champion yet, so there is nothing to pack.",))
 

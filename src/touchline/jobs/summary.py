@@ -52,7 +52,7 @@ def print_summary(outcomes: Sequence[JobOutcome], settings: Settings, console: C
         if "scores" in judged:
             console.print(_scores(judged["scores"]))
             console.print(
-                "  On official resets; the gate below plays other scenarios, perturbed as its evidence declares."
+                "  On unperturbed resets; the gate below plays other scenarios, perturbed as its evidence declares."
             )
             for sentence in honest_sentences(judged["scores"]):
                 console.print(f"  {sentence}", markup=False)

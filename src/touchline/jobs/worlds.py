@@ -5,17 +5,20 @@ from __future__ import annotations
 import functools
 import importlib.util
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from touchline.errors import UsageError, unknown
+from touchline.errors import TouchlineError, UsageError, unknown
 from touchline.simulation.world import World
 from touchline.soccer.control import Controller
 from touchline.soccer.perturbation import NONE, Perturbation
 
 if TYPE_CHECKING:
-    from touchline.learning.vector import ParallelVectorEnv, ResumableVectorEnv
+    import gymnasium
+
+    from touchline.learning.policy import Policy
+    from touchline.learning.vector import MakeEnv, ParallelVectorEnv, ResumableVectorEnv
 
 Backend = Literal["native", "mjx"]
 
@@ -86,16 +89,46 @@ def make_envs(world: World, backend: str, num_envs: int | None = None) -> Any:
     return MjxWorld(world, num_envs)
 
 
+def target_environment(
+    reference: str, task: str, metadata: Mapping[str, Any] | None = None, perturbation: Any = None
+) -> gymnasium.Env[Any, Any]:
+    """Return the target environment of one task of the world called ``reference``: what processes can be sent.
+
+    With the metadata of a policy it is the one in which that policy acts.
+    """
+    world = load_world(reference)
+    world = world if metadata is None else world.acting_as(metadata)
+    return world.target_environment(task, perturbation)
+
+
+def side_by_side(makes: Sequence[MakeEnv], processes: int) -> ParallelVectorEnv | ResumableVectorEnv:
+    """Return environments stepped together, over processes or, with one, in this one; they can be saved.
+
+    An episode that ends is followed by the next in the same step.
+    """
+    from touchline.learning.vector import ParallelVectorEnv, ResumableVectorEnv
+
+    return ResumableVectorEnv(makes) if processes == 1 else ParallelVectorEnv(makes, processes)
+
+
 def official_soccer(
     tasks: Sequence[str], controller: Controller, *, perturbation: Perturbation = NONE, processes: int = 2
 ) -> ParallelVectorEnv | ResumableVectorEnv:
     """Return one official environment a task given, as many as ``tasks`` names, stepped together.
 
-    Each is an ``OfficialEnv``, so bit-equal to repeated ``env.step``; an episode that ends is followed by the next in
-    the same step. With one process they are stepped in this one. Raises UsageError for an unknown task.
+    Each is an ``OfficialEnv``, so bit-equal to repeated ``env.step``. Raises UsageError for an unknown task.
     """
-    from touchline.learning.vector import ParallelVectorEnv, ResumableVectorEnv
     from touchline.soccer.official import OfficialEnv
 
     makes = [functools.partial(OfficialEnv, task, controller, perturbation=perturbation) for task in tasks]
-    return ResumableVectorEnv(makes) if processes == 1 else ParallelVectorEnv(makes, processes)
+    return side_by_side(makes, processes)
+
+
+def refuse_another_world(world: World, policy: Policy, what: object) -> None:
+    """Raise TouchlineError when ``policy``, told as ``what``, was made for another world."""
+    theirs = policy.metadata.get("world", "soccer")
+    if theirs != world.name:
+        raise TouchlineError(
+            f"{what} is a policy of the world {theirs}, and this job's world is {world.name}. "
+            "Name its world with --world, or give each world a home of its own with --home."
+        )

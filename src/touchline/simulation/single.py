@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import gymnasium
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,7 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     """One episode of ``world``, of a named task or of a random one each time.
 
     ``info`` holds the reward's ``terms`` by name and ``physics_steps`` of the episode and, once it has ended, its
-    ``score``: the return. Raises UsageError for an unknown task.
+    ``score``, the return, and its ``outcome`` in words. Raises UsageError for an unknown task.
     """
 
     def __init__(self, world: World, task: str | None = None) -> None:
@@ -30,7 +32,14 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.metadata = {"render_modes": [], "render_fps": self._envs.metadata["render_fps"]}
         self.observation_space = self._envs.single_observation_space
         self.action_space = self._envs.single_action_space
-        self._steps, self._return = 0, 0.0
+        self._steps = 0
+        self.score = 0.0
+        """The return of the episode so far."""
+
+    @cached_property
+    def visual_model(self) -> mujoco.MjModel:
+        """The model with what only a camera sees; its ``qpos`` is the same."""
+        return self.world.spec(visual=True).compile()
 
     @property
     def qpos(self) -> NDArray[np.float64]:
@@ -44,21 +53,22 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         super().reset(seed=seed)
         tasks = None if self.task is None else [self.world.tasks.index(self.task)]
         observation, _ = self._envs.reset(seed=seed, options={"tasks": tasks})
-        self._steps, self._return = 0, 0.0
+        self._steps, self.score = 0, 0.0
         return observation[0], {"physics_steps": 0}
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Advance by one policy step; after the end, call ``reset``."""
         observation, reward, terminated, truncated, said = self._envs.step(np.asarray(action)[None])
         self._steps += 1
-        self._return += float(reward[0])
+        self.score += float(reward[0])
         info: dict[str, Any] = {
             "physics_steps": self._steps * self.world.decimation,
             "terms": {name: float(term[0]) for name, term in said["terms"].items()},
         }
         if "final_obs" in said:
             observation = said["final_obs"]
-            info["score"] = self._return
+            info["score"] = self.score
+            info["outcome"] = "ended" if terminated[0] else "time is up"
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def state_dict(self) -> dict[str, Any]:
@@ -66,14 +76,14 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         return {
             "envs": self._envs.state_dict(),
             "steps": self._steps,
-            "return": self._return,
+            "score": self.score,
             "generator": self.np_random.bit_generator.state,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state_dict()``, bit for bit. Raises UsageError when it is of another world."""
         self._envs.load_state_dict(state["envs"])
-        self._steps, self._return = state["steps"], state["return"]
+        self._steps, self.score = state["steps"], state["score"]
         self.np_random.bit_generator.state = state["generator"]
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from touchline.simulation.randomisation import NONE, Randomisation
+from touchline.simulation.scenario import Scenario
 
 if TYPE_CHECKING:
     import gymnasium
@@ -148,15 +149,37 @@ class World(ABC):
         """
         return {}
 
-    def target_environment(self, task: str) -> gymnasium.Env[Any, Any]:
+    def target_environment(self, task: str, perturbation: Any = None) -> gymnasium.Env[Any, Any]:
         """Return the environment in which a policy is fine-tuned and judged, for one of ``tasks``.
 
         By default it is the same physics without randomisation, and an episode's score is its return. A world whose
-        policies must prove themselves elsewhere (another simulator, the robot) says so here.
+        policies must prove themselves elsewhere (another simulator, the robot) says so here. Its environments tell
+        ``score`` and ``outcome`` in the last ``info`` of an episode and ``physics_steps`` in each, and have what
+        ``SingleWorld`` has beyond Gymnasium: a ``score`` so far, ``qpos`` and ``visual_model`` for films,
+        ``state_dict`` and ``load_state_dict`` for checkpoints.
+
+        ``perturbation`` is what a world's scenarios know as such; this default has none.
         """
         from touchline.simulation.single import SingleWorld
 
-        return SingleWorld(self, task)
+        return SingleWorld(self.varied(randomisation=NONE), task)
+
+    def scenarios(self, seeds: Iterable[int], perturbation: Any = None) -> tuple[Scenario, ...]:
+        """Return the episodes that judge a policy: those of every task with every seed, task by task."""
+        seeds = tuple(seeds)
+        return tuple(Scenario(task, seed) for task in self.tasks for seed in seeds)
+
+    def reset_options(self, metadata: Mapping[str, Any], scenario: Scenario) -> dict[str, Any]:
+        """Return the ``options`` with which a target environment is reset to ``scenario`` for a policy's metadata."""
+        return {}
+
+    def acting_as(self, metadata: Mapping[str, Any]) -> World:
+        """Return the world in which a policy with this metadata acts; the inverse of ``metadata``."""
+        return self
+
+    def at_rest(self) -> World:
+        """Return the world whose action 0 is the baseline that a policy has to beat."""
+        return self
 
     def varied(self, *, randomisation: Randomisation | None = None, episode_steps: int | None = None) -> World:
         """Return a copy with another randomisation or time limit; what is not given stays as it is."""

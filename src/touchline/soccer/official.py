@@ -27,7 +27,7 @@ from touchline.soccer.official_model import official_model
 from touchline.soccer.perturbation import NONE, ObservationNoise, Perturbation
 from touchline.soccer.referee import referee_for
 from touchline.soccer.scenario import Scenario
-from touchline.soccer.score import official_score
+from touchline.soccer.score import official_score, outcome
 from touchline.soccer.tasks import EPISODE_PHYSICS_STEPS, PHYSICS_TIMESTEP, TASKS, task_named
 
 logger = logging.getLogger("touchline")
@@ -41,8 +41,8 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     Observations are float32 of shape (89,) as ``layout.FIELDS`` documents, actions of shape (12,) in
     [-1, 1]. The reward is the official dense reward summed over the physics steps done. ``info`` has
     ``physics_steps`` of the episode, the official ``reward_terms`` of the last physics step and, once the
-    episode has ended, the competition's ``score`` and ``success``. A time-out after 5,000 physics steps
-    truncates. Raises UsageError for an unknown task.
+    episode has ended, the competition's ``score``, ``success``, and the ``outcome`` in words. A time-out after 5,000
+    physics steps truncates. Raises UsageError for an unknown task.
     """
 
     def __init__(self, task: str, controller: Controller, *, perturbation: Perturbation | None = None) -> None:
@@ -116,6 +116,7 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         if terminated or truncated:
             info["score"] = official_score(self.task, terms)
             info["success"] = bool(terms.get("goal_scored") or terms.get("success"))
+            info["outcome"] = outcome(terms, truncated=truncated)
         return self._observe(), reward, terminated, truncated, info
 
     def state_dict(self) -> dict[str, Any]:
@@ -203,6 +204,11 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         )  # fmt: skip
         mujoco.mj_setState(self.model, self.data, saved, _PHYSICS)
         self.physics_steps = state["physics_steps"]
+
+    @property
+    def score(self) -> float:
+        """The competition's score if the episode ended now; 0 before the first step, which alone is judged."""
+        return official_score(self.task, self._referee.terms()) if self.physics_steps else 0.0
 
     @property
     def visual_model(self) -> mujoco.MjModel:

@@ -8,22 +8,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from touchline.simulation import scenario as simulation
 from touchline.soccer.perturbation import NONE, Perturbation
 from touchline.soccer.tasks import TASKS, task_named
 
 
 @dataclass(frozen=True)
-class Scenario:
+class Scenario(simulation.Scenario):
     """One official episode: ``env.reset(options={"scenario": scenario})`` starts it, for any policy alike.
 
     Start, pushes and observation noise are drawn from the seed, by physics step and by observation, so they are
     the same bit for bit whatever the policy does. Raises UsageError for an unknown task.
     """
 
-    task: str
-    """One of ``TASKS``."""
-    seed: int
-    """Seed of the official reset and of the perturbation."""
     perturbation: Perturbation = NONE
     """What is added to the official episode."""
 

@@ -48,3 +48,19 @@ def official_score(task: str, terms: Mapping[str, float]) -> float:
             f"lacks (it has {', '.join(sorted(terms)) or 'none'}); pass the official reward_terms unchanged."
         )
     return float(sum(weight * float(values[name]) for name, weight in weights.items()))
+
+
+OUTCOMES: Mapping[str, str] = {
+    "goal_scored": "goal",
+    "success": "on target",
+    "ball_blocked": "blocked",
+    "offside": "out of the field",
+    "robot_fallen": "fallen",
+}
+"""What ended an episode, by the reward term that tells."""
+
+
+def outcome(terms: Mapping[str, float], *, truncated: bool) -> str:
+    """Say in words what ended an episode with the reward terms ``terms`` of its last physics step."""
+    told = next((words for name, words in OUTCOMES.items() if terms.get(name)), "")
+    return told or ("time is up" if truncated else "fallen")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from touchline.errors import TouchlineError
+from touchline.simulation import scenario as simulation
 from touchline.simulation.randomisation import NONE, Randomisation
 from touchline.simulation.world import Moves, Physics, Start, World
 from touchline.soccer import episode as episodes
 from touchline.soccer import rewards, scene
-from touchline.soccer.control import Controller, soft_ankles
+from touchline.soccer.control import Controller, soft_ankles, stand_still
 from touchline.soccer.noise import standard_deviations
 from touchline.soccer.observation import OBSERVATION_SIZE, observe
+from touchline.soccer.perturbation import NONE as NOT_PERTURBED
+from touchline.soccer.perturbation import Perturbation
 from touchline.soccer.rewards import RewardWeights
+from touchline.soccer.scenario import Scenario, scenarios
 from touchline.soccer.tasks import FALL_HEIGHT, TASKS
 
 if TYPE_CHECKING:
@@ -122,11 +126,27 @@ class SoccerWorld(World):
             )
         return {"gate1.largest_difference": f"{found.largest:.1e}"}
 
-    def target_environment(self, task: str) -> gymnasium.Env[Any, Any]:
+    def target_environment(self, task: str, perturbation: Perturbation | None = None) -> gymnasium.Env[Any, Any]:
         """Return the official environment of ``task``."""
         from touchline.soccer.official import OfficialEnv
 
-        return OfficialEnv(task, self.controller)
+        return OfficialEnv(task, self.controller, perturbation=perturbation)
+
+    def scenarios(self, seeds: Iterable[int], perturbation: Perturbation | None = None) -> tuple[Scenario, ...]:
+        """Return the official episodes of every task with every seed, perturbed as declared or not at all."""
+        return scenarios(seeds, perturbation or NOT_PERTURBED)
+
+    def reset_options(self, metadata: Mapping[str, Any], scenario: simulation.Scenario) -> dict[str, Any]:
+        """Return the options of ``OfficialEnv.reset``: one environment serves every policy."""
+        return {"controller": Controller.from_dict(metadata["controller"]), "scenario": scenario}
+
+    def acting_as(self, metadata: Mapping[str, Any]) -> SoccerWorld:
+        """Return the world under the controller that travels with a policy."""
+        return replace(self, controller=Controller.from_dict(metadata["controller"]))
+
+    def at_rest(self) -> SoccerWorld:
+        """Return the world of stiff ankles, in which action 0 stands still for the whole episode."""
+        return replace(self, controller=stand_still())
 
     def metadata(self) -> dict[str, Any]:
         """Return what travels with every policy: the same weights under other gains are another robot."""

@@ -1,4 +1,4 @@
-"""Jobs in the official environments: scores over scenarios, paired between policies."""
+"""Policies judged in a world's target environments: scores over scenarios, paired between policies."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from touchline.jobs.worlds import load_world, target_environment
 from touchline.learning.evaluate import Evaluator
 from touchline.learning.policy import Policy
-from touchline.soccer.control import Controller, stand_still
-from touchline.soccer.scenario import Scenario
-from touchline.soccer.tasks import TASKS
+from touchline.simulation.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -22,11 +21,11 @@ class Judged:
     """What a policy reached; arrays have one value a scenario of the task, in the order they were given."""
 
     scores: dict[str, NDArray[np.float64]]
-    """The competition's score by task."""
+    """The score by task: in soccer the competition's."""
     returns: dict[str, NDArray[np.float64]]
-    """The official dense return by task; never called a score."""
+    """The dense return by task; in soccer never called a score."""
     physics_steps: dict[str, NDArray[np.float64]]
-    """Official physics steps survived by task, at most 5,000."""
+    """Physics steps survived by task."""
 
     @property
     def mean_score(self) -> float:
@@ -45,9 +44,11 @@ class Judged:
 
 
 class Judge:
-    """Evaluates policies on the three official tasks over kept processes; a context manager."""
+    """Evaluates policies on every task of a world over kept processes; a context manager."""
 
-    def __init__(self, processes: int) -> None:
+    def __init__(self, processes: int, world: str = "soccer") -> None:
+        """``world`` is what a configuration calls it, see ``load_world``."""
+        self._reference, self._world = world, load_world(world)
         self._evaluator = Evaluator(processes)
 
     def evaluate(
@@ -58,19 +59,15 @@ class Judge:
     ) -> Judged:
         """Run one episode a scenario, task by task.
 
-        The controller is the one that travels with the policy. ``boundary`` is called before each task, and may
-        raise to stop.
+        The policy acts as its metadata says. ``boundary`` is called before each task, and may raise to stop.
         """
-        from touchline.soccer.official import OfficialEnv
-
-        controller = Controller.from_dict(policy.metadata["controller"])
         scenarios = list(scenarios)
         judged = Judged({}, {}, {})
-        for task in TASKS:
+        for task in self._world.tasks:
             boundary(f"before {task}")
-            make = functools.partial(OfficialEnv, task, stand_still())
+            make = functools.partial(target_environment, self._reference, task)
             here = [one for one in scenarios if one.task == task]
-            options = [{"controller": controller, "scenario": one} for one in here]
+            options = [self._world.reset_options(policy.metadata, one) for one in here]
             episodes = self._evaluator.evaluate(make, policy, [one.seed for one in here], options=options)
             judged.scores[task] = np.array([episode.info["score"] for episode in episodes])
             judged.returns[task] = np.array([episode.return_ for episode in episodes])
