@@ -36,7 +36,7 @@ class Hopper(World):
     episode_steps = 300
     observation_size = 12
     uniforms = 6
-    weights: ClassVar[dict[str, float]] = {"alive": 0.5, "speed": 1.0, "upright": 0.2, "effort": -0.05}
+    weights: ClassVar[dict[str, float]] = {"alive": 0.5, "speed": 2.0, "upright": 0.2, "effort": -0.05}
     pushed = (0, 1)
     noise = np.array([0.01] * 5 + [0.1] * 6 + [0.0])
 
@@ -64,7 +64,7 @@ class Hopper(World):
         error = physics.qvel[:, 0] - episode.speed[:, 0]
         return {
             "alive": 1.0 - moves.ended,
-            "speed": xp.exp(-2.0 * error**2),
+            "speed": 1.0 - xp.minimum(xp.abs(error), 1.0),
             "upright": xp.cos(physics.qpos[:, 2]),
             "effort": (moves.action**2).mean(-1),
         }

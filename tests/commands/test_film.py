@@ -143,7 +143,7 @@ def test_what_is_no_policy_of_this_robot_is_refused(home: Path, tmp_path: Path) 
         (["stand-still", "--size", "640"], "such as 640x360"),
         (["stand-still", "--size", "641x360"], "even numbers"),
         (["stand-still", "--fps", "nan"], "1 to 50"),
-        (["stand-still", "--seconds", "-1"], "0.1 to 10"),
+        (["stand-still", "--seconds", "-1"], "0.1 to 60"),
         (["stand-still", "--episodes", "9"], "27 tiles"),
         (["stand-still", "--scene", "--worst"], "Leave out --scene"),
         (["stand-still", "-o", "film.avi"], "ends in .mp4"),

@@ -85,7 +85,7 @@ def test_without_a_champion_there_is_no_lineage_to_look_at(settings: Settings) -
 def test_a_single_job_has_a_summary_without_scores(settings: Settings) -> None:
     text = summary(settings, ("convert", {"error": 1e-6}))
     assert "convert" in text
-    assert "Official scores" not in text
+    assert "Scores, higher" not in text
 
 
 def test_the_delivery_is_the_one_of_now(settings: Settings) -> None:

@@ -28,6 +28,7 @@ def test_an_episode_ends_with_its_own_last_observation_and_its_score():
         total, over = total + reward, terminated or truncated
         assert over == ("score" in info)
     assert np.array_equal(observation, said["final_obs"][0])
+    assert np.array_equal(env.qpos[:2].astype(np.float32), observation[:2])
     assert info["score"] == pytest.approx(total)
     assert set(info["terms"]) == {"upright", "near"}
 

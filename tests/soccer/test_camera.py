@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import pytest
 
+from touchline.jobs.worlds import load_world
 from touchline.soccer.camera import Projection, View, ball_of, follow, trunk_of, views
 from touchline.soccer.control import stand_still
 from touchline.soccer.official import OfficialEnv
@@ -40,8 +43,14 @@ def test_a_ball_far_away_does_not_pull_the_camera_after_it() -> None:
     assert np.linalg.norm(view.lookat) < 2
 
 
-def test_a_scene_without_ball_is_filmed_too() -> None:
-    assert len(list(views(np.zeros((3, 3)), None))) == 3
+def test_a_robot_without_ball_is_in_the_picture_as_a_whole() -> None:
+    world = load_world(str(Path(__file__).parents[2] / "examples" / "hopper.py"))
+    start = world.start(np.full((1, world.uniforms), 0.5), np.zeros(1), np)
+    (view,) = follow(world.model, start.qpos)
+    sight = Projection(view, WIDTH, HEIGHT, float(world.model.vis.global_.fovy))
+    for height in (0.0, 1.5):
+        ((x, y), *_) = sight.path([(0, 0, height)] * 2)
+        assert 0 < x < WIDTH and 0 < y < HEIGHT
 
 
 @pytest.mark.parametrize("task", TASKS)

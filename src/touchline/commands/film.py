@@ -19,6 +19,7 @@ from touchline.errors import UsageError, between
 
 if TYPE_CHECKING:
     from touchline.jobs.players import Player
+    from touchline.simulation.world import World
     from touchline.soccer.film import FilmConfig
     from touchline.soccer.render import Rendered
     from touchline.soccer.trajectory import Trajectory
@@ -75,6 +76,8 @@ class FilmOptions:
     """Play all the episodes and film the one with the lowest score of the competition."""
     perturb: bool = False
     """Perturb the starts as evaluations do; several episodes always are, since goalie starts are all alike."""
+    world: str = "soccer"
+    """The model's world: soccer, or FILE.py or FILE.py:NAME for one of your own."""
     scene: bool = False
     """Film in the training scene, which scores nothing, instead of the official environments."""
     seconds: float = 10.0
@@ -92,17 +95,20 @@ class FilmOptions:
 def film(arguments: list[str]) -> int:
     """``touchline film MODEL``."""
     options = parse(FilmOptions, arguments, "film")
-    tasks, width, height = _checked(options)
+    from touchline.jobs.worlds import load_world
+
+    world = load_world(options.world)
+    tasks, width, height = _checked(options, world.tasks)
     if options.output is not None:
         _refuse_output(options.output, options.overwrite)
     from touchline.jobs.players import find_player
 
-    player = find_player(Settings.load(home=options.home), options.model)
-    target = options.output or Path(_default_name(player, tasks, options))
+    player = find_player(Settings.load(home=options.home), options.model, world)
+    target = options.output or Path(_default_name(player, tasks, world, options))
     _refuse_output(target, options.overwrite)
     from touchline.soccer.film import FilmConfig
 
-    shown = _play_scene(options, player, tasks) if options.scene else _play(options, player, tasks)
+    shown = _play_scene(options, player, world, tasks) if options.scene else _play(options, player, world, tasks)
     config = FilmConfig(width, height, fps=options.fps, caption=player.name)
     # The renderer and its directory are cleared away on the way out.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
@@ -118,16 +124,16 @@ def film(arguments: list[str]) -> int:
     return 0
 
 
-def _checked(options: FilmOptions) -> tuple[tuple[str, ...], int, int]:
+def _checked(options: FilmOptions, known: tuple[str, ...]) -> tuple[tuple[str, ...], int, int]:
     """Tasks, width and height; raises UsageError for what cannot be filmed, before anything is loaded."""
     from touchline.soccer.tasks import tasks_meant
 
     if not options.model:
         raise UsageError("Whom to film? Try: touchline film stand-still. Models are told by: touchline film --help")
-    tasks = tuple(dict.fromkeys(task for word in options.task for task in tasks_meant(word)))
+    tasks = tuple(dict.fromkeys(task for word in options.task for task in tasks_meant(word, known)))
     if not tasks:
-        raise UsageError("--task needs a task: goalie, obstacle, kick, several of them, or all.")
-    between(0.1, 10.0, options, "seconds")
+        raise UsageError(f"--task needs a task: {', '.join(known)}, several of them, or all.")
+    between(0.1, 60.0, options, "seconds")
     between(1, 50, options, "fps")
     between(0, 2**31 - 1 - MOST_EPISODES, options, "seed")
     if options.scene and (options.worst or options.perturb):
@@ -165,16 +171,14 @@ def _refuse_output(target: Path, overwrite: bool) -> None:
         raise UsageError(f"{target} is there already. Replace it with --overwrite, or name another with -o FILE.")
 
 
-def _default_name(player: Player, tasks: Sequence[str], options: FilmOptions) -> str:
-    from touchline.soccer.tasks import TASKS
-
-    where = "all" if tasks == TASKS else "-".join(task.partition("_")[0] for task in tasks)
+def _default_name(player: Player, tasks: Sequence[str], world: World, options: FilmOptions) -> str:
+    where = "all" if tasks == world.tasks else "-".join(task.partition("_")[0] for task in tasks)
     who = re.sub(r"[^A-Za-z0-9._]+", "-", player.name.replace(" version ", "-"))
     ending = f"-seed{options.seed}" * bool(options.seed) + "-worst" * options.worst + "-scene" * options.scene
     return f"film-{who}-{where}{ending}.mp4"
 
 
-def _play(options: FilmOptions, player: Player, tasks: Sequence[str]) -> list[Trajectory]:
+def _play(options: FilmOptions, player: Player, world: World, tasks: Sequence[str]) -> list[Trajectory]:
     """Play in the official environments, and return what is to be shown."""
     from touchline.jobs.films import Stage, beginning_of, spoken, worst_of
     from touchline.jobs.progress import progress
@@ -186,7 +190,7 @@ def _play(options: FilmOptions, player: Player, tasks: Sequence[str]) -> list[Tr
     everything: dict[str, list[Trajectory]] = {}
     with progress("playing", len(tasks) * episodes, "episodes", headline="score") as bar:
         for task in tasks:
-            with Stage(task) as stage:
+            with Stage(task, world) as stage:
                 played = everything.setdefault(task, [])
                 for seed in seeds:
                     title = f"{spoken(task)} · seed {seed}"
@@ -208,19 +212,17 @@ def _play(options: FilmOptions, player: Player, tasks: Sequence[str]) -> list[Tr
     shown = []
     for task, played in everything.items():
         worst = worst_of(played)
-        _tell_scores(options.model, task, seeds, played, worst)
+        _tell_scores(options, task, seeds, played, worst)
         shown.append(beginning_of(played[worst], round(options.seconds * options.fps) + 1))
     return shown
 
 
-def _play_scene(options: FilmOptions, player: Player, tasks: Sequence[str]) -> list[Trajectory]:
+def _play_scene(options: FilmOptions, player: Player, world: World, tasks: Sequence[str]) -> list[Trajectory]:
     from touchline.jobs.films import play_scene
-    from touchline.soccer.control import Controller
-    from touchline.soccer.world import SoccerWorld
 
     return play_scene(
         player.policy,
-        SoccerWorld(Controller.from_dict(player.policy.metadata["controller"])),
+        world.acting_as(player.policy.metadata),
         seconds=options.seconds,
         seed=options.seed,
         episodes=len(tasks) * (options.episodes or 1),
@@ -229,7 +231,9 @@ def _play_scene(options: FilmOptions, player: Player, tasks: Sequence[str]) -> l
     )
 
 
-def _tell_scores(model: str, task: str, seeds: Sequence[int], played: Sequence[Trajectory], worst: int) -> None:
+def _tell_scores(
+    options: FilmOptions, task: str, seeds: Sequence[int], played: Sequence[Trajectory], worst: int
+) -> None:
     from touchline.commands.tables import aligned, title
     from touchline.jobs.films import spoken
 
@@ -239,7 +243,8 @@ def _tell_scores(model: str, task: str, seeds: Sequence[int], played: Sequence[T
     ]
     title(f"{spoken(task)}, worst first")
     print("\n".join(aligned((">seed", ">score", "end", ""), rows)))
-    again = ["touchline", "film", model, "--task", task.partition("_")[0], "--seed", str(seeds[worst]), "--perturb"]
+    again = ["touchline", "film", options.model, "--task", task.partition("_")[0], "--seed", str(seeds[worst])]
+    again += ["--perturb"] if options.world == "soccer" else ["--world", options.world]
     print(f"The same episode again: {shlex.join(again)}", flush=True)
 
 

@@ -11,11 +11,14 @@ from pathlib import Path
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError, nearest
 from touchline.learning.policy import Policy, zero_policy
-from touchline.soccer.control import Controller, soft_ankles, stand_still
+from touchline.simulation.world import World
+from touchline.soccer.world import SoccerWorld
 
-BASELINES: Mapping[str, Callable[[], Controller]] = {"stand-still": stand_still, "soft-ankles": soft_ankles}
-"""Controllers that hold their pose by word; the first stands, the second falls after about 1.2 s."""
-_OBSERVATIONS, _ACTIONS = 89, 12
+BASELINES: Mapping[str, Callable[[World], World]] = {
+    "stand-still": lambda world: world.at_rest(),
+    "soft-ankles": lambda world: world,
+}
+"""Worlds by word whose action 0 plays; in soccer the first stands, the second falls after about 1.2 s."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,10 @@ class Player:
     """For people, such as "ddpg_finetuned version 3"."""
 
 
-def find_player(settings: Settings, word: str) -> Player:
+def find_player(settings: Settings, word: str, world: World | None = None) -> Player:
     """Return what ``word`` means; everything that has a digest is held against it.
+
+    The policy must be one of ``world``, which is soccer unless another is given.
 
     ``word`` is a baseline, a directory with policy.json, NAME@ALIAS or NAME/VERSION of the catalog, or a run: its
     id, a unique beginning of it, or ``last``.
@@ -38,12 +43,17 @@ def find_player(settings: Settings, word: str) -> Player:
         UsageError: nothing is called so, or what is called so is no policy of this robot.
         TouchlineError: the files are not those that were registered.
     """
-    name = word.strip()
+    world = world or SoccerWorld()
+    return _fit_to_play(_named(settings, word.strip(), world), world)
+
+
+def _named(settings: Settings, name: str, world: World) -> Player:
     baseline = BASELINES.get(name.casefold().replace("_", "-"))
     if baseline is not None:
-        return Player(zero_policy(_OBSERVATIONS, _ACTIONS, {"controller": baseline().to_dict()}), name.casefold())
+        metadata = {**baseline(world).metadata(), "world": world.name}
+        return Player(zero_policy(world.observation_size, world.action_size, metadata), name.casefold())
     if Path(name).is_dir() and name:
-        return _fit_to_play(_read(Path(name)), Path(name).resolve().name)
+        return Player(_read(Path(name)), Path(name).resolve().name)
     model, slash, version = name.rpartition("/")
     if "@" in name or (slash and model and version.isdecimal()):
         return _registered(settings, name)
@@ -66,7 +76,7 @@ def _registered(settings: Settings, reference: str) -> Player:
     version = catalog.find(reference)
     with tempfile.TemporaryDirectory(prefix="touchline-") as place:
         policy = _read(catalog.download(version, Path(place) / "model"))
-    return _fit_to_play(policy, f"{version.name.rpartition('.')[2]} version {version.version}")
+    return Player(policy, f"{version.name.rpartition('.')[2]} version {version.version}")
 
 
 def _of_run(settings: Settings, word: str) -> Player:
@@ -98,7 +108,7 @@ def _of_run(settings: Settings, word: str) -> Player:
             f"The model of run {run_id} in {path} is not what was logged: it has the digest {found}, and {expected} "
             "was expected. Do not use it; the catalog or MLflow may have an intact copy."
         )
-    return _fit_to_play(_read(path), f"run {run_id}")
+    return Player(_read(path), f"run {run_id}")
 
 
 def _read(directory: Path) -> Policy:
@@ -116,18 +126,24 @@ def _read(directory: Path) -> Policy:
         raise UsageError(str(error)) from error
 
 
-def _fit_to_play(policy: Policy, name: str) -> Player:
-    sizes = len(policy.mean), len(policy.biases[-1])
-    if sizes != (_OBSERVATIONS, _ACTIONS):
+def _fit_to_play(player: Player, world: World) -> Player:
+    policy = player.policy
+    theirs = policy.metadata.get("world", "soccer")
+    if theirs != world.name:
         raise UsageError(
-            f"{name} maps {sizes[0]} observations to {sizes[1]} actions, and this robot has {_OBSERVATIONS} and "
-            f"{_ACTIONS}. Give a policy that was trained for it."
+            f"{player.name} is a policy of the world {theirs}, and not of {world.name}. Name its world with --world."
+        )
+    sizes = len(policy.mean), len(policy.biases[-1])
+    if sizes != (world.observation_size, world.action_size):
+        raise UsageError(
+            f"{player.name} maps {sizes[0]} observations to {sizes[1]} actions, and this robot has "
+            f"{world.observation_size} and {world.action_size}. Give a policy that was trained for it."
         )
     try:
-        Controller.from_dict(policy.metadata["controller"])
+        world.acting_as(policy.metadata)
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"{name} does not say under which controller it acts (metadata.controller in policy.json), without "
-            "which the same weights are another robot. Log it through a job."
+            f"{player.name} does not say under which controller it acts (metadata.controller in policy.json), "
+            "without which the same weights are another robot. Log it through a job."
         ) from error
-    return Player(policy, name)
+    return player

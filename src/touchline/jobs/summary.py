@@ -97,7 +97,7 @@ def _scores(scores: Mapping[str, Mapping[str, float | None]]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(title="Official scores, higher is better", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title="Scores, higher is better", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("environment")
     for player in PLAYERS:
         table.add_column(player, justify="right")

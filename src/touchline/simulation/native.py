@@ -27,8 +27,8 @@ class NativeWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
     Observations are float32 of shape (n, observation_size) and actions of shape (n, action_size) in [-1, 1], one
     policy step at a time. ``info`` holds ``terms``, the reward's named terms, each of shape (n,), and, where an
-    episode ended, ``final_obs`` of shape (n, observation_size), which is valid in those rows. A world's
-    ``terminated`` terminates; the time limit truncates.
+    episode ended, ``final_obs`` of shape (n, observation_size) and ``final_qpos`` of shape (n, nq), valid in
+    those rows. A world's ``terminated`` terminates; the time limit truncates.
     """
 
     _rollout: rollout.Rollout | None = None
@@ -91,6 +91,7 @@ class NativeWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
         over = after.terminated | after.truncated
         if over.any():
             info["final_obs"] = observation.copy()
+            info["final_qpos"] = self.qpos
             observation[over] = self._begin(np.flatnonzero(over), None, None)
         return observation, after.reward, after.terminated, after.truncated, info
 

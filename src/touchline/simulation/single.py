@@ -33,6 +33,7 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.observation_space = self._envs.single_observation_space
         self.action_space = self._envs.single_action_space
         self._steps = 0
+        self._final: NDArray[np.float64] | None = None
         self.score = 0.0
         """The return of the episode so far."""
 
@@ -43,8 +44,8 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     @property
     def qpos(self) -> NDArray[np.float64]:
-        """A copy of the generalised positions, shape (nq,)."""
-        return np.array(self._envs.qpos[0])
+        """A copy of the generalised positions, shape (nq,); after the end those in which the episode ended."""
+        return np.array(self._envs.qpos[0] if self._final is None else self._final)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -53,7 +54,7 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         super().reset(seed=seed)
         tasks = None if self.task is None else [self.world.tasks.index(self.task)]
         observation, _ = self._envs.reset(seed=seed, options={"tasks": tasks})
-        self._steps, self.score = 0, 0.0
+        self._steps, self.score, self._final = 0, 0.0, None
         return observation[0], {"physics_steps": 0}
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
@@ -66,7 +67,7 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             "terms": {name: float(term[0]) for name, term in said["terms"].items()},
         }
         if "final_obs" in said:
-            observation = said["final_obs"]
+            observation, self._final = said["final_obs"], said["final_qpos"][0]
             info["score"] = self.score
             info["outcome"] = "ended" if terminated[0] else "time is up"
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
@@ -83,7 +84,7 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state_dict()``, bit for bit. Raises UsageError when it is of another world."""
         self._envs.load_state_dict(state["envs"])
-        self._steps, self.score = state["steps"], state["score"]
+        self._steps, self.score, self._final = state["steps"], state["score"], None
         self.np_random.bit_generator.state = state["generator"]
 
     def close(self) -> None:

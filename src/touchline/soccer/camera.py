@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 _AIMS = ("target0", "goalarea_site")
 """Sites of the official models at which the ball is to be kicked."""
+_FRAMING = 1.9
+"""Distance of the camera, in heights of a robot that has no ball, at which the whole robot is in the picture."""
 _NEAREST = 0.05
 """Metres before the camera at which what is projected is cut off."""
 
@@ -31,9 +33,9 @@ class View:
 
 
 def trunk_of(model: Any) -> int:
-    """Return the id of the robot's trunk: the body so called, else the first that moves freely, else the world."""
+    """Return the id of the robot's trunk: the body so called, else the first that moves freely, or at all."""
     named = [body for body in range(model.nbody) if model.body(body).name.endswith("Trunk")]
-    return (named or _free_bodies(model) or [0])[0]
+    return (named or _free_bodies(model) or model.jnt_bodyid.tolist() or [0])[0]
 
 
 def ball_of(model: Any) -> int | None:
@@ -51,11 +53,16 @@ def _free_bodies(model: Any) -> list[int]:
 
 
 def views(
-    robot: NDArray[np.float64], ball: NDArray[np.float64] | None, aim: NDArray[np.float64] | None = None
+    robot: NDArray[np.float64],
+    ball: NDArray[np.float64] | None,
+    aim: NDArray[np.float64] | None = None,
+    *,
+    nearest: float = 2.1,
 ) -> Iterator[View]:
     """Follow the robot over its shoulder, the ball in the picture as long as it is near.
 
-    ``robot`` and ``ball`` are world positions in metres, shape (T, 3), ``aim`` is one, shape (3,). The direction
+    ``robot`` and ``ball`` are world positions in metres, shape (T, 3), ``aim`` is one, shape (3,). The camera comes
+    as near as ``nearest`` metres. The direction
     is that from the robot to the aim, or else to the ball, in the first frame and never turns; position and
     distance are smoothed, so the picture is calm.
     """
@@ -74,7 +81,7 @@ def views(
             toward = (ball - robot)[frame] * (1, 1, 0)
             length = np.linalg.norm(toward)
             centre = centre + 0.4 * toward * (apart / length if length > 0 else 0.0)
-        wanted = 2.1 + 0.75 * apart
+        wanted = nearest + 0.75 * apart
         focus = centre if focus is None else focus + 0.12 * (centre - focus)
         distance = wanted if frame == 0 else distance + 0.08 * (wanted - distance)
         yield View(np.asarray(focus), distance, azimuth, -16.0)
@@ -85,14 +92,23 @@ def follow(model: Any, qpos: NDArray[np.float64]) -> list[View]:
     import mujoco
 
     data, trunk, ball, aim = mujoco.MjData(model), trunk_of(model), ball_of(model), aim_of(model)
-    robot, other = np.zeros((len(qpos), 3)), np.zeros((len(qpos), 3))
+    robot, other, nearest = np.zeros((len(qpos), 3)), np.zeros((len(qpos), 3)), 2.1
     for frame, row in enumerate(qpos):
         data.qpos[:] = row
         mujoco.mj_kinematics(model, data)
         robot[frame] = data.xpos[trunk]
         if ball is not None:
             other[frame] = data.xpos[ball]
-    return list(views(robot, None if ball is None else other, None if aim is None else data.site_xpos[aim].copy()))
+        elif frame == 0:
+            nearest = max(nearest, _FRAMING * _height(model, data, trunk))
+    spot = None if aim is None else data.site_xpos[aim].copy()
+    return list(views(robot, None if ball is None else other, spot, nearest=nearest))
+
+
+def _height(model: Any, data: Any, body: int) -> float:
+    """How far what hangs together with ``body`` reaches above the origin, metres, as it stands in ``data``."""
+    parts = np.flatnonzero(model.body_rootid[model.geom_bodyid] == model.body_rootid[body])
+    return float((data.geom_xpos[parts, 2] + model.geom_rbound[parts]).max(initial=0.0))
 
 
 class Projection:

@@ -36,16 +36,16 @@ def task_named(name: str) -> Task:
     raise unknown("task", name, TASKS)
 
 
-def tasks_meant(word: str) -> tuple[str, ...]:
-    """Return the tasks that a person means: a name, the unique beginning of one, or ``all``.
+def tasks_meant(word: str, tasks: tuple[str, ...] = TASKS) -> tuple[str, ...]:
+    """Return those of ``tasks`` that a person means: a name, the unique beginning of one, or ``all``.
 
     Raises UsageError, with the nearest short name, when that is no task or more than one.
     """
     if word == ALL:
-        return TASKS
-    matches = tuple(name for name in TASKS if name.startswith(word.casefold().replace("-", "_")))
+        return tasks
+    matches = tuple(name for name in tasks if name.startswith(word.casefold().replace("-", "_")))
     if len(matches) != 1:
-        raise unknown("task", word, (ALL, *(name.partition("_")[0] for name in TASKS)))
+        raise unknown("task", word, (ALL, *(name.partition("_")[0] for name in tasks)))
     return matches
 
 
