@@ -62,5 +62,5 @@ def _world(controller: str, randomisation: str, options: dict[str, Any]) -> Socc
     return SoccerWorld(controller_named(controller), randomisation=level_named(randomisation), **options)
 
 
-gymnasium.register(TRAINING, make_training, vector_entry_point=make_training_vector)
-gymnasium.register(OFFICIAL, make_official)
+gymnasium.register(TRAINING, f"{__name__}:make_training", vector_entry_point=f"{__name__}:make_training_vector")
+gymnasium.register(OFFICIAL, f"{__name__}:make_official")
