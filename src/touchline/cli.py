@@ -87,6 +87,10 @@ def run(arguments: list[str]) -> int:
         clash = "--fresh" if options.fresh else "the pipeline, which finds its unfinished run by itself"
         raise UsageError(f"--resume {options.resume} does not go with {clash}. Leave one of them out.")
     settings = Settings.load(home=options.home)
+    if config.world != "soccer":
+        from touchline.jobs.worlds import load_world
+
+        load_world(config.world)  # a mistyped one is to leave no run behind
     named = options.resume and _run_id(settings, options.resume)
     settings.ensure_home()
 

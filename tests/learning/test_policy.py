@@ -57,6 +57,13 @@ def test_a_directory_without_a_policy_is_told(tmp_path):
         Policy.load(tmp_path)
 
 
+def test_weights_that_are_cut_off_are_told(tmp_path):
+    directory = zero_policy(3, 2).save(tmp_path)
+    (directory / "policy.safetensors").write_bytes((directory / "policy.safetensors").read_bytes()[:50])
+    with pytest.raises(TouchlineError, match="cannot be read"):
+        Policy.load(str(directory))
+
+
 def test_a_policy_of_a_newer_format_is_refused(tmp_path):
     path = random_policy().save(tmp_path)
     described = json.loads((path / "policy.json").read_text())

@@ -167,6 +167,24 @@ def test_what_was_saved_stays_as_it_was(make):
     assert np.array_equal(state["episodes"]["step"], step)
 
 
+def test_a_reward_that_is_not_finite_ends_its_episode_and_pays_nothing(make):
+    class Divided(Pole):
+        def terms(self, physics, episode, moves, xp):
+            terms = super().terms(physics, episode, moves, xp)
+            return terms | {"near": xp.where(physics.time > 0.025, xp.nan, terms["near"])}
+
+    env = make(2, Divided())
+    env.reset(seed=0)
+    ended = [env.step(np.zeros((2, 1))) for _ in range(3)]
+    assert [step[2].all() for step in ended] == [False, False, True]
+    assert (ended[-1][1] == 0).all()
+
+
+def test_a_state_of_another_backend_is_refused(make):
+    with pytest.raises(UsageError, match="no saved state of NativeWorld"):
+        make(2).load_state_dict({"batch": None, "key": None})
+
+
 def test_a_state_of_another_batch_is_refused(make):
     with pytest.raises(UsageError, match=r"of 3 scenes of \d+ numbers, and this one of 2 scenes"):
         make(2).load_state_dict(make(3).state_dict())

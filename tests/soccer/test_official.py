@@ -193,6 +193,20 @@ def test_a_shot_at_the_wall_is_judged_like_the_official_one(term: str) -> None:
     assert mine[4]["success"] == (term == "goal_scored")
 
 
+def test_what_cannot_be_stepped_is_refused() -> None:
+    env = OfficialEnv("kick_to_target", stand_still())
+    with pytest.raises(RuntimeError, match="reset"):
+        env.step(np.zeros(12))
+    env.reset(seed=0)
+    for action, said in ((np.zeros(11), r"shape \(11,\)"), (np.full(12, np.nan), "not finite")):
+        with pytest.raises(UsageError, match=said):
+            env.step(action)
+    with pytest.raises(UsageError, match="scenario"):
+        env.reset(options={"scenarioo": None})
+    with pytest.raises(UsageError, match="controller_named"):
+        OfficialEnv("kick_to_target", "stand_still")  # type: ignore[arg-type]
+
+
 def test_the_one_hot_names_the_task() -> None:
     for index, task in enumerate(TASKS):
         observation, _ = OfficialEnv(task, stand_still()).reset(seed=0)

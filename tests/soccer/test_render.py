@@ -14,6 +14,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from tests.simulation.pole import Pole
 from touchline.errors import TouchlineError
 from touchline.soccer.control import stand_still
 from touchline.soccer.film import FilmConfig, _told, start_job
@@ -73,6 +74,13 @@ def test_without_opengl_it_is_drawn_and_says_why(tmp_path: Path, episode: Episod
     assert done.renderer == "drawn"
     assert "MUJOCO_GL=disable" in done.note
     assert size_of(done.path)[0] == 8
+
+
+def test_another_robot_is_not_drawn_as_the_soccer_robot(tmp_path: Path, drawn: None) -> None:
+    world = Pole()
+    with pytest.raises(TouchlineError, match="only the soccer robot is drawn"):
+        render_trajectories([Trajectory(world.visual_model, np.zeros((2, 9)), "")], tmp_path / "x.mp4")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_trajectory_of_another_model_is_refused(episode: Episode) -> None:

@@ -119,6 +119,37 @@ def test_the_digest_is_the_same_on_every_machine() -> None:
     assert Scenario("kick_to_target", 12).digest == "6a49ae03bd94fcfe294556023b175a49900d73ef85199b28bb1240a3d6075c63"
 
 
+def test_a_scenario_is_played_once_and_the_next_reset_is_as_before(env: OfficialEnv) -> None:
+    before = env.reset(seed=0)[0]
+    env.reset(options={"scenario": Scenario(TASK, 3, PUSHED)})
+    np.testing.assert_array_equal(env.reset(seed=0)[0], before)
+    assert not env._forces
+
+
+def test_an_episode_of_a_scenario_goes_on_from_its_saved_state(env: OfficialEnv) -> None:
+    scenario = Scenario(TASK, 3, Perturbation(observation_noise=1.0))
+    env.reset(options={"scenario": scenario})
+    env.step(np.zeros(12))
+    state = env.state_dict()
+    expected = env.step(np.zeros(12))[0]
+    env.reset(seed=9)
+    env.load_state_dict(state)
+    np.testing.assert_array_equal(env.step(np.zeros(12))[0], expected)
+    assert env.perturbation == NONE
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "1"])
+def test_a_seed_that_is_no_whole_number_is_refused(seed: object) -> None:
+    with pytest.raises(UsageError, match=r"Scenario\.seed"):
+        Scenario(TASK, seed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sizes", [{"push_force": float("nan")}, {"pushes": 1.5}, {"joint_position": -0.1}])
+def test_sizes_that_make_no_sense_are_refused(sizes: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=next(iter(sizes))):
+        Perturbation(**sizes)  # type: ignore[arg-type]
+
+
 def test_a_scenario_of_another_or_an_unknown_task_is_refused(env: OfficialEnv) -> None:
     with pytest.raises(UsageError, match="kick_to_target cannot be played in an environment of goalie"):
         env.reset(options={"scenario": Scenario("kick_to_target", 1)})

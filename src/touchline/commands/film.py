@@ -142,6 +142,8 @@ def _checked(options: FilmOptions, known: tuple[str, ...]) -> tuple[tuple[str, .
             f"{named} is for the official environments: the training scene has no score of the competition, and its "
             "starts vary with the seed. Leave out --scene."
         )
+    if options.perturb and options.world != "soccer":
+        raise UsageError("--perturb is of soccer: other worlds draw their starts from the seed. Leave it out.")
     if options.episodes is not None:
         between(1, MOST_EPISODES, options, "episodes")
     tiles = len(tasks) * (1 if options.worst else options.episodes or 1)
@@ -245,6 +247,7 @@ def _tell_scores(
     print("\n".join(aligned((">seed", ">score", "end", ""), rows)))
     again = ["touchline", "film", options.model, "--task", task.partition("_")[0], "--seed", str(seeds[worst])]
     again += ["--perturb"] if options.world == "soccer" else ["--world", options.world]
+    again += ["--home", str(options.home)] if options.home is not None else []
     print(f"The same episode again: {shlex.join(again)}", flush=True)
 
 

@@ -103,19 +103,19 @@ def play_scene(
 ) -> list[Trajectory]:
     """Return deterministic episodes of a training world, with what only a camera sees; the tasks take turns.
 
-    An episode ends when the world terminates it, or after ``seconds``. Nothing is scored: a training world pays a
-    dense reward. Without ``tasks`` all those of the world are played.
+    An episode ends when the world terminates it, at its time limit, or after ``seconds``. Nothing is scored: a
+    training world pays a dense reward. Without ``tasks`` all those of the world are played.
     """
     from touchline.simulation.native import NativeWorld
 
     tasks = tasks or world.tasks
     played = [tasks[episode % len(tasks)] for episode in range(episodes)]
-    env = NativeWorld(world.varied(episode_steps=10**9), episodes, threads=1)
+    env = NativeWorld(world.varied(episode_steps=world.episode_steps + 1), episodes, threads=1)
     transition_seconds = 1 / env.metadata["render_fps"]
     observation, _ = env.reset(seed=seed, options={"tasks": np.array([world.tasks.index(task) for task in played])})
     rows: list[list[NDArray[Any]]] = [[row] for row in env.qpos]
     fallen = np.zeros(episodes, np.bool_)
-    for _ in range(_transitions(seconds, transition_seconds)):
+    for _ in range(min(_transitions(seconds, transition_seconds), world.episode_steps)):
         observation, _, terminated, _, _ = env.step(policy(observation))
         fallen |= terminated
         # Whoever has fallen lies in the next episode already.
@@ -125,7 +125,7 @@ def play_scene(
         if fallen.all():
             break
     env.close()
-    model = world.spec(visual=True).compile()
+    model = world.visual_model
     return [
         Trajectory(
             model,

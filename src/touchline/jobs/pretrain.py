@@ -38,7 +38,7 @@ class PretrainConfig:
     """Time limit of an episode in policy steps; None: the world's own, 500 steps of 20 ms in soccer."""
     randomisation: Literal["own", "none", "mild", "medium", "strong"] = "own"
     """How much mass, friction, damping, ball and sensors differ from episode to episode, and how hard pushes are.
-    own: what the world says, which is none in soccer."""
+    own: what the world says, which is none in soccer. Worlds that nothing can push are not pushed."""
     weights: RewardWeights = field(default_factory=RewardWeights)
     """Of soccer: weights of the dense reward's terms."""
     sac: SacConfig = field(default_factory=SacConfig)
@@ -74,6 +74,8 @@ class PretrainConfig:
                 "Set them in your world instead."
             )
         level = None if self.randomisation == "own" else level_named(self.randomisation)
+        if level is not None and not world.pushed:
+            level = replace(level, push_speed=0.0)
         return world.varied(randomisation=level, episode_steps=self.episode_steps)
 
 

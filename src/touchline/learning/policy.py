@@ -77,14 +77,16 @@ class Policy:
         return directory
 
     @classmethod
-    def load(cls, directory: Path) -> Policy:
+    def load(cls, directory: Path | str) -> Policy:
         """Read what ``save`` wrote.
 
         Raises:
             TouchlineError: the files are missing, or of a newer format.
         """
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
+        directory = Path(directory)
         described_at = directory / "policy.json"
         if not described_at.is_file():
             raise TouchlineError(
@@ -96,7 +98,13 @@ class Policy:
                 f"{described_at} has format {described['format']}, this version reads up to {FORMAT}. "
                 "Install a newer Touchline."
             )
-        arrays = load_file(directory / "policy.safetensors")
+        try:
+            arrays = load_file(directory / "policy.safetensors")
+        except (OSError, SafetensorError) as error:
+            raise TouchlineError(
+                f"{directory / 'policy.safetensors'} cannot be read ({error}). Copy the policy again from where it "
+                "came."
+            ) from error
         layers = range(described["layers"])
         return cls(
             weights=tuple(arrays[f"layers.{i}.weight"] for i in layers),

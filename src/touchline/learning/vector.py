@@ -37,6 +37,11 @@ class ResumableVectorEnv(SyncVectorEnv):
                         "for a training that is never resumed."
                     )
 
+    def step(self, actions: Any) -> Any:
+        """Step every environment, actions of shape (num_envs, …); UsageError for another shape."""
+        _refuse_misfit(actions, self.action_space)
+        return super().step(actions)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state of every environment, in their order."""
         return {"environments": [env.state_dict() for env in self.envs]}  # type: ignore[attr-defined]
@@ -101,6 +106,7 @@ class ParallelVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Step every environment, actions of shape (num_envs, …)."""
         actions = np.asarray(actions)
+        _refuse_misfit(actions, self.action_space)
         parts = self._each("step", [{"actions": actions[slots]} for slots in self._slots])
         observations, rewards, terminated, truncated, infos = zip(*parts, strict=True)
         gathered = [self._gathered(part) for part in (observations, rewards, terminated, truncated)]
@@ -162,6 +168,12 @@ def _merge(parts: list[tuple[list[int], dict[str, Any]]], size: int) -> dict[str
             whole[slots] = part
         merged[key] = whole
     return merged
+
+
+def _refuse_misfit(actions: Any, space: gymnasium.Space[Any]) -> None:
+    # Gymnasium's own loop would leave out the environments that have no action.
+    if np.shape(actions) != space.shape:
+        raise UsageError(f"The actions have shape {np.shape(actions)}, and shape {space.shape} is needed.")
 
 
 def _states(state: Mapping[str, Any], expected: int) -> Sequence[Any]:

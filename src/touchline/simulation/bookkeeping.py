@@ -74,18 +74,23 @@ def conclude(
         ended: whether the world terminated the episode after one of the physics steps, shape (n,).
         xp: ``numpy`` or ``jax.numpy``.
         broken: whether the physics is known to have failed, shape (n,), besides what is not finite.
+
+    A step that leads to what is not finite ends its episode and pays nothing.
     """
     broken = broken | ~(xp.isfinite(physics.qpos).all(-1) & xp.isfinite(physics.qvel).all(-1))
     terminated = ended | broken
     moves = Moves(action, episodes.action, terminated.astype(action.dtype))
     terms = world.terms(physics, episodes.own, moves, xp)
+    reward = world.reward(terms)
+    broken = broken | ~xp.isfinite(reward)
+    terminated = terminated | broken
     after = episodes._replace(step=episodes.step + 1, action=action)
     observation = world.observe(physics, episodes.own, xp)
     return Outcome(
         episodes=after,
         # Physics that broke has no meaning, and a NaN in a replay buffer would spoil the learner.
         observation=xp.where(broken[:, None], 0.0, observation).astype(observation.dtype),
-        reward=xp.where(broken, 0.0, world.reward(terms)),
+        reward=xp.where(broken, 0.0, reward),
         terminated=terminated,
         truncated=(after.step >= world.episode_steps) & ~terminated,
         terms=terms,

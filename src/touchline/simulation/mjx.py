@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from touchline.errors import UsageError
 from touchline.simulation.bookkeeping import Episodes, conclude, kick
 from touchline.simulation.randomisation import variants
-from touchline.simulation.spaces import Options, declare
+from touchline.simulation.spaces import Options, declare, refuse_misfit, refuse_unknown, task_indices
 from touchline.simulation.world import Physics, Start, World
 
 
@@ -190,11 +190,13 @@ class MjxWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin every episode anew; ``options`` are those of ``NativeWorld.reset``."""
         if seed is not None:
-            self._key = jax.random.key(seed if isinstance(seed, int) else seed[0])
+            # NumPy takes seeds of any length.
+            self._key = jax.random.key(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         self._key, key = jax.random.split(self._key)
         options = options or {}
-        task = options.get("tasks")
-        task = None if task is None else jnp.asarray(task)
+        refuse_unknown(options, ("tasks", "start"))
+        given = options.get("tasks")
+        task = None if given is None else jnp.asarray(task_indices(self.world, given, self.num_envs))
         if (start := options.get("start")) is not None:
             tasks = jnp.zeros(self.num_envs, dtype=jnp.int32) if task is None else task
             self._state, observation = self.functions.begin(key, start, tasks)
@@ -206,11 +208,13 @@ class MjxWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
         """Advance every episode by one policy step; those that end begin anew."""
         if self._state is None:
             raise RuntimeError("step() was called before reset(); call reset(seed=...) first.")
+        refuse_misfit(actions, (self.num_envs, self.world.action_size))
         self._state, step = self.functions.step(self._state, jnp.asarray(actions))
         host = jax.tree.map(np.array, step)
         info = {"terms": host.terms}
-        if (host.terminated | host.truncated).any():
-            info["final_obs"] = host.final_observation
+        over = host.terminated | host.truncated
+        if over.any():
+            info["final_obs"], info["_final_obs"] = host.final_observation, over
         return host.observation, host.reward, host.terminated, host.truncated, info
 
     def state_dict(self) -> dict[str, Any]:
@@ -229,6 +233,8 @@ class MjxWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state_dict()``, bit for bit. Raises UsageError when it is of another number of episodes."""
+        if "batch" not in state:
+            raise UsageError("This is no saved state of MjxWorld. Go on with the backend that saved it.")
         batch = state["batch"]
         if batch is not None and len(batch["qpos"]) != self.num_envs:
             raise UsageError(

@@ -16,7 +16,7 @@ from touchline.errors import UsageError
 from touchline.simulation.bookkeeping import Episodes, conclude, kick, merged, picked
 from touchline.simulation.diagnostics import log_mujoco_warnings
 from touchline.simulation.randomisation import variants
-from touchline.simulation.spaces import Options, declare
+from touchline.simulation.spaces import Options, declare, refuse_misfit, refuse_unknown, task_indices
 from touchline.simulation.world import Physics, Start, World
 
 _STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
@@ -28,7 +28,7 @@ class NativeWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
     Observations are float32 of shape (n, observation_size) and actions of shape (n, action_size) in [-1, 1], one
     policy step at a time. ``info`` holds ``terms``, the reward's named terms, each of shape (n,), and, where an
     episode ended, ``final_obs`` of shape (n, observation_size) and ``final_qpos`` of shape (n, nq), valid in
-    those rows. A world's ``terminated`` terminates; the time limit truncates.
+    those rows, which ``_final_obs`` tells. A world's ``terminated`` terminates; the time limit truncates.
     """
 
     _rollout: rollout.Rollout | None = None
@@ -40,7 +40,9 @@ class NativeWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
         self.world = world
         self.model = world.model
         self._models = variants(self.model, world.randomisation)
-        threads = threads or len(os.sched_getaffinity(0))
+        threads = len(os.sched_getaffinity(0)) if threads is None else threads
+        if threads < 1:
+            raise UsageError(f"{threads} threads cannot step physics; threads must be at least 1.")
         self._rollout = rollout.Rollout(nthread=threads)
         self._datas = [mujoco.MjData(self.model) for _ in range(threads)]
         self._step_seconds = (world.decimation - 0.5) * float(self.model.opt.timestep)
@@ -62,21 +64,27 @@ class NativeWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin every episode anew.
 
-        ``options["tasks"]`` may fix the tasks' indices, shape (n,), and ``options["start"]`` the whole ``Start``.
+        ``options["tasks"]`` may fix the tasks, names or indices of shape (n,), and ``options["start"]`` the whole
+        ``Start``. Raises UsageError for what does not fit.
         """
         if seed is not None:
             self._rng = np.random.default_rng(seed)
         options = options or {}
+        refuse_unknown(options, ("tasks", "start"))
         tasks = options.get("tasks")
-        everyone = np.arange(self.num_envs)
-        return self._begin(everyone, None if tasks is None else np.asarray(tasks), options.get("start")), {}
+        chosen = None if tasks is None else task_indices(self.world, tasks, self.num_envs)
+        return self._begin(np.arange(self.num_envs), chosen, options.get("start")), {}
 
     def step(
         self, actions: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Advance every episode by one policy step; those that end begin anew."""
+        """Advance every episode by one policy step; those that end begin anew.
+
+        Raises UsageError for actions of another shape or that are not finite.
+        """
         if self._episodes is None:
             raise RuntimeError("step() was called before reset(); call reset(seed=...) first.")
+        refuse_misfit(actions, (self.num_envs, self.world.action_size))
         actions = np.clip(np.asarray(actions, dtype=np.float64), -1.0, 1.0)
         self._push()
         due = self._state[:, 0] + self._step_seconds
@@ -92,6 +100,7 @@ class NativeWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if over.any():
             info["final_obs"] = observation.copy()
             info["final_qpos"] = self.qpos
+            info["_final_obs"] = info["_final_qpos"] = over
             observation[over] = self._begin(np.flatnonzero(over), None, None)
         return observation, after.reward, after.terminated, after.truncated, info
 
@@ -107,7 +116,12 @@ class NativeWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state_dict()``, bit for bit. Raises UsageError when it is of another batch or world."""
+        """Go on from ``state_dict()``, bit for bit.
+
+        Raises UsageError when it is of another backend, or of another number of episodes or of another robot.
+        """
+        if "physics" not in state:
+            raise UsageError("This is no saved state of NativeWorld. Go on with the backend that saved it.")
         if state["physics"].shape != self._state.shape:
             raise UsageError(
                 f"The saved state is of {_told(state['physics'])}, and this one of {_told(self._state)}. "

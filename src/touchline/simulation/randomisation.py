@@ -42,7 +42,7 @@ class Randomisation:
 
     def __post_init__(self) -> None:
         between(0.0, 0.95, self, "mass", "friction", "damping", "objects")
-        at_least(0.0, self, "noise", "push_speed")
+        between(0.0, 1e3, self, "noise", "push_speed")
         at_least(0.02, self, "push_seconds")
         at_least(1, self, "variants")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import gymnasium
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from touchline.errors import unknown
 from touchline.simulation.native import NativeWorld
+from touchline.simulation.spaces import refuse_unknown
 from touchline.simulation.world import World
 
 
@@ -37,10 +37,10 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.score = 0.0
         """The return of the episode so far."""
 
-    @cached_property
+    @property
     def visual_model(self) -> mujoco.MjModel:
         """The model with what only a camera sees; its ``qpos`` is the same."""
-        return self.world.spec(visual=True).compile()
+        return self.world.visual_model
 
     @property
     def qpos(self) -> NDArray[np.float64]:
@@ -52,13 +52,16 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin an episode; the same seed gives the same one."""
         super().reset(seed=seed)
+        refuse_unknown(options or {}, ())
         tasks = None if self.task is None else [self.world.tasks.index(self.task)]
         observation, _ = self._envs.reset(seed=seed, options={"tasks": tasks})
         self._steps, self.score, self._final = 0, 0.0, None
         return observation[0], {"physics_steps": 0}
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Advance by one policy step; after the end, call ``reset``."""
+        """Advance by one policy step. Raises RuntimeError after the end: call ``reset``."""
+        if self._final is not None:
+            raise RuntimeError("step() was called after the episode's end; call reset() first.")
         observation, reward, terminated, truncated, said = self._envs.step(np.asarray(action)[None])
         self._steps += 1
         self.score += float(reward[0])

@@ -199,6 +199,26 @@ class World(ABC):
         return self.spec().compile()
 
     @cached_property
+    def visual_model(self) -> mujoco.MjModel:
+        """The compiled scene with what only a camera sees; where it has no light or no sky, it gets them."""
+        import mujoco
+
+        spec = self.spec(visual=True)
+        if not spec.lights:
+            spec.worldbody.add_light(pos=[0, 0, 6], dir=[0.3, 0.2, -1], type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
+        if not any(texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX for texture in spec.textures):
+            spec.add_texture(
+                name="touchline_sky",
+                type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+                builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+                rgb1=[0.45, 0.65, 0.85],
+                rgb2=[0.9, 0.94, 0.97],
+                width=128,
+                height=128,
+            )
+        return spec.compile()
+
+    @cached_property
     def sensor(self) -> Mapping[str, slice]:
         """Where each named sensor lies in ``Physics.sensors``."""
         model = self.model

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 _AIMS = ("target0", "goalarea_site")
 """Sites of the official models at which the ball is to be kicked."""
+TRUNK = "Trunk"
+"""How the name of the soccer robot's trunk ends."""
 _FRAMING = 1.9
 """Distance of the camera, in heights of a robot that has no ball, at which the whole robot is in the picture."""
 _NEAREST = 0.05
@@ -34,7 +36,7 @@ class View:
 
 def trunk_of(model: Any) -> int:
     """Return the id of the robot's trunk: the body so called, else the first that moves freely, or at all."""
-    named = [body for body in range(model.nbody) if model.body(body).name.endswith("Trunk")]
+    named = [body for body in range(model.nbody) if model.body(body).name.endswith(TRUNK)]
     return (named or _free_bodies(model) or model.jnt_bodyid.tolist() or [0])[0]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from touchline.errors import TouchlineError
 from touchline.soccer import tasks as t
-from touchline.soccer.camera import Projection, View, aim_of, ball_of, trunk_of
+from touchline.soccer.camera import TRUNK, Projection, View, aim_of, ball_of, trunk_of
 
 _SMOOTH = 2
 """Drawn so many times larger, then reduced, so that lines have no steps."""
@@ -25,8 +26,11 @@ class Draughtsman:
     """Draws with Pillow what a ``picture.Renderer`` would show, from the real positions of every body."""
 
     def __init__(self, model: Any, width: int, height: int) -> None:
+        """Raises TouchlineError for a model without the soccer robot: of it alone it knows what to draw."""
         import mujoco
 
+        if not model.body(trunk_of(model)).name.endswith(TRUNK):
+            raise TouchlineError("only the soccer robot is drawn; films of another need OpenGL")
         self.width, self.height = width, height
         self._model, self._data = model, mujoco.MjData(model)
         self._trunk, self._ball, self._aim = trunk_of(model), ball_of(model), aim_of(model)

@@ -160,8 +160,11 @@ def _perform(job: Path, request: Mapping[str, Any]) -> Rendered:
     config = FilmConfig(**request["config"])
     frames = _told(film(job, request["tiles"], config, with_gl=gl.backend is not None), job)
     path = Path(request["path"])
-    # Encoded inside the job's directory: whoever kills this process clears that away.
-    encode_video(frames, job / "film.mp4", config.fps).replace(path)
+    try:
+        # Encoded inside the job's directory: whoever kills this process clears that away.
+        encode_video(frames, job / "film.mp4", config.fps).replace(path)
+    except TouchlineError as error:
+        sys.exit(f"{error}. {gl.reason}".rstrip())
     return Rendered(path, gl.backend or "drawn", gl.reason)
 
 

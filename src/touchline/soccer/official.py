@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from touchline.errors import UsageError
 from touchline.simulation.diagnostics import log_mujoco_warnings
+from touchline.simulation.spaces import refuse_misfit, refuse_unknown
 from touchline.soccer import observation as layout
 from touchline.soccer.control import JOINTS, Controller
 from touchline.soccer.eye import Eye
@@ -47,6 +48,10 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     def __init__(self, task: str, controller: Controller, *, perturbation: Perturbation | None = None) -> None:
         log_mujoco_warnings()
+        if not isinstance(controller, Controller):
+            raise UsageError(
+                f"controller is {controller!r}. Give a Controller, such as controller_named('stand_still')."
+            )
         self.task = task_named(task).name
         timestep = PHYSICS_TIMESTEP * controller.decimation
         self.metadata = {
@@ -69,6 +74,9 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._forces: dict[int, tuple[float, float]] = {}
         self._noise: ObservationNoise | None = None
         self._seed: int | None = None
+        self._played = self.perturbation
+        """The perturbation of the running episode, which a scenario may have brought."""
+        self._is_running = False
         self._actions: list[NDArray[np.float64]] = []
 
     def reset(
@@ -79,23 +87,30 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         Without a seed the scenario is drawn from the generator that the last seed started.
 
         ``options`` may hold another ``controller`` and another ``perturbation`` from here on, so one environment
-        serves every policy. A ``scenario`` brings its own seed and perturbation; UsageError when it is of another
-        task.
+        serves every policy. A ``scenario`` brings its own seed and perturbation, for this episode alone. UsageError
+        when it is of another task, or for an unknown option.
         """
         options = options or {}
-        perturbation = options.get("perturbation", self.perturbation)
+        refuse_unknown(options, ("controller", "perturbation", "scenario"))
+        self.perturbation = perturbation = options.get("perturbation", self.perturbation)
         scenario: Scenario | None = options.get("scenario")
         if scenario is not None:
             if scenario.task != self.task:
                 raise UsageError(f"A scenario of {scenario.task} cannot be played in an environment of {self.task}.")
             seed, perturbation = scenario.seed, scenario.perturbation
         super().reset(seed=seed)
-        self._take(options.get("controller", self.controller), perturbation)
-        observation = self._begin(int(self.np_random.integers(2**31)) if seed is None else seed)
+        self._take(options.get("controller", self.controller))
+        observation = self._begin(int(self.np_random.integers(2**31)) if seed is None else seed, perturbation)
         return observation, {"physics_steps": 0}
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Hold the action's joint targets for one policy step; stops early where the episode ends."""
+        """Hold the action's joint targets for one policy step; stops early where the episode ends.
+
+        Raises RuntimeError where no episode runs, UsageError for an action of another shape or that is not finite.
+        """
+        if not self._is_running:
+            raise RuntimeError("step() was called without a running episode; call reset(seed=...) first.")
+        refuse_misfit(action, (len(JOINTS),))
         self._actions.append(np.array(action, dtype=np.float64))
         self._legs.aim(action)
         terminated = truncated = False
@@ -114,6 +129,7 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         reward, terms = self._referee.pay(), self._referee.terms()
         info: dict[str, Any] = {"physics_steps": self.physics_steps, "reward_terms": terms}
         if terminated or truncated:
+            self._is_running = False
             info["score"] = official_score(self.task, terms)
             info["success"] = bool(terms.get("goal_scored") or terms.get("success"))
             info["outcome"] = outcome(terms, truncated=truncated)
@@ -129,6 +145,7 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             "task": self.task,
             "controller": self.controller.to_dict(),
             "perturbation": asdict(self.perturbation),
+            "played": asdict(self._played),
             "seed": self._seed,
             "actions": np.array(self._actions).reshape(-1, len(JOINTS)),
             "physics_steps": self.physics_steps,
@@ -147,33 +164,34 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
                 f"The saved state is of {state['task']} and this environment of {self.task}. "
                 "Make the environments in the order they had when they were saved."
             )
-        self._take(Controller.from_dict(state["controller"]), Perturbation(**state["perturbation"]))
+        self._take(Controller.from_dict(state["controller"]))
+        self.perturbation = Perturbation(**state["perturbation"])
         self._seed = state["seed"]
         if self._seed is not None:
-            self._begin(self._seed)
+            self._begin(self._seed, Perturbation(**state["played"]))
             for action in state["actions"]:
                 self.step(action)
             self._settle(state)
         self.np_random.bit_generator.state = state["generator"]
 
-    def _take(self, controller: Controller, perturbation: Perturbation) -> None:
-        self.perturbation = perturbation
+    def _take(self, controller: Controller) -> None:
         if controller != self.controller:
             self.controller = controller
             self._legs = _Legs(self.model, self.data, controller)
 
-    def _begin(self, scenario: int) -> NDArray[np.float32]:
+    def _begin(self, scenario: int, perturbation: Perturbation) -> NDArray[np.float32]:
+        self._played, self._is_running = perturbation, True
         # Without a seed the official generator would run on, and nobody could come back to this episode.
         self._source.official.reset(seed=scenario)
-        self.perturbation.apply(self._source.visual, self._source.data, scenario)
+        perturbation.apply(self._source.visual, self._source.data, scenario)
         self._source.start(self.model, self.data)
         self._referee.reset()
         self._eye.reset()
         self._forces = {}
-        for push in self.perturbation.pushes_of(scenario):
+        for push in perturbation.pushes_of(scenario):
             self._forces[push.physics_step] = push.force
             self._forces[push.physics_step + push.physics_steps] = (0.0, 0.0)  # unless the next begins there
-        self._noise = self.perturbation.noise_of(scenario)
+        self._noise = perturbation.noise_of(scenario)
         self._seed, self.physics_steps = scenario, 0
         self._actions.clear()
         return self._observe()

@@ -57,8 +57,11 @@ class Perturbation:
     """Multiplies ``OBSERVATION_NOISE``: the standard deviation of what is added to every observed value."""
 
     def __post_init__(self) -> None:
-        at_least(0, self, "pushes")
+        at_least(0.0, self, "joint_position", "joint_velocity", "base_velocity", "ball_position", "push_force")
+        at_least(0.0, self, "observation_noise", "pushes")
         at_least(1, self, "push_physics_steps")
+        if self.pushes != int(self.pushes):
+            raise UsageError(f"Perturbation.pushes is {self.pushes}. Give a whole number.")
         if self.pushes * self.push_physics_steps > EPISODE_PHYSICS_STEPS:
             raise UsageError(
                 f"{self.pushes} pushes of {self.push_physics_steps} physics steps do not fit into an episode of "

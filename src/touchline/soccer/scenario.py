@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from touchline.errors import UsageError
 from touchline.simulation import scenario as simulation
 from touchline.soccer.perturbation import NONE, Perturbation
 from touchline.soccer.tasks import TASKS, task_named
@@ -26,6 +27,8 @@ class Scenario(simulation.Scenario):
 
     def __post_init__(self) -> None:
         task_named(self.task)
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise UsageError(f"Scenario.seed is {self.seed!r}. Give a whole number of at least 0.")
 
     @property
     def digest(self) -> str:
