@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from touchline.jax_guard import prepare
-from touchline.jobs.worlds import make_envs
+from touchline.simulation.backends import make_envs
 from touchline.simulation.randomisation import level_named
 from touchline.soccer.world import SoccerWorld
 

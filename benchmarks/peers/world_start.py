@@ -17,7 +17,7 @@ from touchline.jax_guard import prepare
 def main(backend: str) -> None:
     """Print what was measured."""
     prepare(os.environ, Path(tempfile.gettempdir()) / "touchline-worlds-jax-cache")
-    from touchline.jobs.worlds import make_envs
+    from touchline.simulation.backends import make_envs
     from touchline.soccer.world import SoccerWorld
 
     envs = make_envs(SoccerWorld(), backend, 128)

@@ -11,7 +11,8 @@ import pytest
 
 from touchline.errors import TouchlineError, UsageError
 from touchline.jobs.pretrain import PretrainConfig
-from touchline.jobs.worlds import load_world, make_envs
+from touchline.jobs.worlds import load_world
+from touchline.simulation.backends import make_envs
 from touchline.simulation.randomisation import LEVELS
 from touchline.soccer import observation
 from touchline.soccer.rewards import RewardWeights

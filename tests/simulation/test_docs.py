@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from touchline.jobs.worlds import load_world, make_envs
+from touchline.jobs.worlds import load_world
+from touchline.simulation.backends import make_envs
 from touchline.simulation.randomisation import LEVELS
 
 ROOT = Path(__file__).parents[2]

@@ -97,11 +97,11 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.jobs.models import log_policy, register
     from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.selection import Selection
-    from touchline.jobs.worlds import make_envs
     from touchline.learning import sac as algorithm
     from touchline.learning import sac_train
     from touchline.learning.evaluate_vector import Outcome, evaluate_vector
     from touchline.learning.policy import Policy
+    from touchline.simulation.backends import make_envs
     from touchline.simulation.randomisation import NONE
     from touchline.watch import jax_memory
 

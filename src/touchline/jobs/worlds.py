@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 Backend = Literal["native", "mjx"]
 
-DEFAULT_ENVIRONMENTS = {"native": 128, "mjx": 2_048}
-"""Environments stepped together where a configuration does not say: what fills two processors, or an accelerator."""
-
 
 def load_world(reference: str) -> World:
     """Return the world called ``reference``: ``soccer``, or ``FILE.py`` or ``FILE.py:NAME`` for one of your own.
@@ -70,23 +67,6 @@ def _worlds_in(file: Path) -> dict[str, World | type[World]]:
         if isinstance(thing, World)
         or (inspect.isclass(thing) and issubclass(thing, World) and thing.__module__ == module.__name__)
     }
-
-
-def make_envs(world: World, backend: str, num_envs: int | None = None) -> Any:
-    """Return ``world`` as a vector environment; raises UsageError when there is no such backend.
-
-    Without ``num_envs`` there are 128 on ``native`` and 2,048 on ``mjx``.
-    """
-    if backend not in DEFAULT_ENVIRONMENTS:
-        raise unknown("backend", backend, DEFAULT_ENVIRONMENTS)
-    num_envs = num_envs or DEFAULT_ENVIRONMENTS[backend]
-    if backend == "native":
-        from touchline.simulation.native import NativeWorld
-
-        return NativeWorld(world, num_envs)
-    from touchline.simulation.mjx import MjxWorld
-
-    return MjxWorld(world, num_envs)
 
 
 def target_environment(

@@ -6,14 +6,17 @@ task.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
-from touchline.errors import unknown
+from touchline.simulation.backends import make_envs
 from touchline.simulation.randomisation import level_named
 from touchline.soccer.control import controller_named
 from touchline.soccer.world import SoccerWorld
+
+if TYPE_CHECKING:
+    from touchline.soccer.official import OfficialEnv
 
 TRAINING, OFFICIAL = "touchline/T1-v0", "touchline/T1Official-v0"
 
@@ -39,19 +42,15 @@ def make_training_vector(
     **options: Any,
 ) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
     """Return a batch of training episodes, the three tasks mixed, stepped by ``native`` or ``mjx``."""
-    world = _world(controller, randomisation, options)
-    if backend == "native":
-        from touchline.simulation.native import NativeWorld
-
-        return NativeWorld(world, num_envs)
-    if backend == "mjx":
-        from touchline.simulation.mjx import MjxWorld
-
-        return MjxWorld(world, num_envs)
-    raise unknown("backend", backend, ("native", "mjx"))
+    envs: gymnasium.vector.VectorEnv[Any, Any, Any] = make_envs(
+        _world(controller, randomisation, options), backend, num_envs
+    )
+    return envs
 
 
-def make_official(task: str = "goalie_penalty_kick", *, controller: str = "stand_still") -> gymnasium.Env[Any, Any]:
+def make_official_task(
+    task: str = "goalie_penalty_kick", *, controller: str = "stand_still"
+) -> gymnasium.Env[Any, Any]:
     """Return an official environment under a named controller, 50 policy steps a second."""
     from touchline.soccer.official import OfficialEnv
 
@@ -63,4 +62,4 @@ def _world(controller: str, randomisation: str, options: dict[str, Any]) -> Socc
 
 
 gymnasium.register(TRAINING, f"{__name__}:make_training", vector_entry_point=f"{__name__}:make_training_vector")
-gymnasium.register(OFFICIAL, f"{__name__}:make_official")
+gymnasium.register(OFFICIAL, f"{__name__}:make_official_task")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +66,3 @@ def reward_terms(
         "smooth": ((action - previous_action) ** 2).mean(-1),
         "approach": 1.0 - xp.tanh(xp.sqrt((to_ball**2).sum(-1))),
     }
-
-
-def total(terms: Mapping[str, Any], weights: RewardWeights) -> Any:
-    """Return the weighted sum of the terms, shape (n,)."""
-    return sum(getattr(weights, field.name) * terms[field.name] for field in fields(weights))

@@ -151,15 +151,6 @@ def _add_ground_and_ball(spec: mujoco.MjSpec, visual: bool) -> None:
 def _add_pitch(spec: mujoco.MjSpec) -> None:
     import mujoco
 
-    spec.add_texture(
-        name="sky",
-        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
-        rgb1=[0.45, 0.65, 0.85],
-        rgb2=[0.9, 0.94, 0.97],
-        width=256,
-        height=256,
-    )
     mown = spec.add_texture(
         name="grass",
         type=mujoco.mjtTexture.mjTEXTURE_2D,
@@ -173,7 +164,6 @@ def _add_pitch(spec: mujoco.MjSpec) -> None:
     grass.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = mown.name
     ground = spec.geom("ground")
     ground.material, ground.rgba = grass.name, [1, 1, 1, 1]
-    spec.worldbody.add_light(pos=[0, 0, 6], dir=[0.3, 0.2, -1], type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
     white = {"type": mujoco.mjtGeom.mjGEOM_BOX, "rgba": [0.95] * 3 + [1], "contype": 0, "conaffinity": 0}
     for x in (-FIELD_LENGTH, FIELD_LENGTH):
         spec.worldbody.add_geom(size=[0.05, FIELD_WIDTH, 0.002], pos=[x, 0, GROUND_HEIGHT], **white)
