@@ -16,7 +16,7 @@ from touchline.soccer.control import controller_named
 from touchline.soccer.world import SoccerWorld
 
 if TYPE_CHECKING:
-    from touchline.soccer.official import OfficialEnv
+    pass
 
 TRAINING, OFFICIAL = "touchline/T1-v0", "touchline/T1Official-v0"
 
