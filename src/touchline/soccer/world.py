@@ -99,15 +99,7 @@ class SoccerWorld(World):
 
     def terms(self, physics: Physics, episode: episodes.Episode, moves: Moves, xp: ModuleType) -> dict[str, Any]:
         """Return the dense reward's terms, see ``rewards``."""
-        return rewards.reward_terms(
-            physics.qvel,
-            physics.sensors,
-            self.index,
-            fallen=moves.ended,
-            action=moves.action,
-            previous_action=moves.previous,
-            xp=xp,
-        )
+        return rewards.reward_terms(physics, episode, moves, self.index, xp)
 
     def terminated(self, physics: Physics, xp: ModuleType) -> Any:
         """A robot whose imu is at or below 0.4 m has fallen, as in the official environments."""
