@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import logging
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from touchline.errors import UsageError, at_least
 from touchline.jobs.base import JobResult
 from touchline.jobs.recording import RecordingConfig
+from touchline.learning.demonstration_config import DemonstrationConfig
 from touchline.learning.sac_config import SacConfig
 from touchline.soccer.rewards import RewardWeights
 
@@ -32,8 +33,9 @@ class PretrainConfig:
     """What is simulated: the pipeline's world, which ``--world`` names."""
     backend: Literal["native", "mjx"] = "native"
     """native: MuJoCo in C over threads, for CPUs; mjx: MuJoCo in JAX, for accelerators."""
-    controller: Literal["soft_ankles", "stand_still"] = "soft_ankles"
-    """Of soccer: pose and gains under the policy, soft_ankles (must balance) or stand_still (stands by itself)."""
+    controller: Literal["soft_ankles", "stand_still", "walk"] = "soft_ankles"
+    """Of soccer: pose and gains under the policy, soft_ankles (must balance), stand_still (stands by itself) or walk
+    (has room for steps, at 25 actions a second)."""
     episode_steps: int | None = None
     """Time limit of an episode in policy steps; None: the world's own, 500 steps of 20 ms in soccer."""
     randomisation: Literal["own", "none", "mild", "medium", "strong"] = "own"
@@ -43,6 +45,8 @@ class PretrainConfig:
     """Of soccer: weights of the dense reward's terms."""
     sac: SacConfig = field(default_factory=SacConfig)
     """Hyper-parameters of SAC."""
+    demonstrations: DemonstrationConfig = field(default_factory=DemonstrationConfig)
+    """What is learned from the world's teacher first; nothing unless ``transitions`` are asked for."""
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     """When it logs, saves and films."""
     evaluation_every: int = 50_000
@@ -98,7 +102,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.selection import Selection
     from touchline.learning import sac as algorithm
-    from touchline.learning import sac_train
+    from touchline.learning import demonstrations, sac_train
     from touchline.learning.evaluate_vector import Outcome, evaluate_vector
     from touchline.learning.policy import Policy
     from touchline.simulation.backends import make_envs
@@ -139,6 +143,11 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     selection_due = Cadence(config.evaluation_every, minimum_seconds=0.0)
 
     envs = make_envs(world, config.backend, config.num_envs)
+    seconds = world.decimation * float(world.model.opt.timestep)
+
+    def teacher(observation: Any, age: Any) -> Any:
+        return world.demonstrate(envs.qpos, observation, age * seconds)
+
     hooks = Hooks(
         trajectories=lambda state: play_scene(policy_of(state), world, seconds=6.0, seed=REPORT_SEED, episodes=4),
         state={"selection": selection, "selection_due": selection_due},
@@ -148,13 +157,21 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         with TrainingRecorder(
             run, config, hooks, total_steps=config.total_steps, decimation=world.decimation
         ) as recorder:
+
+            def begin(fresh: sac_train.Loop) -> sac_train.Loop:
+                loop: sac_train.Loop = recorder.restore(fresh)
+                if loop.step or not config.demonstrations.transitions:
+                    return loop
+                sac = algorithm.Sac(world.observation_size, world.action_size, config.sac)
+                return demonstrations.begin(loop, sac, config.demonstrations, teacher, config.seed)
+
             for progress in sac_train.train(
                 envs,
                 config.sac,
                 total_steps=config.total_steps,
                 seed=config.seed,
                 section=recorder.section,
-                restore=recorder.restore,
+                restore=begin,
             ):
                 # Before the recorder: what it saves after this step has been selected from too.
                 if selection_due.due(progress.step) or progress.step >= config.total_steps:

@@ -56,6 +56,10 @@ class Controller:
         goal = xp.asarray(self.pose) + xp.asarray(self.action_scale) * xp.clip(action, -1.0, 1.0)
         return xp.clip(goal, xp.asarray(self.joint_lower), xp.asarray(self.joint_upper))
 
+    def action(self, target: NDArray[Any]) -> NDArray[Any]:
+        """Return the actions, shape (..., 12), whose targets come nearest to ``target``, radians: as ``target`` undone."""
+        return np.clip((target - np.asarray(self.pose)) / np.asarray(self.action_scale), -1.0, 1.0)
+
     def torque(self, target: NDArray[Any], position: NDArray[Any], velocity: NDArray[Any]) -> NDArray[Any]:
         """Return torques in N·m, shape (..., 12), from targets, angles (rad) and velocities (rad/s)."""
         wanted = np.asarray(self.stiffness) * (target - position) - np.asarray(self.damping) * velocity
@@ -93,7 +97,18 @@ def soft_ankles() -> Controller:
     )
 
 
-CONTROLLERS = {"stand_still": stand_still, "soft_ankles": soft_ankles}
+def walk() -> Controller:
+    """Stiff ankles on bent knees, room for whole steps, 25 actions a second: what is learned in fewer, larger steps."""
+    return Controller(
+        pose=(-0.3, 0.0, 0.0, 0.6, -0.3, 0.0) * 2,
+        stiffness=(200.0, 200.0, 200.0, 200.0, 200.0, 100.0) * 2,
+        damping=(5.0, 5.0, 5.0, 5.0, 3.0, 2.0) * 2,
+        action_scale=(0.6, 0.3, 0.3, 0.7, 0.5, 0.3) * 2,
+        decimation=20,
+    )
+
+
+CONTROLLERS = {"stand_still": stand_still, "soft_ankles": soft_ankles, "walk": walk}
 """Controllers by the name that a config may use."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from touchline.soccer.scene import FEET, STANDING_FOOT_HEIGHT
-from touchline.soccer.tasks import GOAL_SOUTH
+from touchline.soccer.tasks import FIELD_LENGTH, FIELD_WIDTH, GOAL_SOUTH, GOAL_WIDTH
 
 if TYPE_CHECKING:
     from touchline.simulation.world import Moves, Physics
@@ -20,6 +20,8 @@ WALKING_SPEED = 0.6
 """Speed towards the ball beyond which nothing more is paid, m/s."""
 KICK_SPEED = 2.0
 """Speed of the ball beyond which nothing more is paid, m/s."""
+TARGET_RADIUS = 0.4
+"""Distance from which on the ball is on the target, metres."""
 LIFTED = 0.02
 """How far above its standing height a foot counts as fully in the air, metres."""
 
@@ -55,6 +57,9 @@ class RewardWeights:
     kick: float = 0.0
     """Velocity of the ball towards where it belongs, m/s, no more than ``KICK_SPEED``: the middle of the goal, the free
     part of it, or the target, by task."""
+    result: float = 0.0
+    """1 while the ball lies in the goalkeeper's goal or on the target, -1 while it lies out of the field; over the goal
+    line is out where defenders guard it, whose free part begins higher than a rolling ball."""
 
 
 def reward_terms(
@@ -85,6 +90,9 @@ def reward_terms(
         moving = read(f"{foot}_velocity")[:, :2]
         stride = stride + aloft * _along(moving, ahead) / len(FEET)
         slip = slip + (1.0 - aloft) * (moving**2).sum(-1) / len(FEET)
+    length, width = xp.abs(ball[:, 0]) > FIELD_LENGTH, xp.abs(ball[:, 1]) > FIELD_WIDTH
+    mouth = (ball[:, 0] < -FIELD_LENGTH) & (xp.abs(ball[:, 1]) < GOAL_WIDTH) & (goalie[:, 0] > 0)
+    near = (((ball - episode.target)[:, :2] ** 2).sum(-1) < TARGET_RADIUS**2) & (episode.task[:, 2] > 0)
     return {
         "alive": 1.0 - moves.ended,
         "upright": xp.clip(read("upvector")[:, 2], 0.0, 1.0),
@@ -99,6 +107,7 @@ def reward_terms(
         "slip": slip,
         "sway": (read("torso_gyro") ** 2).sum(-1),
         "kick": xp.clip(_along(ball_velocity, _direction(aim - ball, xp)), -KICK_SPEED, KICK_SPEED),
+        "result": xp.where(mouth | near, 1.0, xp.where(length | width, -1.0, 0.0)),
     }
 
 

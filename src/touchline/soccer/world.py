@@ -15,6 +15,7 @@ from touchline.simulation.world import Moves, Physics, Start, World
 from touchline.soccer import episode as episodes
 from touchline.soccer import rewards, scene
 from touchline.soccer.control import Controller, soft_ankles, stand_still
+from touchline.soccer.gait import Gait, bearing_of
 from touchline.soccer.noise import standard_deviations
 from touchline.soccer.observation import OBSERVATION_SIZE, observe
 from touchline.soccer.perturbation import NONE as NOT_PERTURBED
@@ -42,6 +43,8 @@ class SoccerWorld(World):
     """Half-width of the start pose's uniform noise, radians."""
     velocity_noise: float = 0.2
     """Half-width of the start velocity's uniform noise, m/s."""
+    gait: Gait = field(default_factory=Gait)
+    """How the teacher walks whose steps a training may begin from."""
     randomisation: Randomisation = NONE
     """How much masses, friction, damping, the ball and the sensors differ, and pushes."""
 
@@ -100,6 +103,12 @@ class SoccerWorld(World):
     def terms(self, physics: Physics, episode: episodes.Episode, moves: Moves, xp: ModuleType) -> dict[str, Any]:
         """Return the dense reward's terms, see ``rewards``."""
         return rewards.reward_terms(physics, episode, moves, self.index, xp)
+
+    def demonstrate(self, qpos: Any, observation: Any, seconds: Any) -> Any:
+        """Walk to the ball by the clock, see ``gait``, as far as the controller's actions reach."""
+        index = self.index
+        bearing = bearing_of(qpos[:, index.root_position], qpos[:, index.ball_position])
+        return self.controller.action(self.gait.target(observation, bearing, seconds))
 
     def terminated(self, physics: Physics, xp: ModuleType) -> Any:
         """A robot whose imu is at or below 0.4 m has fallen, as in the official environments."""
