@@ -163,8 +163,8 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 loop: sac_train.Loop = recorder.restore(fresh)
                 if loop.step or not config.demonstrations.transitions:
                     return loop
-                sac = algorithm.Sac(world.observation_size, world.action_size, config.sac)
-                return demonstrations.begin(loop, sac, config.demonstrations, teacher, config.seed)
+                learner = algorithm.Sac(world.observation_size, world.action_size, sac, world.symmetry)
+                return demonstrations.begin(loop, learner, config.demonstrations, teacher, config.seed)
 
             for progress in sac_train.train(
                 envs,
@@ -175,8 +175,10 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 section=recorder.section,
                 restore=begin,
             ):
-                # Before the recorder: what it saves after this step has been selected from too.
-                if selection_due.due(progress.step) or progress.step >= config.total_steps:
+                # Before the recorder: what it saves after this step has been selected from too. What the teacher
+                # taught is a candidate before anything was learned on top of it.
+                just_taught = config.demonstrations.transitions > 0 and progress.step == envs.num_envs
+                if selection_due.due(progress.step) or just_taught or progress.step >= config.total_steps:
                     with recorder.section("evaluation"):
                         select(policy_of(progress.state), progress.step)
                 recorder(progress)

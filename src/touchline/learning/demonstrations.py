@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import flashbax
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -20,9 +19,9 @@ from numpy.typing import NDArray
 
 from touchline.learning import normaliser as norm
 from touchline.learning.demonstration_config import DemonstrationConfig
-from touchline.learning.progress import final_observation
-from touchline.learning.sac import Batch, Sac, State
-from touchline.learning.sac_config import SacConfig
+from touchline.learning.interaction import Environments
+from touchline.learning.memory import Memory, Transition
+from touchline.learning.sac import Sac, State
 from touchline.learning.sac_train import Loop
 
 Teacher = Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[Any]]
@@ -33,7 +32,7 @@ _CHUNK = 8
 class Demonstrations(NamedTuple):
     """What a teacher did and would have done; arrays have leading axes (steps, environments)."""
 
-    transitions: Batch
+    transitions: Transition
     """What was done, disturbed."""
     taught: NDArray[np.float32]
     """What the teacher would have done, shape (steps, environments, m)."""
@@ -43,48 +42,48 @@ def collect(
     envs: gymnasium.vector.VectorEnv[Any, Any, Any], teacher: Teacher, config: DemonstrationConfig, seed: int
 ) -> Demonstrations:
     """Reset ``envs`` and let ``teacher`` act in them, disturbed by noise."""
-    generator = np.random.default_rng(seed)
-    n = envs.num_envs
+    environments, generator, n = Environments(envs), np.random.default_rng(seed), envs.num_envs
     level = np.resize(config.noise, n)[:, None]
-    observation, _ = envs.reset(seed=seed)
+    observation, ended = environments.reset(seed), np.zeros(n, dtype=bool)
     age = np.zeros(n, dtype=np.int64)
     transitions, taught = [], []
     for _ in range(-(-config.transitions // n)):
         wanted = np.asarray(teacher(observation, age), dtype=np.float32)
         action = np.clip(wanted + level * generator.standard_normal(wanted.shape), -1.0, 1.0).astype(np.float32)
-        following, reward, terminated, truncated, info = envs.step(action)
-        over = terminated | truncated
-        final = final_observation(following, info, over)
-        done = (observation, action, reward.astype(np.float32), final, terminated.astype(np.float32))
-        transitions.append(Batch(*done))
+        step = environments.step(action, ended)
+        transitions.append(
+            Transition(
+                observation, action, step.reward, step.final_observation, step.terminated, step.truncated, step.valid
+            )
+        )
         taught.append(wanted)
-        observation, age = following, np.where(over, 0, age + 1)
-    return Demonstrations(Batch(*map(np.stack, zip(*transitions, strict=True))), np.stack(taught))
+        observation, ended = step.observation, step.ended
+        age = np.where(ended | ~step.valid, 0, age + 1)
+    return Demonstrations(Transition(*map(np.stack, zip(*transitions, strict=True))), np.stack(taught))
 
 
 def begin(loop: Loop, sac: Sac, config: DemonstrationConfig, teacher: Teacher, seed: int) -> Loop:
     """Return a fresh loop of ``sac_train.train`` that has learned from ``teacher``; its environments begin anew."""
-    demonstrations = collect(loop.environments, teacher, config, seed)
-    flat = jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:]), demonstrations)
-    state: State = loop.learner._replace(
-        normaliser=norm.update(loop.learner.normaliser, jnp.asarray(flat.transitions.observation))
-    )
-    generator = np.random.default_rng(seed)
-    state = clone(state, sac, flat, config, generator)
-    state = value(state, sac, flat.transitions, config, generator)
-    memory = loop.memory
-    add = jax.jit(_buffer(sac.config).add, donate_argnums=0)
-    for i in range(len(demonstrations.taught)):
-        memory = add(memory, jax.tree.map(lambda part, i=i: part[i], demonstrations.transitions))
-    observation, _ = loop.environments.reset(seed=seed)
-    return loop._replace(learner=state, memory=memory, observation=observation)
+    shown = collect(loop.environments, teacher, config, seed)
+    seen = jnp.asarray(shown.transitions.observation.reshape(-1, sac.observation_size))
+    state = loop.learner._replace(normaliser=norm.update(loop.learner.normaliser, seen))
+    state = clone(state, sac, shown, config, np.random.default_rng(seed))
+    hyper = sac.config
+    memory = Memory(loop.environments.num_envs, hyper.replay_size, hyper.n_step, hyper.batch_size, hyper.gamma)
+    stored, add = loop.memory, jax.jit(memory.add, donate_argnums=0)
+    for i in range(len(shown.taught)):
+        stored = add(stored, Transition(*(part[i] for part in shown.transitions)))
+    state = value(state, sac, memory, stored, config, jax.random.key(seed))
+    return loop._replace(learner=state, memory=stored, observation=Environments(loop.environments).reset(seed))
 
 
 def clone(
-    state: State, sac: Sac, flat: Demonstrations, config: DemonstrationConfig, generator: np.random.Generator
+    state: State, sac: Sac, shown: Demonstrations, config: DemonstrationConfig, generator: np.random.Generator
 ) -> State:
     """Return ``state`` with an actor whose deterministic action is nearest to the teacher's by mean square."""
     optimiser = optax.adam(optax.cosine_decay_schedule(config.clone_lr, max(1, config.clone_updates)))
+    observations = shown.transitions.observation.reshape(-1, sac.observation_size)
+    taught = shown.taught.reshape(-1, sac.action_size)
 
     @jax.jit
     def update(actor: Any, moments: Any, observation: Any, wanted: Any) -> tuple[Any, Any]:
@@ -97,30 +96,20 @@ def clone(
 
     actor, moments = state.actor, optimiser.init(state.actor)
     for _ in range(config.clone_updates):
-        rows = generator.integers(0, len(flat.taught), config.clone_batch)
-        actor, moments = update(actor, moments, flat.transitions.observation[rows], flat.taught[rows])
+        rows = generator.integers(0, len(taught), config.clone_batch)
+        actor, moments = update(actor, moments, observations[rows], taught[rows])
     return state._replace(actor=actor)
 
 
-def value(
-    state: State, sac: Sac, transitions: Batch, config: DemonstrationConfig, generator: np.random.Generator
-) -> State:
-    """Return ``state`` with critics that know the actor's value where the demonstrations went."""
+def value(state: State, sac: Sac, memory: Memory, stored: Any, config: DemonstrationConfig, key: Any) -> State:
+    """Return ``state`` with critics that know the actor's value where the demonstrations in ``stored`` went."""
     kept = jax.tree.map(np.asarray, {name: getattr(state, name) for name in _UNTOUCHED})
+    draw = jax.jit(memory.draw, static_argnums=2)
     for _ in range(config.critic_updates // _CHUNK):
-        rows = generator.integers(0, len(transitions.reward), (_CHUNK, sac.config.batch_size))
-        state, _ = sac.update(state, jax.tree.map(lambda part, rows=rows: jnp.asarray(part[rows]), transitions))
+        key, draw_key = jax.random.split(key)
+        state, _ = sac.update(state, draw(stored, draw_key, _CHUNK))
         state = state._replace(**jax.tree.map(jnp.array, kept))
     return state
 
 
 _UNTOUCHED = ("actor", "actor_optimiser", "log_alpha", "alpha_optimiser")
-
-
-def _buffer(config: SacConfig) -> Any:
-    return flashbax.make_item_buffer(
-        max_length=config.replay_size,
-        min_length=config.batch_size,
-        sample_batch_size=config.batch_size * config.updates_per_step,
-        add_batches=True,
-    )
