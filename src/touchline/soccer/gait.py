@@ -24,47 +24,47 @@ LARGEST_TURN = 0.4
 class Gait:
     """Joint targets of a walk towards the ball; angles in radians, gains as their units say."""
 
-    frequency: float = 2.1
+    frequency: float = 2.148
     """Strides (two steps) a second."""
     ramp: float = 0.6
     """Seconds in which the steps grow from nothing."""
-    bend: float = 0.6
+    bend: float = 0.6279
     """Angle of a knee that carries."""
-    lift: float = 0.6
+    lift: float = 0.652
     """By how much more the knee bends at the top of its swing."""
-    duty: float = 0.0
+    duty: float = -0.0152
     """Sine of the phase above which the knee lifts."""
-    stride: float = 0.05
+    stride: float = 0.0465
     """Angle by which a leg swings ahead and back."""
-    ahead: float = 0.0
+    ahead: float = -0.005
     """Angle of both legs ahead of the trunk."""
-    lean: float = 0.07
+    lean: float = 0.0721
     """Angle by which the hips lean the trunk forward."""
-    sway: float = 0.05
+    sway: float = 0.0433
     """Angle by which both legs lean to the side of the leg that carries."""
-    spread: float = 0.0
+    spread: float = -0.0114
     """Angle of each leg outwards."""
-    speed: float = 0.4
+    speed: float = 0.4284
     """Speed at which the feet are placed as the stride says, m/s."""
-    place_forward: float = 0.0
+    place_forward: float = -0.0681
     """A swinging leg's angle forward per m/s above that speed."""
-    place_sideways: float = 0.37
+    place_sideways: float = 0.3699
     """A swinging leg's angle sideways per m/s of sideways velocity."""
-    hip_pitch: float = 1.0
+    hip_pitch: float = 0.968
     """Carrying hip's angle per radian of the trunk's pitch."""
-    hip_pitch_rate: float = 0.1
+    hip_pitch_rate: float = 0.0847
     """The same per rad/s."""
-    hip_roll: float = 1.0
+    hip_roll: float = 1.0772
     """Carrying hip's angle per radian of the trunk's roll."""
-    hip_roll_rate: float = 0.1
+    hip_roll_rate: float = 0.1243
     """The same per rad/s."""
-    ankle_pitch: float = 0.3
+    ankle_pitch: float = 0.2728
     """Carrying ankle's angle per radian of the trunk's pitch."""
-    ankle_pitch_rate: float = 0.0
+    ankle_pitch_rate: float = 0.0094
     """The same per rad/s."""
-    turn: float = 0.6
+    turn: float = 0.5923
     """Swinging hip's yaw per radian of the ball's bearing."""
-    turn_rate: float = 0.1
+    turn_rate: float = 0.1008
     """How much of it is taken back per rad/s of the trunk's yaw rate."""
 
     def target(
