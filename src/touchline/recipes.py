@@ -60,9 +60,9 @@ def walker() -> PipelineConfig:
         gamma=0.97,
         n_step=3,
         tau=0.01,
-        updates_per_step=4,
+        updates_per_step=8,
         actor_every=2,
-        replay_size=400_000,
+        replay_size=600_000,
         warmup_steps=5_000,
         initial_alpha=2e-4,
         initial_sigma=0.06,
@@ -71,20 +71,20 @@ def walker() -> PipelineConfig:
     )
     weights = RewardWeights(
         **{"alive": 3.0, "upright": 0.3, "still": 0.0, "calm": -0.002, "effort": -0.05, "smooth": -0.1},
-        **{"progress": 3.0, "facing": 0.3, "stride": 1.0, "slip": -0.2, "sway": -0.02, "kick": 1.0, "result": 2.0},
+        **{"progress": 3.0, "facing": 0.3, "stride": 1.0, "slip": -0.2, "sway": -0.02, "kick": 1.5, "result": 2.0},
     )
     return PipelineConfig(
         pretrain=PretrainConfig(
-            total_steps=500_000,
+            total_steps=2_500_000,
             num_envs=64,
             controller="walk",
             episode_steps=250,  # 10 s of 40 ms, as officially
-            randomisation="mild",
+            randomisation="pushed",
             weights=weights,
             sac=sac,
             demonstrations=DemonstrationConfig(transitions=64_000, clone_updates=8_000, critic_updates=6_000),
-            evaluation_every=20_000,
-            recording=RecordingConfig(checkpoint_every=20_000, video_seconds=1_200.0),
+            evaluation_every=40_000,
+            recording=RecordingConfig(checkpoint_every=40_000, video_seconds=1_200.0),
         ),
     )
 

@@ -38,7 +38,7 @@ class PretrainConfig:
     (has room for steps, at 25 actions a second)."""
     episode_steps: int | None = None
     """Time limit of an episode in policy steps; None: the world's own, 500 steps of 20 ms in soccer."""
-    randomisation: Literal["own", "none", "mild", "medium", "strong"] = "own"
+    randomisation: Literal["own", "none", "mild", "medium", "strong", "pushed"] = "own"
     """How much mass, friction, damping, ball and sensors differ from episode to episode, and how hard pushes are.
     own: what the world says, which is none in soccer. Worlds that nothing can push are not pushed."""
     weights: RewardWeights = field(default_factory=RewardWeights)
@@ -164,7 +164,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 if loop.step or not config.demonstrations.transitions:
                     return loop
                 learner = algorithm.Sac(world.observation_size, world.action_size, sac, world.symmetry)
-                return demonstrations.begin(loop, learner, config.demonstrations, teacher, config.seed)
+                return demonstrations.begin(loop, learner, config.demonstrations, teacher, config.seed, felt=world.felt)
 
             for progress in sac_train.train(
                 envs,

@@ -62,12 +62,23 @@ def collect(
     return Demonstrations(Transition(*map(np.stack, zip(*transitions, strict=True))), np.stack(taught))
 
 
-def begin(loop: Loop, sac: Sac, config: DemonstrationConfig, teacher: Teacher, seed: int) -> Loop:
-    """Return a fresh loop of ``sac_train.train`` that has learned from ``teacher``; its environments begin anew."""
+def begin(
+    loop: Loop,
+    sac: Sac,
+    config: DemonstrationConfig,
+    teacher: Teacher,
+    seed: int,
+    *,
+    felt: NDArray[np.bool_] | None = None,
+) -> Loop:
+    """Return a fresh loop of ``sac_train.train`` that has learned from ``teacher``; its environments begin anew.
+
+    ``felt`` tells the numbers of an observation that the clone looks at, shape (n,): all unless given.
+    """
     shown = collect(loop.environments, teacher, config, seed)
     seen = jnp.asarray(shown.transitions.observation.reshape(-1, sac.observation_size))
     state = loop.learner._replace(normaliser=norm.update(loop.learner.normaliser, seen))
-    state = clone(state, sac, shown, config, np.random.default_rng(seed))
+    state = clone(state, sac, shown, config, np.random.default_rng(seed), felt=felt)
     hyper = sac.config
     memory = Memory(loop.environments.num_envs, hyper.replay_size, hyper.n_step, hyper.batch_size, hyper.gamma)
     stored, add = loop.memory, jax.jit(memory.add, donate_argnums=0)
@@ -78,9 +89,20 @@ def begin(loop: Loop, sac: Sac, config: DemonstrationConfig, teacher: Teacher, s
 
 
 def clone(
-    state: State, sac: Sac, shown: Demonstrations, config: DemonstrationConfig, generator: np.random.Generator
+    state: State,
+    sac: Sac,
+    shown: Demonstrations,
+    config: DemonstrationConfig,
+    generator: np.random.Generator,
+    *,
+    felt: NDArray[np.bool_] | None = None,
 ) -> State:
-    """Return ``state`` with an actor whose deterministic action is nearest to the teacher's by mean square."""
+    """Return ``state`` with an actor whose deterministic action is nearest to the teacher's by mean square.
+
+    Where the robot happens to be tells nothing about the next step, but a clone would find something in it. The
+    actor's weights of what is not ``felt`` are 0 in the end, and free to grow in the training that follows.
+    """
+    seen = np.ones(sac.observation_size, bool) if felt is None else np.asarray(felt, dtype=bool)
     optimiser = optax.adam(optax.cosine_decay_schedule(config.clone_lr, max(1, config.clone_updates)))
     observations = shown.transitions.observation.reshape(-1, sac.observation_size)
     taught = shown.taught.reshape(-1, sac.action_size)
@@ -88,7 +110,7 @@ def clone(
     @jax.jit
     def update(actor: Any, moments: Any, observation: Any, wanted: Any) -> tuple[Any, Any]:
         def loss(params: Any) -> Any:
-            mean, _ = sac.actor.apply(params, norm.apply(state.normaliser, observation))
+            mean, _ = sac.actor.apply(params, seen * norm.apply(state.normaliser, observation))
             return ((jnp.tanh(mean) - wanted) ** 2).mean()
 
         change, moments = optimiser.update(jax.grad(loss)(actor), moments)
@@ -98,7 +120,9 @@ def clone(
     for _ in range(config.clone_updates):
         rows = generator.integers(0, len(taught), config.clone_batch)
         actor, moments = update(actor, moments, observations[rows], taught[rows])
-    return state._replace(actor=actor)
+    first = actor["params"]["hidden_0"]
+    first = {**first, "kernel": first["kernel"] * seen[:, None]}
+    return state._replace(actor={**actor, "params": {**actor["params"], "hidden_0": first}})
 
 
 def value(state: State, sac: Sac, memory: Memory, stored: Any, config: DemonstrationConfig, key: Any) -> State:

@@ -139,6 +139,11 @@ class World(ABC):
         raise UsageError(f"The world {self.name} has no teacher. Pretrain it without demonstrations.")
 
     @property
+    def felt(self) -> Any:
+        """Which numbers of an observation a clone of the teacher looks at, shape (observation_size,): by default all."""
+        return np.ones(self.observation_size, dtype=bool)
+
+    @property
     def noise(self) -> Any:
         """Standard deviation of each number of an observation at a noise of 1, shape (observation_size,)."""
         return np.zeros(self.observation_size)

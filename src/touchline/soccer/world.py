@@ -8,6 +8,8 @@ from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from touchline.errors import TouchlineError
 from touchline.simulation import scenario as simulation
 from touchline.simulation.randomisation import NONE, Randomisation
@@ -18,7 +20,7 @@ from touchline.soccer import mirror, rewards, scene
 from touchline.soccer.control import Controller, soft_ankles, stand_still
 from touchline.soccer.gait import Gait, bearing_of
 from touchline.soccer.noise import standard_deviations
-from touchline.soccer.observation import OBSERVATION_SIZE, observe
+from touchline.soccer.observation import FIELDS, OBSERVATION_SIZE, observe
 from touchline.soccer.perturbation import NONE as NOT_PERTURBED
 from touchline.soccer.perturbation import Perturbation
 from touchline.soccer.rewards import RewardWeights
@@ -115,6 +117,11 @@ class SoccerWorld(World):
         index = self.index
         bearing = bearing_of(qpos[:, index.root_position], qpos[:, index.ball_position])
         return self.controller.action(self.gait.target(observation, bearing, seconds))
+
+    @property
+    def felt(self) -> Any:
+        """What the robot feels of itself, and not where on the pitch it is: joints and trunk, in their own frames."""
+        return np.concatenate([np.full(field.size, field.frame in ("joint", "body")) for field in FIELDS])
 
     def terminated(self, physics: Physics, xp: ModuleType) -> Any:
         """A robot whose imu is at or below 0.4 m has fallen, as in the official environments."""
