@@ -71,11 +71,11 @@ def walker() -> PipelineConfig:
     )
     weights = RewardWeights(
         **{"alive": 3.0, "upright": 0.3, "still": 0.0, "calm": -0.002, "effort": -0.05, "smooth": -0.1},
-        **{"progress": 3.0, "facing": 0.3, "stride": 1.0, "slip": -0.2, "sway": -0.02, "kick": 1.5, "result": 2.0},
+        **{"progress": 5.0, "facing": 0.3, "stride": 1.0, "slip": -0.2, "sway": -0.02, "kick": 1.5, "result": 2.0},
     )
     return PipelineConfig(
         pretrain=PretrainConfig(
-            total_steps=2_500_000,
+            total_steps=1_600_000,
             num_envs=64,
             controller="walk",
             episode_steps=250,  # 10 s of 40 ms, as officially

@@ -5,7 +5,7 @@ import pytest
 
 from touchline.simulation.world import Moves, Physics
 from touchline.soccer.episode import Episode
-from touchline.soccer.rewards import WALKING_SPEED, reward_terms
+from touchline.soccer.rewards import reward_terms
 from touchline.soccer.scene import STANDING_FOOT_HEIGHT
 from touchline.soccer.world import SoccerWorld
 
@@ -39,9 +39,11 @@ def terms(index, task=GOALIE, target=(0.0, 0.0, 0.0), ball=(-2.0, 0.0, 0.0), bal
 
 
 def test_progress_is_the_velocity_towards_the_ball_up_to_a_walk(index):
-    assert terms(index, global_linvel=(-0.3, 5.0, 0.0))["progress"] == pytest.approx(0.3)
-    assert terms(index, global_linvel=(0.3, 0.0, 0.0))["progress"] == pytest.approx(-0.3)
-    assert terms(index, global_linvel=(-9.0, 0.0, 0.0))["progress"] == WALKING_SPEED
+    assert terms(index, global_linvel=(-0.3, 5.0, 0.0))["progress"] == pytest.approx(0.3, abs=1e-4)
+    assert terms(index, global_linvel=(0.3, 0.0, 0.0))["progress"] == pytest.approx(-0.3, abs=1e-4)
+    assert terms(index, global_linvel=(-0.5, 0.0, 0.0))["progress"] == pytest.approx(0.3, abs=1e-4)
+    assert terms(index, OBSTACLE, global_linvel=(-0.3, 0.0, 0.0))["progress"] == pytest.approx(0.1, abs=1e-4)
+    assert terms(index, global_linvel=(-9.0, 0.0, 0.0))["progress"] == pytest.approx(-0.4, abs=1e-4)
 
 
 def test_a_stride_is_paid_in_the_air_and_a_slip_costs_on_the_ground(index):
@@ -62,6 +64,7 @@ def test_a_kick_is_paid_towards_the_goal_or_the_target_of_the_task(index):
     assert terms(index, GOALIE, ball_velocity=to_goal)["kick"] == pytest.approx(1.0, abs=1e-4)
     assert terms(index, KICK, target=(-2.0, 3.0, 0.0), ball_velocity=to_target)["kick"] == pytest.approx(1, abs=1e-4)
     assert terms(index, KICK, target=(-2.0, 3.0, 0.0), ball_velocity=to_goal)["kick"] == pytest.approx(0, abs=1e-4)
+    assert terms(index, OBSTACLE, target=(-9.0, 0.0, 0.6), ball_velocity=to_goal)["kick"] == 0.0
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from touchline.soccer.layout import LAYOUT
 
+CRUISING_SPEED = 0.37
+"""What the gait walks when nothing else is asked for, m/s."""
 LARGEST_TURN = 0.4
 """Bearing of the ball beyond which a step turns no further, radians."""
 
@@ -38,8 +40,10 @@ class Gait:
     """Angle by which a leg swings ahead and back."""
     ahead: float = -0.005
     """Angle of both legs ahead of the trunk."""
-    lean: float = 0.0721
-    """Angle by which the hips lean the trunk forward."""
+    lean: float = 0.036
+    """Angle by which the hips lean the trunk forward at the cruising speed."""
+    lean_by_speed: float = 0.65
+    """How much more they lean per m/s of speed: the lean is what sets the speed."""
     sway: float = 0.0433
     """Angle by which both legs lean to the side of the leg that carries."""
     spread: float = -0.0114
@@ -68,7 +72,11 @@ class Gait:
     """How much of it is taken back per rad/s of the trunk's yaw rate."""
 
     def target(
-        self, observation: NDArray[Any], bearing: NDArray[np.float64], seconds: NDArray[np.float64]
+        self,
+        observation: NDArray[Any],
+        bearing: NDArray[np.float64],
+        seconds: NDArray[np.float64],
+        speed: NDArray[np.float64] | float = CRUISING_SPEED,
     ) -> NDArray[np.float64]:
         """Return joint targets in radians, shape (n, 12), in the order of ``control.JOINTS``.
 
@@ -76,11 +84,13 @@ class Gait:
             observation: what the policy sees, shape (n, 89).
             bearing: angle from where the trunk points to the ball, positive to the left, shape (n,).
             seconds: time since the episode began, shape (n,); the left leg swings first.
+            speed: how fast to walk, m/s, shape (n,) or a number.
         """
         gravity, gyro, velocity = (observation[:, LAYOUT[name]] for name in ("projected_gravity", "gyro", "velocimeter"))
         pitch, roll = (np.arcsin(np.clip(tilt, -1.0, 1.0)) for tilt in (gravity[:, 0], -gravity[:, 1]))
         phase, grown = 2 * np.pi * self.frequency * seconds, np.minimum(1.0, seconds / self.ramp)
         sway = self.sway * (0.5 + 0.5 * grown) * np.sin(phase)
+        lean = self.lean + self.lean_by_speed * (speed - CRUISING_SPEED)
         legs = []
         for side, offset in ((1.0, 0.0), (-1.0, np.pi)):
             sine, cosine = np.sin(phase + offset), np.cos(phase + offset)
@@ -98,7 +108,7 @@ class Gait:
             yaw = self.turn * np.clip(bearing, -LARGEST_TURN, LARGEST_TURN) - self.turn_rate * gyro[:, 2]
             steady = self.ankle_pitch * pitch + self.ankle_pitch_rate * gyro[:, 1]
             legs += [
-                -forward - knee / 2 - self.lean + carries * upright_pitch,
+                -forward - knee / 2 - lean + carries * upright_pitch,
                 sideways + carries * upright_roll,
                 in_the_air * yaw,
                 knee,

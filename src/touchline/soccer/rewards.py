@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from touchline.soccer.scene import FEET, STANDING_FOOT_HEIGHT
-from touchline.soccer.tasks import FIELD_LENGTH, FIELD_WIDTH, GOAL_SOUTH, GOAL_WIDTH
+from touchline.soccer.tasks import FIELD_LENGTH, FIELD_WIDTH, GOAL_SOUTH, GOAL_WIDTH, WALKING_SPEEDS
 
 if TYPE_CHECKING:
     from touchline.simulation.world import Moves, Physics
     from touchline.soccer.episode import Episode
     from touchline.soccer.scene import SceneIndex
 
-WALKING_SPEED = 0.6
-"""Speed towards the ball beyond which nothing more is paid, m/s."""
 KICK_SPEED = 2.0
 """Speed of the ball beyond which nothing more is paid, m/s."""
 TARGET_RADIUS = 0.4
@@ -45,18 +43,18 @@ class RewardWeights:
     approach: float = 0.0
     """1 - tanh of the distance to the ball in metres: the official dense term."""
     progress: float = 0.0
-    """Horizontal velocity of the trunk towards the ball, m/s, no more than ``WALKING_SPEED``."""
+    """Horizontal velocity of the trunk towards the ball, m/s, up to the task's ``WALKING_SPEEDS``, less what is beyond."""
     facing: float = 0.0
     """Cosine of the angle between where the trunk points and where the ball lies, seen from above."""
     stride: float = 0.0
-    """Mean velocity towards the ball of those feet that are in the air, m/s: 0 for sliding, whatever the speed."""
+    """The same of the feet that are in the air, on average: 0 for sliding, whatever the speed."""
     slip: float = 0.0
     """Mean squared horizontal velocity of those feet that are on the ground, (m/s)²."""
     sway: float = 0.0
     """Squared angular velocity of the trunk, (rad/s)²."""
     kick: float = 0.0
-    """Velocity of the ball towards where it belongs, m/s, no more than ``KICK_SPEED``: the middle of the goal, the free
-    part of it, or the target, by task."""
+    """Velocity of the ball towards the middle of the goal or the target, m/s, no more than ``KICK_SPEED``; 0 where
+    defenders guard the goal."""
     result: float = 0.0
     """1 while the ball lies in the goalkeeper's goal or on the target, -1 while it lies out of the field; over the goal
     line is out where defenders guard it, whose free part begins higher than a rolling ball."""
@@ -83,6 +81,7 @@ def reward_terms(
     ahead, velocity = _direction(to_ball, xp), read("global_linvel")[:, :2]
     ball_velocity = physics.qvel[:, index.ball_velocity][:, :2]
     goalie = episode.task[:, :1]
+    speed = episode.task @ xp.asarray(WALKING_SPEEDS)
     aim = goalie * xp.asarray(GOAL_SOUTH) + (1.0 - goalie) * episode.target
     stride, slip = 0.0, 0.0
     for foot in FEET:
@@ -101,14 +100,20 @@ def reward_terms(
         "effort": (moves.action**2).mean(-1),
         "smooth": ((moves.action - moves.previous) ** 2).mean(-1),
         "approach": 1.0 - xp.tanh(xp.sqrt((to_ball**2).sum(-1))),
-        "progress": xp.clip(_along(velocity, ahead), -WALKING_SPEED, WALKING_SPEED),
+        "progress": _up_to(_along(velocity, ahead), speed, xp),
         "facing": _along(_direction(read("forwardvector"), xp), ahead),
-        "stride": xp.clip(stride, -WALKING_SPEED, WALKING_SPEED),
+        "stride": _up_to(stride, speed, xp),
         "slip": slip,
         "sway": (read("torso_gyro") ** 2).sum(-1),
-        "kick": xp.clip(_along(ball_velocity, _direction(aim - ball, xp)), -KICK_SPEED, KICK_SPEED),
+        "kick": (1.0 - episode.task[:, 1])
+        * xp.clip(_along(ball_velocity, _direction(aim - ball, xp)), -KICK_SPEED, KICK_SPEED),
         "result": xp.where(mouth | near, 1.0, xp.where(length | width, -1.0, 0.0)),
     }
+
+
+def _up_to(velocity: Any, speed: Any, xp: ModuleType) -> Any:
+    """Return the velocity up to ``speed`` less what is beyond it, no less than -speed: shape (n,)."""
+    return xp.maximum(speed - xp.abs(velocity - speed), -speed)
 
 
 def _direction(vector: Any, xp: ModuleType) -> Any:

@@ -20,12 +20,12 @@ from touchline.soccer import mirror, rewards, scene
 from touchline.soccer.control import Controller, soft_ankles, stand_still
 from touchline.soccer.gait import Gait, bearing_of
 from touchline.soccer.noise import standard_deviations
-from touchline.soccer.observation import FIELDS, OBSERVATION_SIZE, observe
+from touchline.soccer.observation import FIELDS, LAYOUT, OBSERVATION_SIZE, observe
 from touchline.soccer.perturbation import NONE as NOT_PERTURBED
 from touchline.soccer.perturbation import Perturbation
 from touchline.soccer.rewards import RewardWeights
 from touchline.soccer.scenario import Scenario, scenarios
-from touchline.soccer.tasks import FALL_HEIGHT, TASKS
+from touchline.soccer.tasks import FALL_HEIGHT, TASKS, WALKING_SPEEDS
 
 if TYPE_CHECKING:
     import gymnasium
@@ -116,12 +116,14 @@ class SoccerWorld(World):
         """Walk to the ball by the clock, see ``gait``, as far as the controller's actions reach."""
         index = self.index
         bearing = bearing_of(qpos[:, index.root_position], qpos[:, index.ball_position])
-        return self.controller.action(self.gait.target(observation, bearing, seconds))
+        speed = observation[:, LAYOUT["task_index"]] @ np.array(WALKING_SPEEDS)
+        return self.controller.action(self.gait.target(observation, bearing, seconds, speed))
 
     @property
     def felt(self) -> Any:
-        """What the robot feels of itself, and not where on the pitch it is: joints and trunk, in their own frames."""
-        return np.concatenate([np.full(field.size, field.frame in ("joint", "body")) for field in FIELDS])
+        """What the robot feels of itself and its task, not where on the pitch it is: joints and trunk in own frames."""
+        felt = [field.frame in ("joint", "body") or field.name == "task_index" for field in FIELDS]
+        return np.repeat(felt, [field.size for field in FIELDS])
 
     def terminated(self, physics: Physics, xp: ModuleType) -> Any:
         """A robot whose imu is at or below 0.4 m has fallen, as in the official environments."""
