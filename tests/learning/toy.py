@@ -94,3 +94,14 @@ class DeviceSteer(gymnasium.vector.VectorEnv):
             final_observation=x[:, None],
             terms={},
         )
+
+    def state_dict(self):
+        import jax
+
+        return {"x": self.state.x, "steps": self.state.steps, "key": jax.random.key_data(self.state.key)}
+
+    def load_state_dict(self, state):
+        import jax
+
+        x, steps, key = (jax.numpy.asarray(state[name]) for name in ("x", "steps", "key"))
+        self.state = Place(x, steps, jax.random.wrap_key_data(key))
