@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from touchline.errors import TouchlineError, UsageError
-from touchline.learning.workers import packed, prepare_worker
+from touchline.learning.workers import leaving_signals_to_the_parent, packed, prepare_worker
 
 MakeEnv = Callable[[], Any]
 """A picklable factory of a Gymnasium environment: a class, or a ``functools.partial`` of one."""
@@ -107,7 +107,8 @@ class Evaluator:
             self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=prepare_worker)
         futures: list[Future[Episode]] = []
         try:
-            futures = [self._pool.submit(_work, make_env, policy, options, seed) for seed, options in episodes]
+            with leaving_signals_to_the_parent():
+                futures = [self._pool.submit(_work, make_env, policy, options, seed) for seed, options in episodes]
             for future in futures:
                 yield future.result()
         except BrokenProcessPool as error:
