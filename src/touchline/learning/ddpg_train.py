@@ -93,7 +93,7 @@ def train(
             generator=np.random.default_rng(seed),
             environments=envs,
             observation=start.normalise(observation),
-            episodes=EpisodeStatistics(envs.num_envs),
+            episodes=EpisodeStatistics(envs.num_envs, gamma=config.gamma, reward_scale=config.reward_scale),
             step=0,
             updates=0,
         )
@@ -113,7 +113,7 @@ def train(
         memory.add(Transitions(seen, action, reward.astype(np.float32), final, terminated.astype(np.float32)))
         seen = following
         step += envs.num_envs
-        episodes.add(reward, terminated, truncated)
+        episodes.add(reward, terminated, truncated, info, action)
         if step >= config.warmup_steps:
             for _ in range(config.updates_per_step):
                 with section("transfer"):
@@ -127,7 +127,7 @@ def train(
             buffer_size=len(memory),
             metrics=metrics,
             episodes=episodes,
-            terms={},
+            terms={name: each for name, each in info.get("reward_terms", {}).items() if not name.startswith("_")},
             state=learner,
             loop=loop._replace(observation=seen, step=step, updates=updates),
         )

@@ -96,7 +96,8 @@ def train(
 
     key = jax.random.key(seed + 1)
     observation, _ = envs.reset(seed=seed)
-    fresh = Loop(state, memory, key, envs, observation, EpisodeStatistics(envs.num_envs), step=0, updates=0)
+    episodes = EpisodeStatistics(envs.num_envs, gamma=config.gamma, reward_scale=config.reward_scale)
+    fresh = Loop(state, memory, key, envs, observation, episodes, step=0, updates=0)
     state, memory, key, envs, observation, episodes, step, updates = restore(fresh)
     del fresh
     metrics: dict[str, Any] = {}
@@ -113,7 +114,7 @@ def train(
             )
         observation = following
         step += envs.num_envs
-        episodes.add(reward, terminated, truncated)
+        episodes.add(reward, terminated, truncated, info, action)
         if step >= config.warmup_steps:
             with section("update"):
                 key, draw_key = jax.random.split(key)

@@ -47,6 +47,9 @@ class Step(NamedTuple):
     truncated: Any
     final_observation: Any
     terms: dict[str, Any]
+    task: Any
+    """Index of the task of the episode that the step belongs to."""
+    outcomes: dict[str, Any]
 
 
 class MjxFunctions:
@@ -103,7 +106,16 @@ class MjxFunctions:
         final = self._noisy(noise_key, after.observation)
         chosen, begun = self._seen(chosen)
         observation = jnp.where(over[:, None], begun, final)
-        return chosen, Step(observation, after.reward, after.terminated, after.truncated, final, after.terms)
+        return chosen, Step(
+            observation,
+            after.reward,
+            after.terminated,
+            after.truncated,
+            final,
+            after.terms,
+            after.episodes.task,
+            after.outcomes,
+        )
 
     def _advance(self, qpos: Any, qvel: Any, warmstart: Any, control: Any, variant: Any) -> tuple[Any, Any]:
         model = self._variant(variant)
@@ -214,7 +226,9 @@ class MjxWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
         info = {"terms": host.terms}
         over = host.terminated | host.truncated
         if over.any():
+            tasks = np.array(self.world.tasks, dtype=object)[host.task]
             info["final_obs"], info["_final_obs"] = host.final_observation, over
+            info["final_info"], info["_final_info"] = {"task": tasks, "outcomes": host.outcomes}, over
         return host.observation, host.reward, host.terminated, host.truncated, info
 
     def state_dict(self) -> dict[str, Any]:
