@@ -23,6 +23,7 @@ from touchline.learning.progress import (
     Section,
     final_observation,
     from_the_start,
+    reward_terms,
     untimed,
 )
 from touchline.learning.replay import ReplayBuffer, Transitions
@@ -127,7 +128,7 @@ def train(
             buffer_size=len(memory),
             metrics=metrics,
             episodes=episodes,
-            terms={name: each for name, each in info.get("reward_terms", {}).items() if not name.startswith("_")},
+            terms=reward_terms(info),
             state=learner,
             loop=loop._replace(observation=seen, step=step, updates=updates),
         )

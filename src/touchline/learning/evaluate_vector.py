@@ -29,15 +29,15 @@ class Outcome:
     @property
     def figures(self) -> dict[str, float]:
         """The means: ``return``, ``survival_share``, ``episode_length``, ``fall_share`` and the world's outcomes."""
-        others = self.statistics.summary()
-        mean, survival = others.pop("episode_reward"), others.pop("time_out_share")
-        return {"return": mean, "survival_share": survival, **others}
+        return _as_evaluation(self.statistics.summary())
 
     @property
     def metrics(self) -> dict[str, float]:
         """The figures, and where there are several tasks those of each, as ``TASK/fall_share``."""
         tasks = self.statistics.by_task()
-        each = {f"{task}/{name}": value for task, of_it in tasks.items() for name, value in of_it.items()}
+        each = {
+            f"{task}/{name}": value for task, of_it in tasks.items() for name, value in _as_evaluation(of_it).items()
+        }
         return self.figures | (each if len(tasks) > 1 else {})
 
     def interval(self) -> tuple[float, float, float]:
@@ -47,6 +47,11 @@ class Outcome:
         mean, n = float(self.returns.mean()), len(self.returns)
         half = float(stats.t.ppf(0.975, n - 1) * self.returns.std(ddof=1) / np.sqrt(n))
         return mean, mean - half, mean + half
+
+
+def _as_evaluation(summary: dict[str, float]) -> dict[str, float]:
+    names = {"episode_reward": "return", "time_out_share": "survival_share"}
+    return {names.get(name, name): value for name, value in summary.items()}
 
 
 def evaluate_vector(

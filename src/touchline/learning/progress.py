@@ -43,7 +43,7 @@ class Progress(Generic[State]):
     episodes: EpisodeStatistics
     """Statistics of finished episodes."""
     terms: dict[str, Any]
-    """Named reward terms of this step, each of shape (num_envs,), when the environment tells them."""
+    """Named reward terms of this step, when the environments tell them: one number for each that has the term."""
     state: State
     """The learner's state."""
     loop: Any = None
@@ -124,10 +124,11 @@ class EpisodeStatistics:
         if acted:
             row["saturation"], row["rate"] = sums["saturation"] / length, sums["rate"] / np.maximum(length - 1, 1)
         for name, values in final.get("outcomes", {}).items():
-            if not name.startswith("_"):  # Gymnasium's masks
-                row[name] = np.asarray(values)[which]
-                if row[name].dtype == np.bool_:
+            if not name.startswith("_"):
+                if values.dtype == np.bool_:
                     self._shares.add(name)
+                having = final["outcomes"].get(f"_{name}", np.ones(len(values), np.bool_))
+                row[name] = np.where(having, values, np.nan)[which]
         if "task" in final:
             names = [str(name) for name in final["task"][which]]
             self._tasks += sorted(set(names) - set(self._tasks))
@@ -223,6 +224,17 @@ def against_stochastic(deterministic: float, episodes: EpisodeStatistics) -> dic
     if deterministic > 0 and stochastic > 0:
         found["deterministic_over_stochastic"] = deterministic / stochastic
     return found
+
+
+def reward_terms(info: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the named reward terms in a vector step's ``info``, of those environments that have them.
+
+    They are a world's ``terms`` or the official ``reward_terms``; Gymnasium says who has one in a mask ``_NAME``.
+    """
+    terms = info.get("terms") or info.get("reward_terms") or {}
+    return {
+        name: each[terms.get(f"_{name}", slice(None))] for name, each in terms.items() if not name.startswith("_")
+    }
 
 
 def final_observation(

@@ -19,6 +19,7 @@ from touchline.learning.progress import (
     Section,
     final_observation,
     from_the_start,
+    reward_terms,
     untimed,
 )
 from touchline.learning.sac import Batch, Sac, State
@@ -128,7 +129,7 @@ def train(
             buffer_size=min(step, config.replay_size),
             metrics=metrics,
             episodes=episodes,
-            terms=info.get("terms", {}),
+            terms=reward_terms(info),
             state=state,
             loop=Loop(state, memory, key, envs, observation, episodes, step, updates),
         )

@@ -81,7 +81,7 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             info["score"], info["score_terms"] = self.score, dict(self._paid)
             info["task"] = told["task"][0]
             info["outcome"] = "ended" if terminated[0] else "time is up"
-            info["outcomes"] = {name: value[0] for name, value in told["outcomes"].items()}
+            info["outcomes"] = {name: value[0].item() for name, value in told["outcomes"].items()}
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def state_dict(self) -> dict[str, Any]:
