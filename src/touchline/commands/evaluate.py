@@ -177,17 +177,28 @@ def _contestants(options: EvaluateOptions, settings: Settings, world: World) -> 
 
 
 def _opponents(options: EvaluateOptions, settings: Settings) -> Iterator[str]:
-    if options.against is not None:
-        yield from (word for word in options.against if word.casefold() != "none")
+    if options.against is None:
+        yield "stand-still"
+        if _has_champion(settings, options.world):
+            yield "champion"
         return
-    yield "stand-still"
+    for word in options.against:
+        if word.casefold() == "champion" and not _has_champion(settings, options.world):
+            raise UsageError(
+                f"{settings.home} has no champion of the world {options.world}. Crown one with: touchline run "
+                "pipeline, or leave it out."
+            )
+        if word.casefold() != "none":
+            yield word
+
+
+def _has_champion(settings: Settings, world: str) -> bool:
     if settings.mlflow_tracking_uri is None and not (settings.home / "mlflow.db").exists():
-        return
+        return False  # and a question is not to create a store
     from touchline.catalog import Catalog
 
     name, _, alias = CHAMPION.partition("@")
-    if options.world == "soccer" and Catalog.of(settings).resolve(name, alias) is not None:
-        yield "champion"
+    return Catalog.of(settings).resolve(name, alias) is not None
 
 
 def _scenarios(options: EvaluateOptions, world: World, tasks: Sequence[str]) -> dict[str, list[Scenario]]:
