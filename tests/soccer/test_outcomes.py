@@ -1,4 +1,4 @@
-"""What the training scene says an episode came to, with a real ball that rolls, and the official touches beside it."""
+"""What the training scene says an episode came to, with a ball that rolls, and the official touches beside it."""
 
 from __future__ import annotations
 
