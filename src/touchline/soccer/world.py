@@ -16,7 +16,7 @@ from touchline.simulation.randomisation import NONE, Randomisation
 from touchline.simulation.symmetry import Symmetry
 from touchline.simulation.world import Moves, Physics, Start, World
 from touchline.soccer import episode as episodes
-from touchline.soccer import mirror, rewards, scene
+from touchline.soccer import mirror, outcomes, rewards, scene
 from touchline.soccer.control import Controller, soft_ankles, stand_still
 from touchline.soccer.gait import Gait, bearing_of
 from touchline.soccer.noise import standard_deviations
@@ -53,6 +53,7 @@ class SoccerWorld(World):
 
     name = "soccer"
     tasks = TASKS
+    starts_alike = ("goalie_penalty_kick",)
     uniforms = episodes.UNIFORMS
 
     @property
@@ -124,6 +125,14 @@ class SoccerWorld(World):
         """What the robot feels of itself and its task, not where on the pitch it is: joints and trunk in own frames."""
         felt = [field.frame in ("joint", "body") or field.name == "task_index" for field in FIELDS]
         return np.repeat(felt, [field.size for field in FIELDS])
+
+    def remember(self, physics: Physics, episode: episodes.Episode, xp: ModuleType) -> episodes.Episode:
+        """Keep whether the ball was touched and a goal was scored."""
+        return outcomes.remember(physics, episode, self.index, xp)
+
+    def outcomes(self, physics: Physics, episode: episodes.Episode, xp: ModuleType) -> dict[str, Any]:
+        """Return ``fall``, ``touch``, ``goal`` and ``distance``, see ``outcomes``."""
+        return outcomes.outcomes(physics, episode, self.index, xp)
 
     def terminated(self, physics: Physics, xp: ModuleType) -> Any:
         """A robot whose imu is at or below 0.4 m has fallen, as in the official environments."""
