@@ -1,4 +1,4 @@
-"""How far did the robot get? The milestones (a) to (e) of a policy on official episodes, reached or not, with intervals.
+"""How far did the robot get? Milestones (a) to (e) of a policy on official episodes, reached or not, with intervals.
 
 Two sets of official episodes, the same for the policy and for "stand still" (action 0 under stiff ankles): perturbed
 as gate 3 perturbs, and pushed, hard enough that "stand still" falls in more than half of them.
@@ -52,7 +52,7 @@ FALLING_STEPS = 25
 
 
 class Observed(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Adds to the last ``info`` of an official episode what its score does not tell: how far, touched, fallen, goal."""
+    """Adds to an official episode's last ``info`` what the score does not tell: how far, touched, fallen, goal."""
 
     def __init__(self, task: str, controller: Controller) -> None:
         super().__init__(OfficialEnv(task, controller))

@@ -101,8 +101,8 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.jobs.models import log_policy, register
     from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.selection import Selection
-    from touchline.learning import sac as algorithm
     from touchline.learning import demonstrations, sac_train
+    from touchline.learning import sac as algorithm
     from touchline.learning.evaluate_vector import Outcome, evaluate_vector
     from touchline.learning.policy import Policy
     from touchline.learning.progress import EpisodeStatistics, against_stochastic
@@ -162,7 +162,9 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 if loop.step or not config.demonstrations.transitions:
                     return loop
                 learner = algorithm.Sac(world.observation_size, world.action_size, sac, world.symmetry)
-                return demonstrations.begin(loop, learner, config.demonstrations, teacher, config.seed, felt=world.felt)
+                return demonstrations.begin(
+                    loop, learner, config.demonstrations, teacher, config.seed, felt=world.felt
+                )
 
             for progress in sac_train.train(
                 envs,
