@@ -90,7 +90,7 @@ def walker() -> PipelineConfig:
             num_envs=64,
             controller="walk",
             episode_steps=250,  # 10 s of 40 ms, as officially
-            randomisation="pushed",
+            randomisation="pushes",
             weights=weights,
             sac=sac,
             demonstrations=DemonstrationConfig(transitions=64_000, clone_updates=8_000, critic_updates=6_000),

@@ -38,7 +38,7 @@ class PretrainConfig:
     (has room for steps, at 25 actions a second)."""
     episode_steps: int | None = None
     """Time limit of an episode in policy steps; None: the world's own, 500 steps of 20 ms in soccer."""
-    randomisation: Literal["own", "none", "mild", "medium", "strong", "pushed"] = "own"
+    randomisation: Literal["own", "none", "mild", "medium", "strong", "pushes"] = "own"
     """How much mass, friction, damping, ball and sensors differ from episode to episode, and how hard pushes are.
     own: what the world says, which is none in soccer. Worlds that nothing can push are not pushed."""
     weights: RewardWeights = field(default_factory=RewardWeights)

@@ -57,7 +57,7 @@ class Controller:
         return xp.clip(goal, xp.asarray(self.joint_lower), xp.asarray(self.joint_upper))
 
     def action(self, target: NDArray[Any]) -> NDArray[Any]:
-        """Return the actions, shape (..., 12), whose targets come nearest to ``target``, radians: ``target`` undone."""
+        """Return the actions, shape (..., 12), whose targets come nearest to ``target`` in radians."""
         return np.clip((target - np.asarray(self.pose)) / np.asarray(self.action_scale), -1.0, 1.0)
 
     def torque(self, target: NDArray[Any], position: NDArray[Any], velocity: NDArray[Any]) -> NDArray[Any]:
