@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from touchline.errors import UsageError, at_least
-from touchline.jobs.base import JobResult
+from touchline.jobs.base import JobResult, raise_if_stopped
 from touchline.jobs.recording import RecordingConfig
 from touchline.learning.demonstration_config import DemonstrationConfig
 from touchline.learning.sac_config import SacConfig
@@ -145,6 +145,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     seconds = world.decimation * float(world.model.opt.timestep)
 
     def teacher(observation: Any, age: Any) -> Any:
+        raise_if_stopped("while the teacher was watched")
         return world.demonstrate(envs.qpos, observation, age * seconds)
 
     hooks = Hooks(
