@@ -52,7 +52,7 @@ class DDPG_FF(nn.Module):
     Inputs are observations already normalised, shape (b, n); actions are in [-1, 1], shape (b, m). The critic has two
     outputs, for two rewards that end and look ahead differently:
 
-    - The dense reward would have gone on after a time-out, so its value bootstraps there and stops at a true end alone.
+    - The dense reward would have gone on after a time-out, so its value bootstraps there and stops at a true end.
     - The score is paid once, when an episode ends, by a fall, a goal or the clock. Its value is learnt from what
       finished episodes came to: one bootstrap a step would have to carry it back over hundreds of steps, and was
       measured not to arrive. Only in an episode that still runs does it bootstrap.
