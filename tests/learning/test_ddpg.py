@@ -210,6 +210,47 @@ def test_schedules_and_horizons_as_the_documentation_tells_them():
         DdpgConfig(score_from=100, score_until=99)
 
 
+@given(st.integers(0, 1_000), st.floats(0.0, 1.0), st.floats(0.0, 5.0))
+def test_an_update_follows_the_gradients_that_autograd_finds(seed, share, anchor):
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    config = replace(CONFIG, critic_hidden=(7, 5), actor_lr=0.0, critic_lr=0.0, tau=0.0)
+    learner = DDPG_FF(mlp_of(random_policy(seed, (3, 6, 4, 2))), config)
+    for part in (learner.actor, learner.target_critic):
+        for one in part.parameters():
+            one.data += 0.1 * torch.randn_like(one)
+    sizes = ((9, 3), (9, 2), (9, 3), (9,), (9,))
+    random_parts = [torch.from_numpy(rng.standard_normal(shape, np.float32)) for shape in sizes]
+    flags = [torch.from_numpy((rng.random(9) < 0.5).astype(np.float32)) for _ in range(2)]
+    batch = Transitions(*random_parts, *flags)
+    told = learner.update(batch, train_actor=True, score_share=share, anchor=anchor)
+
+    with torch.no_grad():
+        following = learner.target_critic(
+            torch.cat([batch.next_observation, learner.target_actor(batch.next_observation)], -1)
+        )
+    dense = config.reward_scale * batch.reward + config.gamma * (1 - batch.terminated) * following[:, 0]
+    score = config.score_scale * batch.score + config.score_gamma * (1 - batch.ended) * following[:, 1]
+    value = learner.critic(torch.cat([batch.observation, batch.action], -1))
+    critic_loss = torch.nn.functional.mse_loss(value, torch.stack([dense, score], -1))
+    wanted = learner.actor(batch.observation)
+    worth = learner.critic(torch.cat([batch.observation, wanted], -1))
+    dense_size, score_size = worth.detach().abs().mean(0).clamp_min(1e-3)
+    distance = torch.nn.functional.mse_loss(wanted, learner.start_actor(batch.observation))
+    parts = (1 - share) * worth[:, 0].mean() / dense_size + share * worth[:, 1].mean() / score_size
+    actor_loss = anchor * distance - parts
+    for name, loss, part in (
+        ("critic_loss", critic_loss, learner.critic),
+        ("actor_loss", actor_loss, learner.actor),
+    ):
+        expected = torch.autograd.grad(loss, list(part.parameters()), retain_graph=True)
+        flat = torch.cat([one.flatten() for one in expected])
+        flat /= max(1.0, float(flat.norm()))  # as cut
+        mine = torch.cat([one.grad.flatten() for one in part.parameters()])
+        assert torch.allclose(mine, flat, atol=2e-5)
+        assert float(told[name]) == pytest.approx(float(loss.detach()), rel=1e-4, abs=1e-5)
+
+
 def test_one_vector_of_parameters_learns_what_pytorch_makes_of_many():
     torch.manual_seed(0)
     flat = mlp_of(random_policy(3, (3, 8, 2)))

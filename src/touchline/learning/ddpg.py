@@ -45,6 +45,32 @@ class Mlp(nn.Module):
         x = self.logits(x)
         return torch.tanh(x) if self.squash else x
 
+    def kept(self, x: Tensor) -> list[Tensor]:
+        """Return what each layer is given, and last the output before tanh: what ``back`` needs."""
+        kept = [x]
+        for layer in self.layers:
+            x = torch.addmm(layer.bias, x, layer.weight.t())
+            kept.append(x if len(kept) == len(self.layers) else x.relu_())
+        return kept
+
+    def back(self, kept: Sequence[Tensor], gradient: Tensor, *, to_input: bool) -> Tensor:
+        """Take the gradient of the output before tanh, (b, m), back through the layers.
+
+        Returns that of the input, (b, n), with ``to_input``; else fills the ``grad`` of the parameters. It is what
+        autograd computes, and an update takes less than half as long: the layers are smaller than the work on a graph.
+        """
+        for i in reversed(range(len(self.layers))):
+            layer = self.layers[i]
+            if not to_input:
+                torch.mm(gradient.t(), kept[i], out=layer.weight.grad)
+                torch.sum(gradient, 0, out=layer.bias.grad)
+                if i == 0:
+                    break
+            gradient = gradient @ layer.weight
+            if i > 0:
+                gradient *= kept[i] > 0
+        return gradient
+
 
 class DDPG_FF(nn.Module):
     """Actor, critic and their targets; ``forward`` is the actor, so the module itself is a policy.
@@ -89,6 +115,7 @@ class DDPG_FF(nn.Module):
         scale = torch.tensor([self.config.reward_scale or 1.0, self.config.score_scale or 1.0])
         return torch.as_tensor(self.critic(torch.cat([observation, action], -1)) / scale)
 
+    @torch.no_grad()
     def update(
         self, batch: Transitions[Tensor], *, train_actor: bool, score_share: float = 0.0, anchor: float = 0.0
     ) -> dict[str, Tensor]:
@@ -100,32 +127,40 @@ class DDPG_FF(nn.Module):
             score_share: share of the score in what the actor follows; the rest is the dense reward's.
             anchor: weight of the squared distance to the starting actor.
         """
-        config = self.config
-        with torch.no_grad():
-            next_action = self.target_actor(batch.next_observation)
-            following = self.target_critic(torch.cat([batch.next_observation, next_action], -1))
-            target = torch.stack(
-                [
-                    config.reward_scale * batch.reward + config.gamma * (1.0 - batch.terminated) * following[:, 0],
-                    config.score_scale * batch.score + config.score_gamma * (1.0 - batch.ended) * following[:, 1],
-                ],
-                dim=-1,
-            )
-        value = self.critic(torch.cat([batch.observation, batch.action], -1))
-        critic_loss = nn.functional.mse_loss(value, target)
-        self._critic.descend(critic_loss, self.critic_optimiser, LARGEST_GRADIENT)
-        dense, score = value.detach().mean(0)
-        metrics = {"critic_loss": critic_loss.detach(), "q_mean": dense, "q_score_mean": score}
+        config, size = self.config, len(batch.reward)
+        next_action = self.target_actor.kept(batch.next_observation)[-1].tanh_()
+        following = self.target_critic.kept(torch.cat([batch.next_observation, next_action], -1))[-1]
+        dense_follows, score_follows = (
+            following[:, 0] * (1.0 - batch.terminated),
+            following[:, 1] * (1.0 - batch.ended),
+        )
+        target = torch.stack(
+            [
+                config.reward_scale * batch.reward + config.gamma * dense_follows,
+                config.score_scale * batch.score + config.score_gamma * score_follows,
+            ],
+            dim=-1,
+        )
+        critic = self.critic.kept(torch.cat([batch.observation, batch.action], -1))
+        error = critic[-1] - target
+        self.critic.back(critic, error / size, to_input=False)  # of the mean square over both outputs
+        self._critic.step(self.critic_optimiser, LARGEST_GRADIENT)
+        dense, score = critic[-1].mean(0)
+        metrics = {"critic_loss": error.square().mean(), "q_mean": dense, "q_score_mean": score}
         if train_actor:
-            wanted = self.actor(batch.observation)
-            worth = self.critic(torch.cat([batch.observation, wanted], -1))
+            actor = self.actor.kept(batch.observation)
+            wanted = actor[-1].tanh()
+            critic = self.critic.kept(torch.cat([batch.observation, wanted], -1))
             # Each part is brought to 1, so that shares and the anchor mean the same at any scale of reward.
-            size = worth.detach().abs().mean(0).clamp_min(1e-3)
-            shares = torch.tensor([1.0 - score_share, score_share])
-            distance = nn.functional.mse_loss(wanted, self.start_actor(batch.observation))
-            actor_loss = anchor * distance - (worth.mean(0) * shares / size).sum()
-            self._actor.descend(actor_loss, self.actor_optimiser, LARGEST_GRADIENT)
+            weight = torch.tensor([1.0 - score_share, score_share]) / critic[-1].abs().mean(0).clamp_(min=1e-3)
+            away = wanted - self.start_actor.kept(batch.observation)[-1].tanh_()
+            uphill = self.critic.back(critic, (weight / size).expand(size, 2), to_input=True)[:, -wanted.shape[1] :]
+            downhill = away * (2.0 * anchor / away.numel()) - uphill
+            self.actor.back(actor, downhill * (1.0 - wanted.square()), to_input=False)
+            self._actor.step(self.actor_optimiser, LARGEST_GRADIENT)
             self._target_actor.follow(self._actor, config.tau)
-            metrics |= {"actor_loss": actor_loss.detach(), "anchor_distance": distance.detach()}
+            distance = away.square().mean()
+            actor_loss = anchor * distance - (critic[-1].mean(0) * weight).sum()
+            metrics |= {"actor_loss": actor_loss, "anchor_distance": distance}
         self._target_critic.follow(self._critic, config.tau)
         return metrics

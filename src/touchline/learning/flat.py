@@ -27,12 +27,17 @@ class FlatParameters:
             one.grad = part.view_as(one)
 
     def descend(self, loss: Tensor, optimiser: torch.optim.Optimizer, largest_norm: float) -> None:
-        """Make one step of ``optimiser``, which has ``vector``, along the gradient cut to ``largest_norm``.
+        """Make one step of ``optimiser``, which has ``vector``, along the gradient of ``loss``; see ``step``.
 
         Nothing but this module gets a gradient.
         """
         self._gradient.zero_()
         loss.backward(inputs=self.parameters)  # type: ignore[no-untyped-call]
+        self.step(optimiser, largest_norm)
+
+    @torch.no_grad()
+    def step(self, optimiser: torch.optim.Optimizer, largest_norm: float) -> None:
+        """Make one step along the gradient that the parameters have, cut to ``largest_norm``."""
         norm = torch.linalg.vector_norm(self._gradient)
         self._gradient.mul_((largest_norm / (norm + 1e-6)).clamp_(max=1.0))
         optimiser.step()
