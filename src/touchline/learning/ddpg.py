@@ -57,7 +57,7 @@ class Mlp(nn.Module):
         """Take the gradient of the output before tanh, (b, m), back through the layers.
 
         Returns that of the input, (b, n), with ``to_input``; else fills the ``grad`` of the parameters. It is what
-        autograd computes, and an update takes less than half as long: the layers are smaller than the work on a graph.
+        autograd computes; without a graph, which costs more than layers so small, an update takes half as long.
         """
         for i in reversed(range(len(self.layers))):
             layer = self.layers[i]
