@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from touchline.errors import at_least
 from touchline.jobs.base import JobResult
 from touchline.jobs.recording import RecordingConfig
-from touchline.learning.ddpg_config import DdpgConfig
+from touchline.learning.ddpg_config import DdpgConfig, horizon_seconds
 from touchline.soccer.perturbation import Perturbation
 
 if TYPE_CHECKING:
@@ -81,6 +81,13 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     refuse_another_world(world, start.policy, start.source)
     world = world.acting_as(start.policy.metadata)
     metadata = {**start.policy.metadata, "job": "finetune", "run": run.id, "seed": config.seed}
+    rate = 1.0 / (world.decimation * world.model.opt.timestep)
+    run.log_params(
+        {
+            "horizon_seconds_dense": horizon_seconds(config.ddpg.gamma, rate),
+            "horizon_seconds_score": horizon_seconds(config.ddpg.score_gamma, rate),
+        }
+    )
 
     def actor_of(learner: DDPG_FF) -> Policy:
         return policy_of(learner.actor, start.policy, metadata)
