@@ -17,7 +17,9 @@ def index():
     return SoccerWorld().index
 
 
-def terms(index, task=GOALIE, target=(0.0, 0.0, 0.0), ball=(-2.0, 0.0, 0.0), ball_velocity=(0.0, 0.0, 0.0), **sensors):
+def terms(
+    index, task=GOALIE, target=(0.0, 0.0, 0.0), ball=(-2.0, 0.0, 0.0), ball_velocity=(0.0, 0.0, 0.0), **sensors
+):
     """The terms of one upright robot at the origin; sensors by name."""
     readings = {
         "position": (0.0, 0.0, 0.6),

@@ -162,7 +162,9 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 if loop.step or not config.demonstrations.transitions:
                     return loop
                 learner = algorithm.Sac(world.observation_size, world.action_size, sac, world.symmetry)
-                return demonstrations.begin(loop, learner, config.demonstrations, teacher, config.seed, felt=world.felt)
+                return demonstrations.begin(
+                    loop, learner, config.demonstrations, teacher, config.seed, felt=world.felt
+                )
 
             for progress in sac_train.train(
                 envs,
