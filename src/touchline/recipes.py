@@ -106,7 +106,9 @@ def smoke() -> PipelineConfig:
     often = RecordingConfig(log_minimum_seconds=0.1, checkpoint_minimum_seconds=0.0)
     return PipelineConfig(
         pretrain=PretrainConfig(total_steps=40_000, num_envs=64, evaluation_episodes=8, recording=often),
-        finetune=FinetuneConfig(total_steps=1_500, selection_every=1_500, selection_episodes=1, recording=often),
+        finetune=FinetuneConfig(
+            total_steps=1_500, selection_every=1_500, selection_episodes=1, environment_processes=0, recording=often
+        ),
     )
 
 

@@ -41,8 +41,8 @@ def find_player(settings: Settings, word: str, world: World | None = None) -> Pl
 
     The policy must be one of ``world``, which is soccer unless another is given.
 
-    ``word`` is a baseline, a packaged model, a directory with policy.json, NAME@ALIAS or NAME/VERSION of the catalog, or a run: its
-    id, a unique beginning of it, or ``last``.
+    ``word`` is a baseline, a packaged model, a directory with policy.json, NAME@ALIAS or NAME/VERSION of the catalog,
+    or a run: its id, a unique beginning of it, or ``last``.
 
     Raises:
         UsageError: nothing is called so, or what is called so is no policy of this robot.
