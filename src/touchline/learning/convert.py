@@ -26,13 +26,10 @@ Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 class NormalisedActor(nn.Module):
     """The actor with its normaliser baked in: raw observations (b, n) → actions (b, m) in [-1, 1]."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, policy: Policy) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(policy.mean))
-        self.register_buffer("std", torch.tensor(policy.std))
+        self.mean = nn.Buffer(torch.tensor(policy.mean))
+        self.std = nn.Buffer(torch.tensor(policy.std))
         self.clip = float(policy.clip)
         self.actor = mlp_of(policy)
 
