@@ -1,4 +1,4 @@
-"""The deployed policy: one TorchScript file with normaliser, actor, pose, gains and PD, played wherever a score counts.
+"""The deployed policy: one TorchScript file with normaliser, actor, pose, gains and PD, played where scores count.
 
 The competition calls a model at every physics step and tells it neither when an episode begins nor for how many steps
 it is to act. So the file keeps the joint targets that its network chose until their period is over, as the training
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import warnings
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ _CONTROL = tuple(part.name for part in fields(Controller) if part.name != "decim
 class DeployedModule(nn.Module):
     """Observations (b, 89) → torques as shares of the robot's limits, (b, 12) in [-1, 1], at every physics step.
 
-    Each row keeps its joint targets for ``period`` calls. Its episode begins at the first call, when no joint moves at
-    all, as only after a reset, when the robot is elsewhere at once, or when the number of rows changes. The network
+    Each row keeps its joint targets for ``period`` calls. Its episode begins at the first call, when no joint moves
+    at all, as only after a reset, when the robot is elsewhere at once, or when the number of rows changes. The network
     sees one row at a time, so that no robot depends on how many others are played with it, to the last bit.
     """
 
@@ -113,9 +114,10 @@ def deployed(policy: Policy) -> Policy:
     """Return ``policy`` with its file, or as it is where there is nothing to deploy it to: in worlds of one's own."""
     if isinstance(policy, DeployedPolicy) or not _is_deployable(policy):
         return policy
-    module = torch.jit.script(DeployedModule(policy, Controller.from_dict(policy.metadata["controller"])).eval())
-    buffer = io.BytesIO()
-    torch.jit.save(module, buffer)
+    module, buffer = DeployedModule(policy, Controller.from_dict(policy.metadata["controller"])), io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the competition loads nothing else that keeps a state
+        torch.jit.save(torch.jit.script(module.eval()), buffer)
     return _with_file(policy, buffer.getvalue())
 
 
@@ -152,14 +154,18 @@ def _with_file(policy: Policy, file: bytes) -> DeployedPolicy:
 
 @functools.lru_cache(maxsize=8)
 def _module(file: bytes) -> Any:
-    return torch.jit.load(io.BytesIO(file)).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.load(io.BytesIO(file)).eval()
 
 
 def _differences(policy: DeployedPolicy) -> list[str]:
     """Names of what the file and the canonical policy do not agree about."""
     theirs = dict(_module(policy.file).state_dict())
     expected = DeployedModule(policy, Controller.from_dict(policy.metadata["controller"]))
-    names = [name for name, ours in expected.state_dict().items() if not torch.equal(ours, theirs.get(name, ours[:0]))]
+    names = [
+        name for name, ours in expected.state_dict().items() if not torch.equal(ours, theirs.get(name, ours[:0]))
+    ]
     if _module(policy.file).period != expected.period:
         names.append("period")
     return names

@@ -59,8 +59,12 @@ class Judge:
     ) -> Judged:
         """Run one episode a scenario, task by task.
 
-        The policy acts as its metadata says. ``boundary`` is called before each task, and may raise to stop.
+        The policy acts through its deployed file, and as its metadata says. ``boundary`` is called before each task,
+        and may raise to stop.
         """
+        from touchline.jobs.deployment import deployed
+
+        policy = deployed(policy)
         scenarios = list(scenarios)
         judged = Judged({}, {}, {})
         for task in self._world.tasks:
