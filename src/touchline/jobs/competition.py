@@ -68,7 +68,10 @@ def benchmark(package: Path, tasks: Sequence[str], seed: int, episodes: int = 1)
         if done.returncode or not answer.is_file():
             raise TouchlineError(f"sai_rl could not play {package}:\n{(done.stdout + done.stderr)[-2_000:]}")
         found = json.loads(answer.read_text())
-    return tuple(Benchmarked(**{k: v if k == "task" else tuple(v) for k, v in one.items()}) for one in found)
+    return tuple(
+        Benchmarked(one["task"], tuple(one["seeds"]), tuple(one["scores"]), tuple(one["physics_steps"]))
+        for one in found
+    )
 
 
 class ScoredEpisode(gymnasium.Wrapper[Any, Any, Any, Any]):

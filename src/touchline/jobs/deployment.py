@@ -39,8 +39,8 @@ class DeployedModule(nn.Module):
     """Observations (b, 89) → torques as shares of the robot's limits, (b, 12) in [-1, 1], at every physics step.
 
     Each row keeps its joint targets for ``period`` calls. Its episode begins at the first call, when no joint moves
-    at all, as only after a reset, when the robot is elsewhere at once, or when the number of rows changes. The network
-    sees one row at a time, so that no robot depends on how many others are played with it, to the last bit.
+    at all, as only after a reset, when the robot is elsewhere at once, or when the number of rows changes. The
+    network sees one row at a time, so that no robot depends on how many others are played with it, to the last bit.
     """
 
     def __init__(self, policy: Policy, controller: Controller) -> None:
@@ -56,6 +56,11 @@ class DeployedModule(nn.Module):
         self.place = nn.Buffer(torch.zeros(0, self.place_stop - self.place_start), persistent=False)
         self.remaining = nn.Buffer(torch.zeros(0, dtype=torch.int64), persistent=False)
         self.requires_grad_(False)
+
+    @torch.jit.export
+    def logits(self, observation: Tensor) -> Tensor:
+        """Return the network's output before tanh, (b, 12); keeps nothing."""
+        return torch.cat([self.actor.logits(row) for row in observation.float().split(1)])
 
     @torch.jit.export
     def act(self, observation: Tensor) -> Tensor:
@@ -91,12 +96,19 @@ class DeployedPolicy(Policy):
     file: bytes = field(default=b"", repr=False)
     """The TorchScript file; what a package holds, byte for byte."""
 
+    def logits(self, observation: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what the file's network gives before tanh, shape (..., 12), for raw observations (..., 89)."""
+        return self._ask("logits", observation)
+
     def __call__(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """Return the action that the file's network chooses, shape (..., 12), for raw observations (..., 89)."""
+        return self._ask("act", observation)
+
+    def _ask(self, method: str, observation: NDArray[Any]) -> NDArray[np.float32]:
         rows = torch.from_numpy(np.atleast_2d(np.asarray(observation, dtype=np.float32)))
         with torch.inference_mode():
-            actions: NDArray[np.float32] = _module(self.file).act(rows).numpy()
-        return actions.reshape(*np.shape(observation)[:-1], actions.shape[-1])
+            answer: NDArray[np.float32] = getattr(_module(self.file), method)(rows).numpy()
+        return answer.reshape(*np.shape(observation)[:-1], answer.shape[-1])
 
     @functools.cached_property
     def digest(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from touchline.catalog import Catalog, LoggedModel, ModelVersion, directory_digest
@@ -112,7 +112,7 @@ def load_converted(run: Run) -> Loaded:
         raise TouchlineError(f"{source} was not converted yet. Convert it with: touchline run convert")
     logged = catalog.logged(runs[0].info.run_id)
     run.log_input(logged.uri, "converted")
-    return Loaded(_fetch(run, catalog, logged), logged)
+    return Loaded(_canonical(_fetch(run, catalog, logged)), logged)
 
 
 def load_untrained(run: Run) -> Policy:
@@ -135,6 +135,11 @@ def milestone(catalog: Catalog, model: str, alias: str) -> ModelVersion:
             "Run the job that sets it first; touchline run pipeline runs them all in order."
         )
     return version
+
+
+def _canonical(policy: Policy) -> Policy:
+    """The policy without its deployed file, of which a training that goes on from it has no use."""
+    return Policy(**{part.name: getattr(policy, part.name) for part in fields(Policy)})
 
 
 def _fetch(run: Run, catalog: Catalog, source: ModelVersion | LoggedModel) -> Policy:

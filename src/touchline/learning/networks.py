@@ -9,6 +9,8 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from touchline.learning.policy import LOG_STD_RANGE
+
 
 class Actor(nn.Module):
     """Observation (b, n), normalised → mean and log standard deviation before tanh, each (b, m).
@@ -30,7 +32,7 @@ class Actor(nn.Module):
         mean = nn.Dense(self.action_size, kernel_init=small, name="mean")(x)
         start = nn.initializers.constant(math.log(self.initial_sigma))
         log_std = nn.Dense(self.action_size, kernel_init=small, bias_init=start, name="log_std")(x)
-        return mean, jnp.clip(log_std, -10.0, 0.5)
+        return mean, jnp.clip(log_std, *LOG_STD_RANGE)
 
 
 class Critic(nn.Module):
