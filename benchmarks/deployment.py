@@ -1,7 +1,7 @@
 """Should a deployed policy act at 50 Hz, as it was trained, or at every physics step, as the competition asks it?
 
-The competition calls a model at 500 Hz. Its file can keep its joint targets for ten calls, or run its network at each.
-Both are played here in the official environments, on the same perturbed scenarios without sensor noise, which the
+The competition calls a model at 500 Hz. Its file can keep its joint targets for ten calls, or run its network at
+each. Both are played here in the official environments, on the same perturbed scenarios without sensor noise, which the
 competition has none of, and on scenarios with pushes; beside them the policy as it was trained, in NumPy at 50 Hz,
 which differs from the file that holds by rounding alone and so tells how far two equal robots part. Differences are
 of pairs, with 95 % intervals (Student's t).
@@ -13,6 +13,7 @@ it: NAME@ALIAS, a run, a directory. Writes results/deployment.json, a part a pol
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 import warnings
@@ -102,16 +103,12 @@ def main() -> None:
     given, rest = parser.parse_known_args()
     sys.argv[1:] = rest
     settings = Settings.load(home=given.home)
-    part = Part("", __doc__, subject="deployment")
-    shown = []
+    part, shown = Part("", __doc__, subject="deployment"), []
+    episodes = part.size(EPISODES, 2)
     for word in given.policies:
         player = find_player(settings, word)
         for kind in KINDS:
-            episodes = part.size(EPISODES, 2)
-            rows = part.measure(
-                f"{player.name}, {kind}",
-                lambda policy=player.policy, kind=kind: play(policy, kind, episodes),  # type: ignore[misc]
-            )
+            rows = part.measure(f"{player.name}, {kind}", functools.partial(play, player.policy, kind, episodes))
             for name in ("as trained", "holds", "every step"):
                 row = rows[name]
                 apart = rows.get(f"{name} minus holds", {}).get("score", {})

@@ -1,4 +1,4 @@
-"""The competition's package holds the file that was judged, and the competition's own code scores it as the gate did."""
+"""The competition's package holds the file that was judged, and the competition's own code scores it alike."""
 
 import hashlib
 from dataclasses import replace
@@ -16,6 +16,10 @@ from touchline.soccer.control import soft_ankles, stand_still
 from touchline.soccer.official import OfficialEnv
 from touchline.soccer.preprocessor import Preprocessor
 from touchline.soccer.tasks import TASKS
+
+needs_sai_rl = pytest.mark.skipif(
+    not competition.is_installed(), reason="sai_rl is not installed: pip install 'touchline[competition]'"
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +50,7 @@ def test_the_package_is_the_judged_file_and_the_preprocessor(policy, package):
     assert hashlib.sha256((package / "model.pt").read_bytes()).hexdigest() == policy.digest
 
 
-@pytest.mark.skipif(
-    not competition.is_installed(), reason="sai_rl is not installed: pip install 'touchline[competition]'"
-)
+@needs_sai_rl
 def test_sai_rl_scores_the_package_as_a_judge_scores_the_file_to_the_last_bit(policy, package):
     (found,) = competition.benchmark(package, ["kick_to_target"], seed=5, episodes=2)
     env = OfficialEnv("kick_to_target", soft_ankles())
@@ -61,9 +63,7 @@ def test_sai_rl_scores_the_package_as_a_judge_scores_the_file_to_the_last_bit(po
         assert (info["score"], info["physics_steps"]) == (score, steps)
 
 
-@pytest.mark.skipif(
-    not competition.is_installed(), reason="sai_rl is not installed: pip install 'touchline[competition]'"
-)
+@needs_sai_rl
 def test_a_package_that_sai_rl_refuses_is_told_in_its_words(package, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
