@@ -1,10 +1,10 @@
 """Should a deployed policy act at 50 Hz, as it was trained, or at every physics step, as the competition asks it?
 
 The competition calls a model at 500 Hz. Its file can keep its joint targets for ten calls, or run its network at
-each. Both are played here in the official environments, on the same perturbed scenarios without sensor noise, which the
-competition has none of, and on scenarios with pushes; beside them the policy as it was trained, in NumPy at 50 Hz,
-which differs from the file that holds by rounding alone and so tells how far two equal robots part. Differences are
-of pairs, with 95 % intervals (Student's t).
+each. Both are played here in the official environments on the same perturbed scenarios, with and without pushes, and
+without sensor noise, which the competition has none of. Beside them the policy acts as it was trained, in NumPy at
+50 Hz: it differs from the file that holds by rounding alone, and so tells how far two equal robots part. Differences
+are of pairs, with 95 % intervals (Student's t).
 
 Usage: python benchmarks/deployment.py POLICY … [--home HOME] [--quick] [--fresh]; POLICY as `touchline film` knows
 it: NAME@ALIAS, a run, a directory. Writes results/deployment.json, a part a policy; parts that are there stay.
