@@ -69,7 +69,7 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
                 observation, _ = env.reset(seed=config.seed + i + 1)
         env.close()
 
-    warning = _doubt(loaded.source)
+    warning = doubt_of(loaded.source)
     if warning:
         run.alert("The policy may lose by acting without noise", warning, level="warn")
     module = conversion.NormalisedActor(policy).eval()
@@ -115,7 +115,7 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
     )
 
 
-def _doubt(source: ModelVersion | LoggedModel) -> str:
+def doubt_of(source: ModelVersion | LoggedModel) -> str:
     """Why to doubt that a policy is as good without noise as with it, or nothing."""
     from touchline.learning.convert import keeps_return
 
