@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import traceback
 from multiprocessing.connection import Connection
@@ -37,6 +38,8 @@ def prepare_worker() -> None:
     """Runs first in every worker, before NumPy reads the thread limits."""
     for variable in _THREAD_LIMITS:
         os.environ.setdefault(variable, "1")
+    if "torch" in sys.modules:  # the parent's main module has imported it, too soon for the variables
+        sys.modules["torch"].set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_follow_parent, daemon=True).start()
 
