@@ -44,7 +44,7 @@ KINDS = {
 class InNumPy(DeployedPolicy):
     """A policy that a judge leaves as it is, and that acts without its file."""
 
-    __call__ = Policy.__call__
+    logits, __call__ = Policy.logits, Policy.__call__
 
 
 def arms(policy: Policy) -> dict[str, Policy]:
@@ -58,14 +58,13 @@ def arms(policy: Policy) -> dict[str, Policy]:
     }
 
 
-def play(policy: Policy, kind: str, episodes: int) -> dict[str, Any]:
+def play(judge: Judge, policy: Policy, kind: str, episodes: int) -> dict[str, Any]:
     """Play all three on the same scenarios and compare pairs."""
     rows: dict[str, Any] = {}
     judged: dict[str, Judged] = {}
     for name, player in arms(policy).items():
         began = time.perf_counter()
-        with Judge(PROCESSES) as judge:
-            judged[name] = judge.evaluate(player, scenarios(range(episodes), KINDS[kind]))
+        judged[name] = judge.evaluate(player, scenarios(range(episodes), KINDS[kind]))
         steps = _all(judged[name].physics_steps)
         rows[name] = {
             "score": {task: round(float(scores.mean()), 4) for task, scores in judged[name].scores.items()},
@@ -105,17 +104,20 @@ def main() -> None:
     settings = Settings.load(home=given.home)
     part, shown = Part("", __doc__, subject="deployment"), []
     episodes = part.size(EPISODES, 2)
-    for word in given.policies:
-        player = find_player(settings, word)
-        for kind in KINDS:
-            rows = part.measure(f"{player.name}, {kind}", functools.partial(play, player.policy, kind, episodes))
-            for name in ("as trained", "holds", "every step"):
-                row = rows[name]
-                apart = rows.get(f"{name} minus holds", {}).get("score", {})
-                told = f"{apart['mean']:+.3f} [{apart['low']:+.3f}, {apart['high']:+.3f}]" if apart else None
-                survived = f"{row['survived']:.0%}"
-                figures = row["mean_score"], told, survived, row["physics_steps"], row["seconds"]
-                shown.append((player.name, kind, name, *figures))
+    with Judge(PROCESSES) as judge:
+        for word in given.policies:
+            player = find_player(settings, word)
+            for kind in KINDS:
+                rows = part.measure(
+                    f"{player.name}, {kind}", functools.partial(play, judge, player.policy, kind, episodes)
+                )
+                for name in ("as trained", "holds", "every step"):
+                    row = rows[name]
+                    apart = rows.get(f"{name} minus holds", {}).get("score", {})
+                    told = f"{apart['mean']:+.3f} [{apart['low']:+.3f}, {apart['high']:+.3f}]" if apart else None
+                    survived = f"{row['survived']:.0%}"
+                    figures = row["mean_score"], told, survived, row["physics_steps"], row["seconds"]
+                    shown.append((player.name, kind, name, *figures))
     head = ("policy", "scenarios", "played", "score", "minus the one that holds", "survives", "physics steps", "s")
     table(head, shown)
 
