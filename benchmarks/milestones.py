@@ -1,15 +1,16 @@
-"""How far did the robot get? The milestones (a) to (e) of a policy on official episodes, reached or not, with intervals.
+"""How far did the robot get? Milestones (a) to (e) of a policy on official episodes, reached or not, with intervals.
 
 Two sets of official episodes, the same for the policy and for "stand still" (action 0 under stiff ankles): perturbed
 as gate 3 perturbs, and pushed, hard enough that "stand still" falls in more than half of them.
 
-(a) never below "stand still": on no task is the mean paired difference of the score below 0 with 95 % confidence.
+(a) never below "stand still": on every task the mean paired difference of the score is above -0.05 with 97.5 %
+    confidence.
 (b) stands under pushes that fell the zero action: it survives pushed episodes more often, with 95 % confidence.
 (c) walks 1 m: the median over perturbed episodes of the distance walked is at least 1 m.
 (d) touches the ball in at least half of the perturbed episodes and falls in less than a fifth.
 (e) a goal, or a ball on the target, in at least one episode.
 
-Usage: python benchmarks/milestones.py POLICY [--seeds 100] [--processes 2] [--push-force 150] [--output FILE];
+Usage: python benchmarks/milestones.py POLICY [--seeds 100] [--processes 2] [--push-force 60] [--output FILE];
 POLICY is a directory with policy.json, or what ``touchline film`` takes. Writes results/milestones.json.
 """
 
@@ -47,12 +48,14 @@ MOVED_METRES, MOVED_SPEED = 0.05, 0.1
 """The ball was touched when it lies further from its start than this, or was faster, m/s, after the first 0.5 s."""
 SETTLING_STEPS = 25
 """Policy steps in which the ball may settle by itself."""
+MARGIN = 0.05
+"""By how much a score may be below another and still count as not below; scores range over more than 5."""
 FALLING_STEPS = 25
 """Policy steps before a fall that count as falling and not as walking: 0.5 s."""
 
 
 class Observed(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Adds to the last ``info`` of an official episode what its score does not tell: how far, touched, fallen, goal."""
+    """Adds to an official episode's last ``info`` what the score does not tell: how far, touched, fallen, goal."""
 
     def __init__(self, task: str, controller: Controller) -> None:
         super().__init__(OfficialEnv(task, controller))
@@ -108,7 +111,7 @@ def play(evaluator: Evaluator, policy: Policy, seeds: range, perturbation: Pertu
     return played
 
 
-def share(happened: NDArray[np.float64]) -> dict[str, float]:
+def share(happened: NDArray[Any]) -> dict[str, float]:
     """A share with its exact 95 % interval (Clopper and Pearson 1934)."""
     interval = stats.binomtest(int(happened.sum()), len(happened)).proportion_ci(0.95)
     return {"share": float(happened.mean()), "low": float(interval.low), "high": float(interval.high)}
@@ -155,7 +158,7 @@ def milestones(ours: dict[str, Figures], still: dict[str, Figures]) -> dict[str,
     goals = {name: share(everywhere(played, "goal")) for name, played in ours.items()}
     return {
         "a": {
-            "reached": all(gain.low >= 0.0 for gain in gains.values()),
+            "reached": all(gain.low > -MARGIN for gain in gains.values()),
             "score_minus_stand_still": {
                 task: {"mean": gain.mean, "low": gain.low, "high": gain.high} for task, gain in gains.items()
             },
@@ -185,7 +188,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=100, help="episodes a task and set")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--pushes", type=int, default=4, help="pushes an episode of the pushed set")
-    parser.add_argument("--push-force", type=float, default=150.0, help="their standard deviation, newtons")
+    parser.add_argument("--push-force", type=float, default=60.0, help="their standard deviation, newtons")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "milestones.json")
     given = parser.parse_args()
     sets = {

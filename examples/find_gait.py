@@ -1,7 +1,7 @@
 """Find the numbers of the teacher's gait (``soccer/gait.py``) in the training scene by the cross-entropy method.
 
 A population of gaits walks under pushes; the next is drawn around the best fifth. Starts from ``Gait()``.
-Usage: python examples/find_gait.py [--minutes 10] [--population 32] [--repeats 4] [--push-speed 0.5]; prints the gait.
+Usage: python examples/find_gait.py [--minutes 10] [--population 32] [--repeats 4] [--push-speed 0.5]; prints it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,19 @@ from touchline.soccer.control import walk
 from touchline.soccer.gait import Gait, bearing_of
 from touchline.soccer.world import SoccerWorld
 
-NAMES = tuple(field.name for field in fields(Gait) if field.name != "ramp")
+NAMES = tuple(field.name for field in fields(Gait) if field.name not in ("ramp", "lean_by_speed"))
 SPREAD = dict.fromkeys(NAMES, 0.05) | {
-    **{"frequency": 0.3, "bend": 0.15, "lift": 0.15, "duty": 0.2, "speed": 0.15, "turn": 0.3},
-    **{"place_forward": 0.15, "place_sideways": 0.15, "hip_pitch": 0.4, "hip_roll": 0.3, "ankle_pitch": 0.3},
+    "frequency": 0.3,
+    "bend": 0.15,
+    "lift": 0.15,
+    "duty": 0.2,
+    "speed": 0.15,
+    "turn": 0.3,
+    "place_forward": 0.15,
+    "place_sideways": 0.15,
+    "hip_pitch": 0.4,
+    "hip_roll": 0.3,
+    "ankle_pitch": 0.3,
 }
 """Standard deviation of the first population."""
 TOP_SPEED = 0.45
@@ -92,7 +101,8 @@ def main() -> None:
         middle = weights @ gaits[best]
         spread = 0.6 * spread + 0.4 * np.maximum(np.sqrt(weights @ (gaits[best] - middle) ** 2), least)
         mean = mean + 0.8 * (middle - mean)
-        print(f"the best stay up {seconds[best].mean():.1f} of {0.04 * steps:.1f} s and walk {walked[best].mean():.2f} m")
+        up_to = 0.04 * steps
+        print(f"the best stay up {seconds[best].mean():.1f} of {up_to:.1f} s and walk {walked[best].mean():.2f} m")
         if seconds[best].mean() > 0.9 * 0.04 * steps:
             steps = min(250, int(1.4 * steps))
     print(Gait(**dict(zip(NAMES, (round(float(value), 4) for value in mean), strict=True))))

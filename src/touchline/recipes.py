@@ -52,7 +52,7 @@ def laptop() -> PipelineConfig:
 
 
 def walker() -> PipelineConfig:
-    """Two processors and 90 minutes: a robot that walks to the ball, from a teacher's gait and what SAC makes of it."""
+    """Two processors and 90 minutes: a walk to the ball, from a teacher's gait and what SAC makes of it."""
     sac = SacConfig(
         actor_hidden=(256, 128),
         actor_lr=5e-5,
@@ -70,8 +70,19 @@ def walker() -> PipelineConfig:
         reward_scale=0.05,
     )
     weights = RewardWeights(
-        **{"alive": 3.0, "upright": 0.3, "still": 0.0, "calm": -0.002, "effort": -0.05, "smooth": -0.1},
-        **{"progress": 5.0, "facing": 0.3, "stride": 1.0, "slip": -0.2, "sway": -0.02, "kick": 1.5, "result": 2.0},
+        alive=3.0,
+        upright=0.3,
+        still=0.0,
+        calm=-0.002,
+        effort=-0.05,
+        smooth=-0.1,
+        progress=5.0,
+        facing=0.3,
+        stride=1.0,
+        slip=-0.2,
+        sway=-0.02,
+        kick=1.5,
+        result=2.0,
     )
     return PipelineConfig(
         pretrain=PretrainConfig(
@@ -79,7 +90,7 @@ def walker() -> PipelineConfig:
             num_envs=64,
             controller="walk",
             episode_steps=250,  # 10 s of 40 ms, as officially
-            randomisation="pushed",
+            randomisation="pushes",
             weights=weights,
             sac=sac,
             demonstrations=DemonstrationConfig(transitions=64_000, clone_updates=8_000, critic_updates=6_000),

@@ -28,8 +28,7 @@ def begun():
         loops.append(demonstrations.begin(loop, Sac(1, 1, SMALL), CONFIG, steers_well, seed=0))
         return loops[0]
 
-    progress = next(sac_train.train(steer(8), SMALL, total_steps=8, seed=0, restore=restore))
-    return progress
+    return next(sac_train.train(steer(8), SMALL, total_steps=8, seed=0, restore=restore))
 
 
 def test_the_cloned_actor_does_as_well_as_the_teacher(begun):

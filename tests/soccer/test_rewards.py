@@ -17,9 +17,7 @@ def index():
     return SoccerWorld().index
 
 
-def terms(
-    index, task=GOALIE, target=(0.0, 0.0, 0.0), ball=(-2.0, 0.0, 0.0), ball_velocity=(0.0, 0.0, 0.0), **sensors
-):
+def terms(index, task=GOALIE, target=(0.0,) * 3, ball=(-2.0, 0.0, 0.0), ball_velocity=(0.0,) * 3, **sensors):
     """The terms of one upright robot at the origin; sensors by name."""
     readings = {
         "position": (0.0, 0.0, 0.6),
@@ -34,7 +32,7 @@ def terms(
         read[0, index.sensors[name]] = value
     qvel = np.zeros((1, index.ball_velocity.stop))
     qvel[0, index.ball_velocity][:3] = ball_velocity
-    episode = Episode(task[None], np.array([target]), np.zeros((1, 9)))
+    episode = Episode(task[None], np.array([target]), np.zeros((1, 9)), np.zeros((1, 2)), *np.zeros((2, 1), bool))
     moves = Moves(np.zeros((1, 12)), np.zeros((1, 12)), np.zeros(1))
     found = reward_terms(Physics(np.zeros((1, 1)), qvel, read, np.zeros(1)), episode, moves, index)
     return {name: float(value[0]) for name, value in found.items()}

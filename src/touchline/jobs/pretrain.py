@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from touchline.errors import UsageError, at_least
-from touchline.jobs.base import JobResult
+from touchline.jobs.base import JobResult, raise_if_stopped
 from touchline.jobs.recording import RecordingConfig
 from touchline.learning.demonstration_config import DemonstrationConfig
 from touchline.learning.sac_config import SacConfig
@@ -39,7 +39,7 @@ class PretrainConfig:
     (has room for steps, at 25 actions a second)."""
     episode_steps: int | None = None
     """Time limit of an episode in policy steps; None: the world's own, 500 steps of 20 ms in soccer."""
-    randomisation: Literal["own", "none", "mild", "medium", "strong", "pushed"] = "own"
+    randomisation: Literal["own", "none", "mild", "medium", "strong", "pushes"] = "own"
     """How much mass, friction, damping, ball and sensors differ from episode to episode, and how hard pushes are.
     own: what the world says, which is none in soccer. Worlds that nothing can push are not pushed."""
     weights: RewardWeights = field(default_factory=RewardWeights)
@@ -104,8 +104,8 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.jobs.models import log_policy, register
     from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.selection import Selection
-    from touchline.learning import sac as algorithm
     from touchline.learning import demonstrations, sac_train
+    from touchline.learning import sac as algorithm
     from touchline.learning.evaluate_vector import Outcome, evaluate_vector
     from touchline.learning.policy import Policy
     from touchline.learning.progress import EpisodeStatistics, against_stochastic
@@ -148,6 +148,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     seconds = world.decimation * float(world.model.opt.timestep)
 
     def teacher(observation: Any, age: Any) -> Any:
+        raise_if_stopped("while the teacher was watched")
         return world.demonstrate(envs.qpos, observation, age * seconds)
 
     hooks = Hooks(

@@ -58,7 +58,7 @@ class Controller:
         return xp.clip(goal, xp.asarray(self.joint_lower), xp.asarray(self.joint_upper))
 
     def action(self, target: NDArray[Any]) -> NDArray[Any]:
-        """Return the actions, shape (..., 12), whose targets come nearest to ``target``, radians: as ``target`` undone."""
+        """Return the actions, shape (..., 12), whose targets come nearest to ``target`` in radians."""
         return np.clip((target - np.asarray(self.pose)) / np.asarray(self.action_scale), -1.0, 1.0)
 
     def torque(self, target: NDArray[Any], position: NDArray[Any], velocity: NDArray[Any]) -> NDArray[Any]:
@@ -99,7 +99,7 @@ def soft_ankles() -> Controller:
 
 
 def walk() -> Controller:
-    """Stiff ankles on bent knees, room for whole steps, 25 actions a second: what is learned in fewer, larger steps."""
+    """Stiff ankles on bent knees, room for whole steps, 25 actions a second: fewer and larger decisions to learn."""
     return Controller(
         pose=(-0.3, 0.0, 0.0, 0.6, -0.3, 0.0) * 2,
         stiffness=(200.0, 200.0, 200.0, 200.0, 200.0, 100.0) * 2,

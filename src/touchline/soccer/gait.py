@@ -86,9 +86,8 @@ class Gait:
             seconds: time since the episode began, shape (n,); the left leg swings first.
             speed: how fast to walk, m/s, shape (n,) or a number.
         """
-        gravity, gyro, velocity = (
-            observation[:, LAYOUT[name]] for name in ("projected_gravity", "gyro", "velocimeter")
-        )
+        names = ("projected_gravity", "gyro", "velocimeter")
+        gravity, gyro, velocity = (observation[:, LAYOUT[name]] for name in names)
         pitch, roll = (np.arcsin(np.clip(tilt, -1.0, 1.0)) for tilt in (gravity[:, 0], -gravity[:, 1]))
         phase, grown = 2 * np.pi * self.frequency * seconds, np.minimum(1.0, seconds / self.ramp)
         sway = self.sway * (0.5 + 0.5 * grown) * np.sin(phase)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from touchline.soccer.outcomes import in_goal
 from touchline.soccer.scene import FEET, STANDING_FOOT_HEIGHT
-from touchline.soccer.tasks import FIELD_LENGTH, FIELD_WIDTH, GOAL_SOUTH, GOAL_WIDTH, WALKING_SPEEDS
+from touchline.soccer.tasks import FIELD_LENGTH, FIELD_WIDTH, GOAL_SOUTH, WALKING_SPEEDS
 
 if TYPE_CHECKING:
     from touchline.simulation.world import Moves, Physics
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 KICK_SPEED = 2.0
 """Speed of the ball beyond which nothing more is paid, m/s."""
-TARGET_RADIUS = 0.4
-"""Distance from which on the ball is on the target, metres."""
 LIFTED = 0.02
 """How far above its standing height a foot counts as fully in the air, metres."""
 
@@ -43,7 +42,7 @@ class RewardWeights:
     approach: float = 0.0
     """1 - tanh of the distance to the ball in metres: the official dense term."""
     progress: float = 0.0
-    """Horizontal velocity of the trunk towards the ball, m/s, up to the task's ``WALKING_SPEEDS``, less what is beyond."""
+    """Horizontal velocity of the trunk to the ball, m/s, up to the task's ``WALKING_SPEEDS``, less what is beyond."""
     facing: float = 0.0
     """Cosine of the angle between where the trunk points and where the ball lies, seen from above."""
     stride: float = 0.0
@@ -56,8 +55,8 @@ class RewardWeights:
     """Velocity of the ball towards the middle of the goal or the target, m/s, no more than ``KICK_SPEED``; 0 where
     defenders guard the goal."""
     result: float = 0.0
-    """1 while the ball lies in the goalkeeper's goal or on the target, -1 while it lies out of the field; over the goal
-    line is out where defenders guard it, whose free part begins higher than a rolling ball."""
+    """1 while the ball lies where the task wants it, -1 while it lies out of the field: also behind the goal line
+    where defenders guard it, whose gap begins higher than a rolling ball."""
 
 
 def reward_terms(
@@ -89,9 +88,7 @@ def reward_terms(
         moving = read(f"{foot}_velocity")[:, :2]
         stride = stride + aloft * _along(moving, ahead) / len(FEET)
         slip = slip + (1.0 - aloft) * (moving**2).sum(-1) / len(FEET)
-    length, width = xp.abs(ball[:, 0]) > FIELD_LENGTH, xp.abs(ball[:, 1]) > FIELD_WIDTH
-    mouth = (ball[:, 0] < -FIELD_LENGTH) & (xp.abs(ball[:, 1]) < GOAL_WIDTH) & (goalie[:, 0] > 0)
-    near = (((ball - episode.target)[:, :2] ** 2).sum(-1) < TARGET_RADIUS**2) & (episode.task[:, 2] > 0)
+    out = (xp.abs(ball[:, 0]) > FIELD_LENGTH) | (xp.abs(ball[:, 1]) > FIELD_WIDTH)
     return {
         "alive": 1.0 - moves.ended,
         "upright": xp.clip(read("upvector")[:, 2], 0.0, 1.0),
@@ -107,7 +104,7 @@ def reward_terms(
         "sway": (read("torso_gyro") ** 2).sum(-1),
         "kick": (1.0 - episode.task[:, 1])
         * xp.clip(_along(ball_velocity, _direction(aim - ball, xp)), -KICK_SPEED, KICK_SPEED),
-        "result": xp.where(mouth | near, 1.0, xp.where(length | width, -1.0, 0.0)),
+        "result": xp.where(in_goal(ball, episode, xp), 1.0, xp.where(out, -1.0, 0.0)),
     }
 
 

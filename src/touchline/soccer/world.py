@@ -122,7 +122,7 @@ class SoccerWorld(World):
 
     @property
     def felt(self) -> Any:
-        """What the robot feels of itself and its task, not where on the pitch it is: joints and trunk in own frames."""
+        """What the robot feels of itself, and its task; not where on the pitch it is."""
         felt = [field.frame in ("joint", "body") or field.name == "task_index" for field in FIELDS]
         return np.repeat(felt, [field.size for field in FIELDS])
 
