@@ -100,6 +100,67 @@ def walker() -> PipelineConfig:
     )
 
 
+def workstation() -> PipelineConfig:
+    """16 cores and a night: the walk, with eight times the practice and full randomisation. Not measured."""
+    walk = walker().pretrain
+    sac = replace(walk.sac, batch_size=512, replay_size=2_000_000)
+    recording = replace(walk.recording, checkpoint_every=400_000)
+    pretrain = replace(
+        walk, total_steps=12_800_000, num_envs=256, randomisation="medium", sac=sac, evaluation_every=200_000
+    )
+    return PipelineConfig(
+        pretrain=replace(pretrain, recording=recording),
+        finetune=FinetuneConfig(
+            total_steps=400_000, environments_per_task=4, environment_processes=8, selection_every=40_000, processes=8
+        ),
+        gate3=Gate3Config(scenarios=200, official_episodes=20, processes=16),
+    )
+
+
+def l4() -> PipelineConfig:
+    """One NVIDIA L4: 2,048 environments in MJX, 10 million policy transitions. Not measured."""
+    walk = walker().pretrain
+    # Few large updates, as the fastest trainings of humanoids have them (shared by FastTD3, FastSAC and LIFT).
+    sac = replace(
+        walk.sac,
+        critic_hidden=(512, 256, 128),
+        critic_atoms=101,
+        value_low=-5.0,
+        value_high=15.0,
+        batch_size=8_192,
+        actor_every=4,
+        tau=0.1,
+        replay_size=1_048_576,
+        warmup_steps=20_480,
+    )
+    recording = replace(walk.recording, checkpoint_every=1_000_000)
+    pretrain = replace(walk, backend="mjx", total_steps=10_000_000, num_envs=2_048, randomisation="medium", sac=sac)
+    return PipelineConfig(
+        pretrain=replace(pretrain, evaluation_every=500_000, recording=recording),
+        finetune=FinetuneConfig(total_steps=200_000, environments_per_task=4, environment_processes=8, processes=8),
+        gate3=Gate3Config(scenarios=200, official_episodes=20, processes=12),
+    )
+
+
+def h100() -> PipelineConfig:
+    """One NVIDIA H100: 4,096 environments in MJX, 100 million policy transitions. Not measured."""
+    smaller = l4()
+    pretrain = smaller.pretrain
+    sac = replace(pretrain.sac, batch_size=16_384, replay_size=4_194_304, warmup_steps=40_960)
+    recording = replace(pretrain.recording, checkpoint_every=5_000_000)
+    return replace(
+        smaller,
+        pretrain=replace(
+            pretrain,
+            total_steps=100_000_000,
+            num_envs=4_096,
+            sac=sac,
+            evaluation_every=2_000_000,
+            recording=recording,
+        ),
+    )
+
+
 def smoke() -> PipelineConfig:
     """Every job for real but tiny, for checks of the installation: a minute or two; nothing is learned."""
     # The trainings last seconds, in which one point a second is no curve.
@@ -112,7 +173,9 @@ def smoke() -> PipelineConfig:
     )
 
 
-RECIPES: Mapping[str, Callable[[], PipelineConfig]] = {"laptop": laptop, "walker": walker, "smoke": smoke}
+RECIPES: Mapping[str, Callable[[], PipelineConfig]] = {
+    recipe.__name__: recipe for recipe in (laptop, walker, workstation, l4, h100, smoke)
+}
 
 
 def find_recipe(name: str) -> Callable[[], PipelineConfig]:
