@@ -13,6 +13,7 @@ from touchline.jobs.pretrain import PretrainConfig
 from touchline.jobs.recording import RecordingConfig
 from touchline.jobs.setup import SetupConfig
 from touchline.jobs.submit import SubmitConfig
+from touchline.learning.ddpg_config import DdpgConfig
 from touchline.learning.demonstration_config import DemonstrationConfig
 from touchline.learning.sac_config import SacConfig
 from touchline.soccer.rewards import RewardWeights
@@ -100,6 +101,22 @@ def walker() -> PipelineConfig:
     )
 
 
+def _long_finetuning(total_steps: int) -> FinetuneConfig:
+    """Twelve official environments over eight processes, with schedules as long as the training."""
+    quarter = total_steps // 4
+    ddpg = DdpgConfig(score_from=quarter, score_until=2 * quarter, anchor_half_life=quarter, warmup_steps=6_000)
+    return FinetuneConfig(
+        total_steps=total_steps,
+        ddpg=ddpg,
+        environments_per_task=4,
+        environment_processes=8,
+        selection_every=total_steps // 10,
+        selection_episodes=8,
+        processes=8,
+        recording=RecordingConfig(checkpoint_every=total_steps // 20),
+    )
+
+
 def workstation() -> PipelineConfig:
     """16 cores and a night: the walk, with eight times the practice and full randomisation. Not measured."""
     walk = walker().pretrain
@@ -110,9 +127,7 @@ def workstation() -> PipelineConfig:
     )
     return PipelineConfig(
         pretrain=replace(pretrain, recording=recording),
-        finetune=FinetuneConfig(
-            total_steps=400_000, environments_per_task=4, environment_processes=8, selection_every=40_000, processes=8
-        ),
+        finetune=_long_finetuning(400_000),
         gate3=Gate3Config(scenarios=200, official_episodes=20, processes=16),
     )
 
@@ -137,7 +152,7 @@ def l4() -> PipelineConfig:
     pretrain = replace(walk, backend="mjx", total_steps=10_000_000, num_envs=2_048, randomisation="medium", sac=sac)
     return PipelineConfig(
         pretrain=replace(pretrain, evaluation_every=500_000, recording=recording),
-        finetune=FinetuneConfig(total_steps=200_000, environments_per_task=4, environment_processes=8, processes=8),
+        finetune=_long_finetuning(200_000),
         gate3=Gate3Config(scenarios=200, official_episodes=20, processes=12),
     )
 
