@@ -13,6 +13,7 @@ from touchline.jobs.pretrain import PretrainConfig
 from touchline.jobs.recording import RecordingConfig
 from touchline.jobs.setup import SetupConfig
 from touchline.jobs.submit import SubmitConfig
+from touchline.learning.ddpg_config import DdpgConfig
 from touchline.learning.demonstration_config import DemonstrationConfig
 from touchline.learning.sac_config import SacConfig
 from touchline.soccer.rewards import RewardWeights
@@ -100,51 +101,79 @@ def walker() -> PipelineConfig:
     )
 
 
-def workstation() -> PipelineConfig:
-    """A night on 16 cores: the walk with four times the environments and eight times the transitions.
+def _long_finetuning(total_steps: int) -> FinetuneConfig:
+    """Twelve official environments over eight processes, with schedules as long as the training."""
+    quarter = total_steps // 4
+    ddpg = DdpgConfig(score_from=quarter, score_until=2 * quarter, anchor_half_life=quarter, warmup_steps=6_000)
+    return FinetuneConfig(
+        total_steps=total_steps,
+        ddpg=ddpg,
+        environments_per_task=4,
+        environment_processes=8,
+        selection_every=total_steps // 10,
+        selection_episodes=8,
+        processes=8,
+        recording=RecordingConfig(checkpoint_every=total_steps // 20),
+    )
 
-    Not measured: no such machine was at hand.
-    """
-    short = walker().pretrain
+
+def workstation() -> PipelineConfig:
+    """16 cores and a night: the walk, with eight times the practice and full randomisation. Not measured."""
+    walk = walker().pretrain
+    sac = replace(walk.sac, batch_size=512, replay_size=2_000_000)
+    recording = replace(walk.recording, checkpoint_every=400_000)
+    pretrain = replace(
+        walk, total_steps=12_800_000, num_envs=256, randomisation="medium", sac=sac, evaluation_every=200_000
+    )
     return PipelineConfig(
-        pretrain=replace(
-            short,
-            num_envs=256,
-            total_steps=12_000_000,
-            sac=replace(short.sac, critic_hidden=(256, 256), batch_size=512, replay_size=1_000_000),
-            demonstrations=replace(short.demonstrations, transitions=256_000, clone_updates=16_000),
-            evaluation_every=250_000,
-            recording=replace(short.recording, checkpoint_every=500_000, checkpoint_minimum_seconds=600.0),
-        ),
-        finetune=FinetuneConfig(total_steps=300_000, selection_every=20_000, selection_episodes=10, processes=16),
+        pretrain=replace(pretrain, recording=recording),
+        finetune=_long_finetuning(400_000),
+        gate3=Gate3Config(scenarios=200, official_episodes=20, processes=16),
     )
 
 
 def l4() -> PipelineConfig:
-    """One L4: the specification's 2,048 environments and 10 M transitions, on MJX, with few large updates.
-
-    Not measured: no such machine was at hand.
-    """
-    night = workstation()
-    return replace(
-        night,
-        pretrain=replace(
-            night.pretrain,
-            backend="mjx",
-            num_envs=2_048,
-            total_steps=10_000_000,
-            sac=replace(night.pretrain.sac, batch_size=8_192, critic_hidden=(512, 256), critic_lr=3e-4, tau=0.05),
-        ),
+    """One NVIDIA L4: 2,048 environments in MJX, 10 million policy transitions. Not measured."""
+    walk = walker().pretrain
+    # Few large updates, as the fastest trainings of humanoids have them (shared by FastTD3, FastSAC and LIFT).
+    sac = replace(
+        walk.sac,
+        critic_hidden=(512, 256, 128),
+        critic_atoms=101,
+        value_low=-5.0,
+        value_high=15.0,
+        batch_size=8_192,
+        actor_every=4,
+        tau=0.1,
+        replay_size=1_048_576,
+        warmup_steps=20_480,
+    )
+    recording = replace(walk.recording, checkpoint_every=1_000_000)
+    pretrain = replace(walk, backend="mjx", total_steps=10_000_000, num_envs=2_048, randomisation="medium", sac=sac)
+    return PipelineConfig(
+        pretrain=replace(pretrain, evaluation_every=500_000, recording=recording),
+        finetune=_long_finetuning(200_000),
+        gate3=Gate3Config(scenarios=200, official_episodes=20, processes=12),
     )
 
 
 def h100() -> PipelineConfig:
-    """One H100: as ``l4``, with twice the environments and five times the transitions.
-
-    Not measured: no such machine was at hand.
-    """
+    """One NVIDIA H100: 4,096 environments in MJX, 100 million policy transitions. Not measured."""
     smaller = l4()
-    return replace(smaller, pretrain=replace(smaller.pretrain, num_envs=4_096, total_steps=50_000_000))
+    pretrain = smaller.pretrain
+    sac = replace(pretrain.sac, batch_size=16_384, replay_size=4_194_304, warmup_steps=40_960)
+    recording = replace(pretrain.recording, checkpoint_every=5_000_000)
+    return replace(
+        smaller,
+        pretrain=replace(
+            pretrain,
+            total_steps=100_000_000,
+            num_envs=4_096,
+            sac=sac,
+            evaluation_every=2_000_000,
+            recording=recording,
+        ),
+    )
 
 
 def smoke() -> PipelineConfig:
@@ -160,12 +189,7 @@ def smoke() -> PipelineConfig:
 
 
 RECIPES: Mapping[str, Callable[[], PipelineConfig]] = {
-    "laptop": laptop,
-    "walker": walker,
-    "workstation": workstation,
-    "l4": l4,
-    "h100": h100,
-    "smoke": smoke,
+    recipe.__name__: recipe for recipe in (laptop, walker, workstation, l4, h100, smoke)
 }
 
 

@@ -123,8 +123,10 @@ def _read(directory: Path) -> Policy:
     """The policy in ``directory``. Raises UsageError when it holds none or none that can be read."""
     if not (directory / "policy.json").is_file():
         raise UsageError(f"{directory} holds no policy: policy.json is missing. Give the directory of a policy.")
+    from touchline.jobs.deployment import load_deployed
+
     try:
-        return Policy.load(directory)
+        return load_deployed(directory)
     except (OSError, KeyError, TypeError, ValueError, json.JSONDecodeError) as error:
         raise UsageError(
             f"The policy in {directory} cannot be read ({type(error).__name__}: {error}). Give one that Policy.save "

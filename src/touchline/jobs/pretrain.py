@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,6 +97,8 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.jax_guard import guard_jax
 
     guard_jax(run.settings)
+    import numpy as np
+
     from touchline.cadence import Cadence
     from touchline.jobs.films import play_scene
     from touchline.jobs.models import log_policy, register
@@ -122,7 +125,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     examined = make_envs(world.varied(randomisation=NONE), "native", config.evaluation_episodes)
 
-    def examine(policy: Policy, seed: int) -> Outcome:
+    def examine(policy: Callable[[Any], Any], seed: int) -> Outcome:
         return evaluate_vector(examined, policy, seed=seed)
 
     selection = Selection(newer_wins_ties=True)
@@ -185,6 +188,8 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 recorder(progress)
         trained, best_step = selection.best, selection.step
         before, after = examine(untrained, REPORT_SEED), examine(trained, REPORT_SEED)
+        random = np.random.default_rng(REPORT_SEED)
+        explored = examine(lambda observation: trained.sample(observation, random), REPORT_SEED)
     finally:
         envs.close()
         examined.close()
@@ -194,6 +199,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         "report/return": mean,
         "report/return_low": low,
         "report/return_high": high,
+        "report/stochastic_return": float(explored.returns.mean()),
         "report/survival_share": float(after.survived.mean()),
         "report/episode_length": float(after.lengths.mean()),
         "report/untrained_return": mean_before,
@@ -205,9 +211,12 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     log_policy(run, untrained, "untrained")
     digest = log_policy(run, trained)
-    version = register(
-        run, trained, digest, {"eval.return": f"{mean:.1f}", "eval.untrained_return": f"{mean_before:.1f}"}
-    )
+    told = {
+        "eval.return": f"{mean:.1f}",
+        "eval.stochastic_return": f"{explored.returns.mean():.1f}",
+        "eval.untrained_return": f"{mean_before:.1f}",
+    }
+    version = register(run, trained, digest, told)
     apart = "the 95 % intervals do not overlap" if low > high_before else "the 95 % intervals overlap"
     return JobResult(
         {"evaluation": figures, "model": str(version), "cost": recorder.cost},

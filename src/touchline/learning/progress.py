@@ -148,8 +148,9 @@ class EpisodeStatistics:
         """Return the means over the window; empty before an episode ended.
 
         ``episode_reward``, ``episode_length`` (policy steps), ``fall_share``, ``time_out_share``, ``episode_score``
-        where the environments tell one, and the world's outcomes, truths as ``touch_share``, numbers as ``distance``. Where actions were given, ``episode_saturation``
-        (share of their numbers beyond ± 0.95) and ``episode_action_rate`` (mean absolute change in a policy step).
+        where the environments tell one, and the world's outcomes, truths as ``touch_share``, numbers as ``distance``.
+        Where actions were given, ``episode_saturation`` (share of their numbers beyond ± 0.95) and
+        ``episode_action_rate`` (mean absolute change in a policy step).
         With a ``gamma``, ``realised_return``: the discounted reward that followed a transition, mean over
         the transitions of an episode; what lies behind its end counts nothing, so time-outs make it smaller than the
         critic's.

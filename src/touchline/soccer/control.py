@@ -24,7 +24,8 @@ JOINTS: tuple[str, ...] = tuple(
 
 _LOWER = (-1.8, -0.3, -1.0, 0.0, -0.87, -0.44) + (-1.8, -1.57, -1.0, 0.0, -0.87, -0.44)
 _UPPER = (1.57, 1.57, 1.0, 2.34, 0.35, 0.44) + (1.57, 0.3, 1.0, 2.34, 0.35, 0.44)
-_TORQUE = (45.0, 45.0, 30.0, 65.0, 24.0, 15.0) * 2
+TORQUE_RANGE = (45.0, 45.0, 30.0, 65.0, 24.0, 15.0) * 2
+"""Largest torque of every joint, N·m: the official control range."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Controller:
     """How far action ±1 moves the target from the pose, radians."""
     decimation: int = 10
     """Physics steps a policy step: 10 steps of 2 ms make 50 Hz."""
-    torque_limit: tuple[float, ...] = _TORQUE
+    torque_limit: tuple[float, ...] = TORQUE_RANGE
     """Largest torque, N·m; the official control range."""
     joint_lower: tuple[float, ...] = _LOWER
     """Lowest target angle, radians; the robot's own joint limit."""
