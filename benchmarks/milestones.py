@@ -3,7 +3,7 @@
 Two sets of official episodes, the same for the policy and for "stand still" (action 0 under stiff ankles): perturbed
 as gate 3 perturbs, and pushed, hard enough that "stand still" falls in more than half of them.
 
-(a) never below "stand still": on every task the mean paired difference of the score is above -0.05 with 97.5 %
+(a) never below "stand still": on every task the mean paired difference of the score is at least 0 with 97.5 %
     confidence.
 (b) stands under pushes that fell the zero action: it survives pushed episodes more often, with 95 % confidence.
 (c) walks 1 m: the median over perturbed episodes of the distance walked is at least 1 m.
@@ -50,8 +50,6 @@ MOVED_METRES, MOVED_SPEED = 0.05, 0.1
 """The ball was touched when it lies further from its start than this, or was faster, m/s, after the first 0.5 s."""
 SETTLING_STEPS = 25
 """Policy steps in which the ball may settle by itself."""
-MARGIN = 0.05
-"""By how much a score may be below another and still count as not below; scores range over more than 5."""
 FALLING_STEPS = 25
 """Policy steps before a fall that count as falling and not as walking: 0.5 s."""
 
@@ -175,7 +173,7 @@ def milestones(ours: dict[str, Figures], still: dict[str, Figures]) -> dict[str,
     goals = {name: share(everywhere(played, "goal")) for name, played in ours.items()}
     return {
         "a": {
-            "reached": all(gain.low > -MARGIN for gain in gains.values()),
+            "reached": all(gain.low >= 0.0 for gain in gains.values()),
             "score_minus_stand_still": {
                 task: {"mean": gain.mean, "low": gain.low, "high": gain.high} for task, gain in gains.items()
             },
@@ -198,8 +196,6 @@ def milestones(ours: dict[str, Figures], still: dict[str, Figures]) -> dict[str,
 
 def main() -> None:
     """Play, judge, write and print."""
-    from touchline.catalog import directory_digest
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("policy")
     parser.add_argument("--seeds", type=int, default=100, help="episodes a task and set")
@@ -221,13 +217,12 @@ def main() -> None:
         for name, policy in players.items():
             played[name] = {kind: play(evaluator, policy, seeds, sets[kind]) for kind in sets}
     reached = milestones(played["policy"], played["stand still"])
-    directory = Path(given.policy)
     result = {
         "machine": machine(),
         "load": round(os.getloadavg()[0], 1),
         "seconds": round(time.monotonic() - began),
         "policy": given.policy,
-        "digest": directory_digest(directory) if directory.is_dir() else None,
+        "digest": weights_of(players["policy"]),
         "sets": {name: vars(one) for name, one in sets.items()},
         "milestones": reached,
         "players": {name: {kind: told(one) for kind, one in by.items()} for name, by in played.items()},
