@@ -29,8 +29,9 @@ def test_the_walker_walks_a_metre_without_falling():
     assert np.median(walked) > 1.0
 
 
-def test_the_card_tells_the_digest_of_the_weights():
-    directory = PACKAGED["walker"]
+@pytest.mark.parametrize("name", PACKAGED)
+def test_the_card_tells_the_digest_of_the_weights(name):
+    directory = PACKAGED[name]
     (told,) = re.findall(r"sha256 `([0-9a-f]{64})`", (directory / "README.md").read_text())
     assert hashlib.sha256((directory / "policy.safetensors").read_bytes()).hexdigest() == told
 

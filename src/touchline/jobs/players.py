@@ -22,7 +22,7 @@ BASELINES: Mapping[str, Callable[[World], World]] = {
 """Worlds by word whose action 0 plays; in soccer the first stands, the second falls after about 1.2 s."""
 
 MODELS = Path(models.__file__).parent
-PACKAGED: Mapping[str, Path] = {"walker": MODELS / "walker"}
+PACKAGED: Mapping[str, Path] = {name: MODELS / name for name in ("walker", "walker-steady")}
 """Trained policies by word, which come with the package; each directory holds a card, README.md."""
 
 
@@ -57,7 +57,7 @@ def _named(settings: Settings, name: str, world: World) -> Player:
     if baseline is not None:
         metadata = {**baseline(world).metadata(), "world": world.name}
         return Player(zero_policy(world.observation_size, world.action_size, metadata), name.casefold())
-    packaged = PACKAGED.get(name.casefold())
+    packaged = PACKAGED.get(name.casefold().replace("_", "-"))
     if packaged is not None:
         return Player(_read(packaged), name.casefold())
     if Path(name).is_dir() and name:
