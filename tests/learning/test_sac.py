@@ -1,11 +1,13 @@
-"""SAC learns on any same-step vector environment."""
+"""SAC learns on any vector environment, on the host and on the device."""
+
+import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from tests.learning.toy import steer
+from tests.learning.toy import DeviceSteer, Mirror, steer
 from touchline.errors import UsageError
 from touchline.learning import sac_train
 from touchline.learning.evaluate_vector import evaluate_vector
@@ -34,9 +36,14 @@ def batch(sac, k=2, b=8, seed=0, **given):
         "action": rng.uniform(-1, 1, (k, b, m)),
         "reward": rng.normal(size=(k, b)),
         "next_observation": rng.normal(size=(k, b, n)),
-        "terminated": np.zeros((k, b)),
+        "discount": np.full((k, b), sac.config.gamma),
     } | given
+    values["weight"] = np.ones_like(values["reward"])
     return Batch(**{name: jnp.asarray(value, jnp.float32) for name, value in values.items()})
+
+
+def returns_of(progress):
+    return evaluate_vector(steer(32), to_policy(progress.state), seed=5).returns.mean()
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +56,67 @@ def trained():
 def test_it_learns_to_steer(trained):
     sac = Sac(1, 1, SMALL)
     before = evaluate_vector(steer(32), to_policy(sac.init(0)), seed=5).returns
-    after = evaluate_vector(steer(32), to_policy(trained.state), seed=5).returns
     assert before.mean() < -1.0
-    assert after.mean() > -0.35
+    assert returns_of(trained) > -0.35
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"n_step": 3},
+        {"critic_atoms": 51, "value_low": -5.0, "value_high": 1.0},
+        {"actor_every": 2, "update_every": 2, "updates_per_step": 8},
+        {"maximum_gradient": None, "maximum_sigma": 1.0},
+    ],
+    ids=["n_step", "distributional", "delayed", "unclipped"],
+)
+def test_it_learns_to_steer_in_other_forms_too(changed):
+    *_, last = sac_train.train(steer(8), dataclasses.replace(SMALL, **changed), total_steps=6_000, seed=0)
+    assert returns_of(last) > -0.45
+
+
+def test_it_learns_where_episodes_restart_in_the_next_step():
+    *_, last = sac_train.train(steer(8, AutoresetMode.NEXT_STEP), SMALL, total_steps=6_600, seed=0)
+    assert returns_of(last) > -0.35
+    assert last.episodes.summary()["episode_length"] == 10
+
+
+def test_it_learns_on_the_device_in_one_compiled_step():
+    *_, last = sac_train.train(DeviceSteer(8), SMALL, total_steps=6_000, seed=0)
+    assert returns_of(last) > -0.35
+    assert last.episodes.summary()["episode_length"] == 10
+    assert last.updates == (6_000 - 200 + 8) // 8 * 4
+
+
+def test_the_mirror_image_of_what_was_seen_is_learnt_too():
+    sac = Sac(1, 1, SMALL, Mirror())
+    one_sided = {"observation": np.ones((4, 64, 1)), "action": np.full((4, 64, 1), -0.5), "reward": np.ones((4, 64))}
+    one_sided |= {"discount": np.zeros((4, 64)), "next_observation": np.ones((4, 64, 1))}
+    state = sac.init(0)
+    for _ in range(300):
+        state, _ = sac.update(state, batch(sac, **one_sided))
+
+    def value(x):
+        seen, done = jnp.full((1, 1), x), jnp.full((1, 1), -0.5 * x)
+        return float(sac.critics.apply(state.critic, seen, done).mean())
+
+    assert value(1.0) == pytest.approx(1.0, abs=0.05)
+    assert value(-1.0) == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_update_is_compiled_once():
+    sac = Sac(1, 1, dataclasses.replace(SMALL, batch_size=8))
+    state, before = sac.init(0), Sac.update._cache_size()
+    for _ in range(3):
+        state, _ = sac.update(state, batch(sac))
+    assert Sac.update._cache_size() == before + 1
+
+
+def test_gamma_may_be_told_in_seconds():
+    assert SacConfig(horizon_seconds=2.0).for_step(0.02).gamma == pytest.approx(0.99)
+    assert SacConfig(gamma=0.9).for_step(0.02).gamma == 0.9
+    with pytest.raises(UsageError, match=r"horizon_seconds is 0.01"):
+        SacConfig(horizon_seconds=0.01).for_step(0.02)
 
 
 def test_progress_counts_transitions_updates_and_the_buffer(trained):
@@ -79,7 +144,7 @@ def critic_targets(terminated):
         # All actions: where the critics saw one alone, the lower of the two drifts at the others as rounding has it.
         "action": np.random.default_rng(0).uniform(-1, 1, (4, 64, 1)),
         "reward": np.ones((4, 64)),
-        "terminated": np.full((4, 64), terminated),
+        "discount": np.full((4, 64), 0.0 if terminated else SMALL.gamma),
     }
     for _ in range(500):
         state, metrics = sac.update(state, batch(sac, **one))
@@ -87,13 +152,8 @@ def critic_targets(terminated):
 
 
 def test_a_true_end_does_not_bootstrap_and_a_time_out_does():
-    assert critic_targets(1.0) == pytest.approx(1.0, abs=0.05)
-    assert critic_targets(0.0) > 1.5
-
-
-def test_another_reset_mode_is_refused():
-    with pytest.raises(UsageError, match="same-step"):
-        next(sac_train.train(steer(2, AutoresetMode.NEXT_STEP), SMALL, total_steps=10, seed=0))
+    assert critic_targets(terminated=True) == pytest.approx(1.0, abs=0.05)
+    assert critic_targets(terminated=False) > 1.5
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_step():

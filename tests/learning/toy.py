@@ -1,5 +1,8 @@
 """A small control problem for learners: steer a point to the origin; the optimal action is known."""
 
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
@@ -37,3 +40,57 @@ def steer(n, mode=AutoresetMode.SAME_STEP):
 
 def resumable_steer(n):
     return ResumableVectorEnv([Steer] * n)
+
+
+class Mirror:
+    """Steering is the same to the left and to the right."""
+
+    def observation(self, value, xp):
+        return -value
+
+    def action(self, value, xp):
+        return -value
+
+
+class Place(NamedTuple):
+    """Where a batch of points is, on the device."""
+
+    x: Any
+    steps: Any
+    key: Any
+
+
+class DeviceSteer(gymnasium.vector.VectorEnv):
+    """``Steer`` as functions on the device, in the form of ``MjxWorld``."""
+
+    single_observation_space, single_action_space = Steer.observation_space, Steer.action_space
+
+    def __init__(self, num_envs):
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        self.num_envs = num_envs
+        self.functions = self
+
+    def reset(self, *, seed=None, options=None):
+        import jax
+
+        key, drawn = jax.random.split(jax.random.key(seed))
+        x = jax.random.uniform(drawn, (self.num_envs,), minval=-1.0)
+        self.state = Place(x, jax.numpy.zeros(self.num_envs, "int32"), key)
+        return np.asarray(x)[:, None], {}
+
+    def step(self, place, action):
+        import jax
+
+        key, drawn = jax.random.split(place.key)
+        x, steps = jax.numpy.clip(place.x + 0.5 * action[:, 0], -2, 2), place.steps + 1
+        over = steps >= 10
+        begun = jax.random.uniform(drawn, x.shape, minval=-1.0)
+        after = Place(jax.numpy.where(over, begun, x), jax.numpy.where(over, 0, steps), key)
+        return after, SimpleNamespace(
+            observation=after.x[:, None],
+            reward=-(x**2),
+            terminated=jax.numpy.zeros_like(over),
+            truncated=over,
+            final_observation=x[:, None],
+            terms={},
+        )

@@ -132,7 +132,8 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         run.log(figures, step)
         selection.offer(policy, figures["eval/return"], step)
 
-    untrained = policy_of(algorithm.Sac(world.observation_size, world.action_size, config.sac).init(config.seed))
+    sac = config.sac.for_step(world.decimation * float(world.model.opt.timestep))
+    untrained = policy_of(algorithm.Sac(world.observation_size, world.action_size, sac).init(config.seed))
     if not run.resumed:
         select(untrained, 0)
     # By steps alone: which policies are compared must not depend on the speed of the machine.
@@ -150,9 +151,10 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         ) as recorder:
             for progress in sac_train.train(
                 envs,
-                config.sac,
+                sac,
                 total_steps=config.total_steps,
                 seed=config.seed,
+                symmetry=world.symmetry,
                 section=recorder.section,
                 restore=recorder.restore,
             ):

@@ -16,12 +16,12 @@ from touchline.errors import UsageError
 from touchline.learning.convert import mlp_of
 from touchline.learning.ddpg import DDPG_FF
 from touchline.learning.ddpg_config import DdpgConfig
+from touchline.learning.interaction import final_observation
 from touchline.learning.policy import Policy
 from touchline.learning.progress import (
     EpisodeStatistics,
     Progress,
     Section,
-    final_observation,
     from_the_start,
     untimed,
 )

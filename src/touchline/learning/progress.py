@@ -64,10 +64,16 @@ class EpisodeStatistics:
         self._finished: deque[tuple[float, int, bool]] = deque(maxlen=window)
         self.count = 0
 
-    def add(self, reward: NDArray[Any], terminated: NDArray[np.bool_], truncated: NDArray[np.bool_]) -> None:
-        """Take one vector step: arrays of shape (num_envs,)."""
-        self._return += reward
-        self._length += 1
+    def add(
+        self,
+        reward: NDArray[Any],
+        terminated: NDArray[np.bool_],
+        truncated: NDArray[np.bool_],
+        valid: NDArray[np.bool_] | bool = True,
+    ) -> None:
+        """Take one vector step: arrays of shape (num_envs,); ``valid`` is False where it only began an episode."""
+        self._return += np.where(valid, reward, 0.0)
+        self._length += valid
         for i in np.flatnonzero(terminated | truncated):
             self._finished.append((float(self._return[i]), int(self._length[i]), bool(terminated[i])))
             self._return[i], self._length[i] = 0.0, 0
@@ -112,17 +118,3 @@ class EpisodeStatistics:
             "episode_length": float(np.mean(lengths)),
             "fall_share": float(np.mean(falls)),
         }
-
-
-def final_observation(
-    following: NDArray[Any], info: Mapping[str, Any], ended: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    """Return the observations that the actions led to, shape (num_envs, n).
-
-    ``following`` already begins a new episode where one ended; Gymnasium puts what came last into
-    ``info["final_obs"]``, an object array that is None elsewhere.
-    """
-    final = np.array(following, dtype=np.float32)
-    for i in np.flatnonzero(ended):
-        final[i] = info["final_obs"][i]
-    return final

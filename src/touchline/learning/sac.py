@@ -1,4 +1,4 @@
-"""Soft actor-critic in JAX: pure functions over a frozen state, for any Gymnasium vector environment.
+"""Soft actor-critic in JAX: pure functions over a frozen state, for any environment with numbers in and out.
 
 Source: Haarnoja et al. (2018), "Soft Actor-Critic Algorithms and Applications" (arXiv 1812.05905).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -18,21 +18,36 @@ from touchline.learning import normaliser as norm
 from touchline.learning.networks import Actor, Critics
 from touchline.learning.policy import Policy
 from touchline.learning.sac_config import SacConfig
+from touchline.learning.values import Values
+
+
+class Symmetry(Protocol):
+    """A mirror image under which a world stays the same; hashable."""
+
+    def observation(self, value: Any, xp: Any) -> Any:
+        """Return mirrored observations, shape (..., n)."""
+
+    def action(self, value: Any, xp: Any) -> Any:
+        """Return mirrored actions, shape (..., m)."""
 
 
 class Batch(NamedTuple):
-    """Transitions with raw observations; arrays have a leading batch axis."""
+    """Transitions with raw observations, over one policy step or several; arrays have a leading batch axis."""
 
     observation: Any
     action: Any
     reward: Any
+    """Discounted sum of the rewards of the transition's policy steps."""
     next_observation: Any
-    terminated: Any
-    """1.0 where the episode truly ended; a time-out is 0.0 and bootstraps."""
+    """What its last step led to."""
+    discount: Any
+    """What the value of that counts: 0 where the episode truly ended there; a time-out bootstraps."""
+    weight: Any
+    """1, or 0 for what is no transition: the step in which a vector environment restarts an episode."""
 
 
 class State(NamedTuple):
-    """Everything SAC learns, and the key it draws from."""
+    """Everything that learning changes."""
 
     actor: Any
     critic: Any
@@ -42,29 +57,44 @@ class State(NamedTuple):
     critic_optimiser: Any
     alpha_optimiser: Any
     normaliser: norm.Normaliser
+    updates: Any
+    """Updates of the critics so far."""
+    actor_metrics: dict[str, Any]
+    """Of the last update of the actor."""
     key: Any
 
 
 @dataclass(frozen=True)
 class Sac:
-    """The algorithm for one pair of sizes: modules and optimisers, no state."""
+    """The algorithm for given sizes; its methods are pure and jitted."""
 
     observation_size: int
     action_size: int
     config: SacConfig
+    symmetry: Symmetry | None = None
+    """Half of each batch is learnt from in its mirror image, where there is one and ``config.mirror`` says so."""
 
     @property
     def actor(self) -> Actor:
         """The actor's module."""
-        return Actor(self.action_size, self.config.actor_hidden, self.config.initial_sigma)
+        config = self.config
+        return Actor(self.action_size, config.actor_hidden, config.initial_sigma, config.maximum_sigma)
 
     @property
     def critics(self) -> Critics:
         """The critics' module."""
-        return Critics(self.config.critic_hidden)
+        return Critics(self.config.critic_hidden, self.config.critic_atoms)
+
+    @property
+    def values(self) -> Values:
+        """How the critics' outputs are read."""
+        return Values(self.config.critic_atoms, self.config.value_low, self.config.value_high)
 
     def _optimiser(self, learning_rate: float) -> optax.GradientTransformation:
-        return optax.chain(optax.clip_by_global_norm(10.0), optax.adam(learning_rate))
+        adam = optax.adam(learning_rate)
+        if self.config.maximum_gradient is None:
+            return adam
+        return optax.chain(optax.clip_by_global_norm(self.config.maximum_gradient), adam)
 
     def init(self, seed: int) -> State:
         """Return the state before learning."""
@@ -72,7 +102,8 @@ class Sac:
         observation = jnp.zeros((1, self.observation_size))
         actor = self.actor.init(actor_key, observation)
         critic = self.critics.init(critic_key, observation, jnp.zeros((1, self.action_size)))
-        log_alpha = jnp.log(jnp.asarray(self.config.initial_alpha))
+        # Of a type of its own: a number's would change with the first update, which would be compiled again.
+        log_alpha = jnp.log(jnp.asarray(self.config.initial_alpha, jnp.float32))
         return State(
             actor=actor,
             critic=critic,
@@ -82,12 +113,14 @@ class Sac:
             critic_optimiser=self._optimiser(self.config.critic_lr).init(critic),
             alpha_optimiser=optax.adam(self.config.alpha_lr).init(log_alpha),
             normaliser=norm.init(self.observation_size),
+            updates=jnp.zeros((), jnp.int32),
+            actor_metrics={name: jnp.zeros(()) for name in ("actor_loss", "entropy", "action_saturation")},
             key=key,
         )
 
-    def _sample(self, actor: Any, observation: Any, key: Any) -> tuple[Any, Any]:
+    def _act(self, actor: Any, observation: Any, noise: Any) -> tuple[Any, Any]:
+        """Return actions (b, m) and their log-probabilities (b,), from standard normal noise (b, m)."""
         mean, log_std = self.actor.apply(actor, observation)
-        noise = jax.random.normal(key, mean.shape)
         raw = mean + jnp.exp(log_std) * noise
         gaussian = -0.5 * noise**2 - log_std - 0.5 * jnp.log(2 * jnp.pi)
         # log(1 - tanh²) in the form that does not overflow
@@ -98,8 +131,9 @@ class Sac:
     def explore(self, state: State, observation: Any) -> tuple[State, Any]:
         """Take observations (b, n) into the normaliser and return sampled actions (b, m)."""
         normaliser = norm.update(state.normaliser, observation)
-        key, sample_key = jax.random.split(state.key)
-        action, _ = self._sample(state.actor, norm.apply(normaliser, observation), sample_key)
+        key, noise_key = jax.random.split(state.key)
+        noise = jax.random.normal(noise_key, (observation.shape[0], self.action_size))
+        action, _ = self._act(state.actor, norm.apply(normaliser, observation), noise)
         return state._replace(normaliser=normaliser, key=key), action
 
     @partial(jax.jit, static_argnums=0)
@@ -111,61 +145,98 @@ class Sac:
     @partial(jax.jit, static_argnums=0, donate_argnums=1)
     def update(self, state: State, batches: Batch) -> tuple[State, dict[str, Any]]:
         """Make one update a leading index of ``batches`` (k, b, …) and return the mean metrics."""
-        state, metrics = jax.lax.scan(self._update_once, state, batches)
+        key, noise_key = jax.random.split(state.key)
+        # Drawn for all updates at once: on CPUs a draw costs more than its numbers.
+        noise = jax.random.normal(noise_key, (*batches.reward.shape, 2, self.action_size))
+        state, metrics = jax.lax.scan(self._update_once, state._replace(key=key), (batches, noise))
         return state, jax.tree.map(jnp.mean, metrics)
 
-    def _update_once(self, state: State, batch: Batch) -> tuple[State, dict[str, Any]]:
-        config = self.config
-        key, next_key, actor_key = jax.random.split(state.key, 3)
+    def _update_once(self, state: State, given: tuple[Batch, Any]) -> tuple[State, dict[str, Any]]:
+        config, (batch, noise) = self.config, given
+        batch = self._mirrored(batch)
         observation = norm.apply(state.normaliser, batch.observation)
         next_observation = norm.apply(state.normaliser, batch.next_observation)
+        weight = batch.weight / jnp.maximum(batch.weight.mean(), 1e-6)
         alpha = jnp.exp(state.log_alpha)
 
-        next_action, next_log_prob = self._sample(state.actor, next_observation, next_key)
-        next_value = self.critics.apply(state.target_critic, next_observation, next_action).min(axis=0)
-        target = batch.reward * config.reward_scale + config.gamma * (1 - batch.terminated) * (
-            next_value - alpha * next_log_prob
+        next_action, next_log_prob = self._act(state.actor, next_observation, noise[:, 0])
+        target = jax.lax.stop_gradient(
+            self.values.target(
+                self.critics.apply(state.target_critic, next_observation, next_action),
+                batch.reward * config.reward_scale,
+                batch.discount,
+                -alpha * next_log_prob,
+            )
         )
 
         def critic_loss(params: Any) -> tuple[Any, Any]:
-            values = self.critics.apply(params, observation, batch.action)
-            return ((values - jax.lax.stop_gradient(target)) ** 2).mean(), values.mean()
+            outputs = self.critics.apply(params, observation, batch.action)
+            return (weight * self.values.loss(outputs, target)).mean(), self.values.mean(outputs).mean()
 
-        def actor_loss(params: Any) -> tuple[Any, Any]:
-            action, log_prob = self._sample(params, observation, actor_key)
-            value = self.critics.apply(critic, observation, action).min(axis=0)
-            return (alpha * log_prob - value).mean(), (log_prob.mean(), (jnp.abs(action) > 0.95).mean())
-
-        (c_loss, q_mean), gradient = jax.value_and_grad(critic_loss, has_aux=True)(state.critic)
+        (loss, value), gradient = jax.value_and_grad(critic_loss, has_aux=True)(state.critic)
         change, critic_optimiser = self._optimiser(config.critic_lr).update(gradient, state.critic_optimiser)
         critic = optax.apply_updates(state.critic, change)
-
-        (a_loss, (log_prob, saturation)), gradient = jax.value_and_grad(actor_loss, has_aux=True)(state.actor)
-        change, actor_optimiser = self._optimiser(config.actor_lr).update(gradient, state.actor_optimiser)
-        actor = optax.apply_updates(state.actor, change)
-
-        target_entropy = config.target_entropy_per_action * self.action_size
-        gradient = -(log_prob + target_entropy)
-        change, alpha_optimiser = optax.adam(config.alpha_lr).update(gradient, state.alpha_optimiser)
-        new = State(
-            actor=actor,
+        state = state._replace(
             critic=critic,
             target_critic=optax.incremental_update(critic, state.target_critic, config.tau),
-            log_alpha=optax.apply_updates(state.log_alpha, change),
-            actor_optimiser=actor_optimiser,
             critic_optimiser=critic_optimiser,
-            alpha_optimiser=alpha_optimiser,
-            normaliser=state.normaliser,
-            key=key,
+            updates=state.updates + 1,
         )
-        return new, {
-            "critic_loss": c_loss,
-            "actor_loss": a_loss,
-            "entropy": -log_prob,
+
+        def improve(state: State) -> State:
+            return self._improve_actor(state, observation, weight, noise[:, 1])
+
+        if config.actor_every == 1:
+            state = improve(state)
+        else:
+            is_due = (state.updates - 1) % config.actor_every == 0
+            state = jax.lax.cond(is_due, improve, lambda state: state, state)
+        return state, {
+            **state.actor_metrics,
+            "critic_loss": loss,
             "alpha": alpha,
-            "q_mean": q_mean,
-            "action_saturation": saturation,
+            "log_alpha": state.log_alpha,
+            "q_mean": value / config.reward_scale,
         }
+
+    def _improve_actor(self, state: State, observation: Any, weight: Any, noise: Any) -> State:
+        config, alpha = self.config, jnp.exp(state.log_alpha)
+
+        def actor_loss(params: Any) -> tuple[Any, Any]:
+            action, log_prob = self._act(params, observation, noise)
+            value = self.values.mean(self.critics.apply(state.critic, observation, action)).min(axis=0)
+            log_prob, saturated = weight * log_prob, jnp.abs(action) > 0.95
+            return (alpha * log_prob - weight * value).mean(), (log_prob.mean(), saturated.mean())
+
+        (loss, (log_prob, saturation)), gradient = jax.value_and_grad(actor_loss, has_aux=True)(state.actor)
+        change, actor_optimiser = self._optimiser(config.actor_lr).update(gradient, state.actor_optimiser)
+        target_entropy = config.target_entropy_per_action * self.action_size
+        alpha_change, alpha_optimiser = optax.adam(config.alpha_lr).update(
+            -(log_prob + target_entropy), state.alpha_optimiser
+        )
+        return state._replace(
+            actor=optax.apply_updates(state.actor, change),
+            log_alpha=optax.apply_updates(state.log_alpha, alpha_change),
+            actor_optimiser=actor_optimiser,
+            alpha_optimiser=alpha_optimiser,
+            actor_metrics={"actor_loss": loss, "entropy": -log_prob, "action_saturation": saturation},
+        )
+
+    def _mirrored(self, batch: Batch) -> Batch:
+        """Return the batch with its first half in the mirror image; it was drawn at random, so any half will do."""
+        symmetry = self.symmetry
+        if symmetry is None or not self.config.mirror:
+            return batch
+        half = batch.reward.shape[0] // 2
+
+        def half_of(function: Any, values: Any) -> Any:
+            return jnp.concatenate([function(values[:half], jnp), values[half:]])
+
+        return batch._replace(
+            observation=half_of(symmetry.observation, batch.observation),
+            action=half_of(symmetry.action, batch.action),
+            next_observation=half_of(symmetry.observation, batch.next_observation),
+        )
 
 
 def to_policy(state: State, metadata: dict[str, Any] | None = None) -> Policy:

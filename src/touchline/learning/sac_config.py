@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from touchline.errors import at_least
+from touchline.errors import UsageError, at_least, between
 
 
 @dataclass(frozen=True)
@@ -15,33 +15,74 @@ class SacConfig:
     """Widths of the actor's hidden layers."""
     critic_hidden: tuple[int, ...] = (128, 128)
     """Widths of the critics' hidden layers."""
+    critic_atoms: int = 1
+    """1: critics tell a value; more: a distribution over so many values between value_low and value_high."""
+    value_low: float = -10.0
+    """Lowest value of a distributional critic, in scaled rewards (reward_scale)."""
+    value_high: float = 10.0
+    """Highest value of a distributional critic, in scaled rewards."""
     actor_lr: float = 5e-4
     """Adam's learning rate of the actor."""
     critic_lr: float = 5e-4
     """Adam's learning rate of the critics."""
     alpha_lr: float = 1e-3
     """Adam's learning rate of the log temperature."""
+    maximum_gradient: float | None = 10.0
+    """Global norm to which gradients are clipped; None leaves them, which saves a pass over the weights."""
     gamma: float = 0.98
     """Discount a policy step; at 50 Hz 0.98 looks 1 s ahead, 0.99 2 s."""
+    horizon_seconds: float | None = None
+    """How far rewards count, in seconds: gamma = 1 - step / horizon, whatever a step lasts. None: gamma says."""
+    n_step: int = 1
+    """Policy steps of real rewards before a critic's value follows."""
     tau: float = 0.02
     """Share of the critic that moves into its target per update."""
     batch_size: int = 256
     """Transitions an update."""
     updates_per_step: int = 2
     """Updates a vector step (one policy step of every environment)."""
+    update_every: int = 1
+    """Vector steps from one burst of updates to the next."""
+    actor_every: int = 1
+    """Updates of the critics for one of actor and temperature."""
     replay_size: int = 300_000
-    """Transitions the replay buffer holds."""
+    """Transitions the replay buffer holds, over all environments."""
     warmup_steps: int = 5_000
     """Policy transitions collected before the first update."""
     initial_alpha: float = 0.01
     """Temperature at the start."""
     initial_sigma: float = 0.3
     """The actor's standard deviation before tanh at the start."""
+    maximum_sigma: float = 1.65
+    """The actor's largest standard deviation before tanh."""
     target_entropy_per_action: float = -0.5
     """Entropy the temperature aims at, per action dimension; -1 per dimension made a plan collapse."""
     reward_scale: float = 0.1
     """Multiplies rewards inside the loss only."""
+    mirror: bool = True
+    """Learn from the mirror image of half of each batch, where the world has a symmetry."""
 
     def __post_init__(self) -> None:
-        at_least(1, self, "batch_size", "updates_per_step", "replay_size", "warmup_steps")
-        at_least(0.0, self, "actor_lr", "critic_lr", "alpha_lr", "gamma", "tau")
+        at_least(1, self, "batch_size", "updates_per_step", "update_every", "actor_every", "replay_size")
+        at_least(1, self, "warmup_steps", "n_step", "critic_atoms")
+        at_least(0.0, self, "actor_lr", "critic_lr", "alpha_lr")
+        between(0.0, 1.0, self, "gamma", "tau")
+        if self.critic_atoms > 1 and self.value_low >= self.value_high:
+            raise UsageError(
+                f"SacConfig.value_low is {self.value_low:g} and value_high {self.value_high:g}. Give a value_high "
+                "above value_low."
+            )
+
+    def for_step(self, seconds: float) -> SacConfig:
+        """Return the configuration with gamma as ``horizon_seconds`` says, for policy steps of ``seconds``.
+
+        Raises UsageError when the horizon is not longer than a step.
+        """
+        if self.horizon_seconds is None:
+            return self
+        if self.horizon_seconds <= seconds:
+            raise UsageError(
+                f"SacConfig.horizon_seconds is {self.horizon_seconds:g}, and a policy step takes {seconds:g} s. "
+                "Give more than one step."
+            )
+        return replace(self, gamma=1.0 - seconds / self.horizon_seconds, horizon_seconds=None)

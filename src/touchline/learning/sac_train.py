@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
-import flashbax
 import gymnasium
 import jax
-import jax.numpy as jnp
 import numpy as np
-from gymnasium.vector import AutoresetMode
 
-from touchline.errors import UsageError
-from touchline.learning.progress import (
-    EpisodeStatistics,
-    Progress,
-    Section,
-    final_observation,
-    from_the_start,
-    untimed,
-)
-from touchline.learning.sac import Batch, Sac, State
+from touchline.learning.interaction import Environments
+from touchline.learning.memory import Memory, Transition
+from touchline.learning.progress import EpisodeStatistics, Progress, Section, from_the_start, untimed
+from touchline.learning.sac import Sac, State, Symmetry
 from touchline.learning.sac_config import SacConfig
 
 
@@ -33,13 +25,15 @@ class Loop(NamedTuple):
 
     learner: State
     memory: Any
-    """State of the flashbax buffer."""
+    """State of the replay memory."""
     key: Any
     """Draws the batches."""
     environments: Any
     """The vector environment itself; to be restored it needs ``state_dict`` and ``load_state_dict``."""
     observation: Any
     """Where the environments stand, shape (num_envs, n)."""
+    ended: Any
+    """Where the last step ended an episode, shape (num_envs,)."""
     episodes: EpisodeStatistics
     step: int
     updates: int
@@ -51,13 +45,18 @@ def train(
     *,
     total_steps: int,
     seed: int,
+    symmetry: Symmetry | None = None,
     section: Section = untimed,
     restore: Callable[[Loop], Loop] = from_the_start,
 ) -> Iterator[Progress[State]]:
     """Train for ``total_steps`` policy transitions over all environments, yielding after every vector step.
 
-    The environment must restart ended episodes in the same step and hand over ``info["final_obs"]``, shape
-    (num_envs, n), so that time-outs can bootstrap.
+    Where the environments are functions on the device (``MjxWorld``, or anything with ``functions`` and ``state`` as
+    it has them), exploring, physics, replay and updates are one compiled step. Elsewhere any Gymnasium vector
+    environment will do whose observations and bounded actions are one Box each; actions in [-1, 1] are stretched to
+    its bounds, and a policy's are to be stretched alike.
+
+    ``symmetry`` is the world's mirror image, if it has one.
 
     ``section`` times the parts of the loop.
 
@@ -67,70 +66,157 @@ def train(
     which are empty until the first update. Nothing is yielded when ``total_steps`` were already made.
 
     Raises:
-        UsageError: the environment restarts episodes in another way.
-        FloatingPointError: a loss is not finite; the message tells the step.
+        UsageError: the environments' spaces do not fit, or nothing restarts their episodes.
+        FloatingPointError: a loss, a reward or an observation is not finite; the message tells where.
     """
-    if envs.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
-        raise UsageError(
-            f"SAC needs an environment with same-step auto-reset, this one has "
-            f"{envs.metadata.get('autoreset_mode')}. Make it with autoreset_mode=AutoresetMode.SAME_STEP."
+    environments = Environments(envs)
+    sac = Sac(environments.observation_size, environments.action_size, config, symmetry)
+    memory = Memory(envs.num_envs, config.replay_size, config.n_step, config.batch_size, config.gamma)
+    observation = environments.reset(seed)
+    loop = restore(
+        Loop(
+            learner=sac.init(seed),
+            memory=memory.init(environments.observation_size, environments.action_size),
+            key=jax.random.key(seed + 1),
+            environments=envs,
+            observation=observation,
+            ended=np.zeros(envs.num_envs, dtype=bool),
+            episodes=EpisodeStatistics(envs.num_envs),
+            step=0,
+            updates=0,
         )
-    (size,), (actions,) = envs.single_observation_space.shape, envs.single_action_space.shape  # type: ignore[misc]
-    sac = Sac(size, actions, config)
-    state = sac.init(seed)
-    replay = flashbax.make_item_buffer(
-        max_length=config.replay_size,
-        min_length=config.batch_size,
-        sample_batch_size=config.batch_size * config.updates_per_step,
-        add_batches=True,
     )
-    example = Batch(jnp.zeros(size), jnp.zeros(actions), jnp.zeros(()), jnp.zeros(size), jnp.zeros(()))
-    memory = replay.init(example)
-    add = jax.jit(replay.add, donate_argnums=0)
-
-    @jax.jit
-    def draw(memory: Any, key: Any) -> Batch:
-        items = replay.sample(memory, key).experience
-        shape = (config.updates_per_step, config.batch_size)
-        return Batch(*(part.reshape(shape + part.shape[1:]) for part in items))
-
-    key = jax.random.key(seed + 1)
-    observation, _ = envs.reset(seed=seed)
-    fresh = Loop(state, memory, key, envs, observation, EpisodeStatistics(envs.num_envs), step=0, updates=0)
-    state, memory, key, envs, observation, episodes, step, updates = restore(fresh)
-    del fresh
+    first_update = max(config.warmup_steps, config.n_step * envs.num_envs)
+    advance = (
+        _on_device(sac, memory, section)
+        if hasattr(envs, "functions")
+        else _on_host(sac, memory, environments, section)
+    )
     metrics: dict[str, Any] = {}
-    while step < total_steps:
-        state, action = sac.explore(state, observation)
-        action = np.asarray(action)
-        with section("environment"):
-            following, reward, terminated, truncated, info = envs.step(action)
-        final = final_observation(following, info, terminated | truncated)
-        with section("transfer"):
-            memory = add(
-                memory,
-                Batch(observation, action, reward.astype(np.float32), final, terminated.astype(np.float32)),
-            )
-        observation = following
-        step += envs.num_envs
-        episodes.add(reward, terminated, truncated)
-        if step >= config.warmup_steps:
-            with section("update"):
-                key, draw_key = jax.random.split(key)
-                # reading the previous losses first keeps one update in flight while the environments step
-                _refuse_non_finite(metrics, step)
-                state, metrics = sac.update(state, draw(memory, draw_key))
-            updates += config.updates_per_step
+    while loop.step < total_steps:
+        step = loop.step + envs.num_envs
+        learns = step >= first_update and (step // envs.num_envs) % config.update_every == 0
+        # Reading the losses before this update, not after it, keeps it in flight while the caller logs.
+        _refuse_non_finite(metrics, loop.step)
+        loop, told, latest = advance(loop, learns)
+        loop.episodes.add(told.reward, told.terminated, told.truncated, told.valid)
+        metrics = latest or metrics
+        loop = loop._replace(step=step, updates=loop.updates + config.updates_per_step * learns)
         yield Progress(
             step=step,
-            updates=updates,
+            updates=loop.updates,
             buffer_size=min(step, config.replay_size),
             metrics=metrics,
-            episodes=episodes,
-            terms=info.get("terms", {}),
-            state=state,
-            loop=Loop(state, memory, key, envs, observation, episodes, step, updates),
+            episodes=loop.episodes,
+            terms=told.terms,
+            state=loop.learner,
+            loop=loop,
         )
+
+
+class Told(NamedTuple):
+    """What the caller hears of one vector step; arrays on the host with num_envs rows."""
+
+    reward: Any
+    terminated: Any
+    truncated: Any
+    valid: Any
+    terms: dict[str, Any]
+
+
+Advance = Callable[[Loop, bool], tuple[Loop, Told, dict[str, Any]]]
+"""One vector step with or without updates: the loop after it, what happened, and the updates' metrics."""
+
+
+def _on_host(sac: Sac, memory: Memory, environments: Environments, section: Section) -> Advance:
+    add = jax.jit(memory.add, donate_argnums=0)
+
+    @partial(jax.jit, donate_argnums=0)
+    def learn(learner: State, stored: Any, key: Any) -> tuple[State, Any, dict[str, Any]]:
+        key, draw_key = jax.random.split(key)
+        learner, metrics = sac.update(learner, memory.draw(stored, draw_key, sac.config.updates_per_step))
+        return learner, key, metrics
+
+    def advance(loop: Loop, learns: bool) -> tuple[Loop, Told, dict[str, Any]]:
+        learner, action = sac.explore(loop.learner, loop.observation)
+        action = np.asarray(action)
+        with section("environment"):
+            step = environments.step(action, loop.ended)
+        with section("transfer"):
+            stored = add(
+                loop.memory,
+                Transition(
+                    loop.observation,
+                    action,
+                    step.reward,
+                    step.final_observation,
+                    step.terminated,
+                    step.truncated,
+                    step.valid,
+                ),
+            )
+        key, metrics = loop.key, {}
+        if learns:
+            with section("update"):
+                learner, key, metrics = learn(learner, stored, key)
+        told = Told(step.reward, step.terminated, step.truncated, step.valid, step.info.get("terms", {}))
+        after = loop._replace(learner=learner, memory=stored, key=key, observation=step.observation, ended=step.ended)
+        return after, told, metrics
+
+    return advance
+
+
+def _on_device(sac: Sac, memory: Memory, section: Section) -> Advance:
+    @partial(jax.jit, static_argnums=0, donate_argnums=(1, 2, 3))
+    def compiled(
+        functions: Any, learner: State, stored: Any, state: Any, key: Any, observation: Any, learns: Any
+    ) -> Any:
+        learner, action = sac.explore(learner, observation)
+        state, step = functions.step(state, action)
+        stored = memory.add(
+            stored,
+            Transition(
+                observation,
+                action,
+                step.reward,
+                step.final_observation,
+                step.terminated,
+                step.truncated,
+                jax.numpy.ones_like(step.reward),
+            ),
+        )
+
+        def learn(learner: State, key: Any) -> Any:
+            key, draw_key = jax.random.split(key)
+            learner, metrics = sac.update(learner, memory.draw(stored, draw_key, sac.config.updates_per_step))
+            return learner, key, metrics
+
+        def wait(learner: State, key: Any) -> Any:
+            shapes = jax.eval_shape(learn, learner, key)[2]
+            return learner, key, jax.tree.map(lambda one: jax.numpy.zeros(one.shape, one.dtype), shapes)
+
+        # One program for both, because the physics in it takes long to compile.
+        learner, key, metrics = jax.lax.cond(learns, learn, wait, learner, key)
+        told = Told(step.reward, step.terminated, step.truncated, jax.numpy.ones_like(step.terminated), step.terms)
+        return learner, stored, state, key, step.observation, told, metrics
+
+    def advance(loop: Loop, learns: bool) -> tuple[Loop, Told, dict[str, Any]]:
+        envs = loop.environments
+        with section("update"):
+            learner, stored, envs.state, key, observation, told, metrics = compiled(
+                envs.functions, loop.learner, loop.memory, envs.state, loop.key, loop.observation, learns
+            )
+            told = jax.device_get(told)
+        after = loop._replace(
+            learner=learner,
+            memory=stored,
+            key=key,
+            observation=observation,
+            ended=told.terminated | told.truncated,
+        )
+        return after, told, metrics if learns else {}
+
+    return advance
 
 
 def _refuse_non_finite(metrics: dict[str, Any], step: int) -> None:

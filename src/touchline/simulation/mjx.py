@@ -175,15 +175,16 @@ class MjxWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
         declare(self, world, num_envs)
         self.world = world
         self.functions = MjxFunctions(world, iterations=iterations, ls_iterations=ls_iterations)
-        self._state: State | None = None
+        self.state: State | None = None
+        """Where the batch stands; a loop on the device steps ``functions`` itself and puts the state back here."""
         self._key = jax.random.key(0)
 
     @property
     def qpos(self) -> NDArray[np.float64]:
         """Positions of every episode, shape (n, nq), for rendering."""
-        if self._state is None:
+        if self.state is None:
             raise RuntimeError("qpos was read before reset(); call reset(seed=...) first.")
-        return np.asarray(self._state.qpos, dtype=np.float64)
+        return np.asarray(self.state.qpos, dtype=np.float64)
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: Options | None = None
@@ -199,17 +200,17 @@ class MjxWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
         task = None if given is None else jnp.asarray(task_indices(self.world, given, self.num_envs))
         if (start := options.get("start")) is not None:
             tasks = jnp.zeros(self.num_envs, dtype=jnp.int32) if task is None else task
-            self._state, observation = self.functions.begin(key, start, tasks)
+            self.state, observation = self.functions.begin(key, start, tasks)
         else:
-            self._state, observation = self.functions.reset(key, self.num_envs, task)
+            self.state, observation = self.functions.reset(key, self.num_envs, task)
         return np.array(observation), {}
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Advance every episode by one policy step; those that end begin anew."""
-        if self._state is None:
+        if self.state is None:
             raise RuntimeError("step() was called before reset(); call reset(seed=...) first.")
         refuse_misfit(actions, (self.num_envs, self.world.action_size))
-        self._state, step = self.functions.step(self._state, jnp.asarray(actions))
+        self.state, step = self.functions.step(self.state, jnp.asarray(actions))
         host = jax.tree.map(np.array, step)
         info = {"terms": host.terms}
         over = host.terminated | host.truncated
@@ -219,7 +220,7 @@ class MjxWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies on the host of where every episode stands, and of the keys as their raw data."""
-        key, state = np.array(jax.random.key_data(self._key)), self._state
+        key, state = np.array(jax.random.key_data(self._key)), self.state
         if state is None:
             return {"key": key, "batch": None}
         return {
@@ -243,12 +244,12 @@ class MjxWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
             )
         self._key = jax.random.wrap_key_data(jnp.array(state["key"]))
         if batch is None:
-            self._state = None
+            self.state = None
             return
         world = self.world
         like = world.start(np.zeros((self.num_envs, world.uniforms)), np.zeros(self.num_envs, dtype=np.int64), np)
         episodes = Episodes(None, None, None, None, like.episode).like(batch["episodes"], jnp.array)
-        self._state = State(
+        self.state = State(
             **{name: jnp.array(batch[name]) for name in ("qpos", "qvel", "warmstart")},
             episodes=episodes,
             key=jax.random.wrap_key_data(jnp.array(batch["key"])),

@@ -13,6 +13,7 @@ import numpy as np
 
 from touchline.simulation.randomisation import NONE, Randomisation
 from touchline.simulation.scenario import Scenario
+from touchline.simulation.symmetry import Symmetry
 
 if TYPE_CHECKING:
     import gymnasium
@@ -141,6 +142,11 @@ class World(ABC):
         """
         free = np.flatnonzero(self.model.jnt_type == 0)
         return () if len(free) == 0 else tuple(int(self.model.jnt_dofadr[free[0]]) + i for i in (0, 1))
+
+    @property
+    def symmetry(self) -> Symmetry | None:
+        """The mirror image under which the world stays the same, which learners use; None where there is none."""
+        return None
 
     def verify(self, xp: ModuleType) -> dict[str, str]:
         """Prove before a training that this world is what it stands for; returns tags for the run.

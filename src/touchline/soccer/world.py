@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from touchline.errors import TouchlineError
 from touchline.simulation import scenario as simulation
 from touchline.simulation.randomisation import NONE, Randomisation
+from touchline.simulation.symmetry import Symmetry
 from touchline.simulation.world import Moves, Physics, Start, World
 from touchline.soccer import episode as episodes
-from touchline.soccer import rewards, scene
+from touchline.soccer import mirror, rewards, scene
 from touchline.soccer.control import Controller, soft_ankles, stand_still
 from touchline.soccer.noise import standard_deviations
 from touchline.soccer.observation import OBSERVATION_SIZE, observe
@@ -63,6 +64,11 @@ class SoccerWorld(World):
     def weights(self) -> Mapping[str, float]:
         """Weight of every term, by name."""
         return asdict(self.reward_weights)
+
+    @cached_property
+    def symmetry(self) -> Symmetry:  # type: ignore[override]
+        """Left and right."""
+        return mirror.symmetry()
 
     @cached_property
     def noise(self) -> Any:

@@ -1,0 +1,105 @@
+"""How learners meet vector environments: one kind of step, whatever restarts episodes and bounds actions."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from touchline.errors import UsageError
+
+
+class VectorStep(NamedTuple):
+    """What one step of every environment gave; arrays have num_envs rows."""
+
+    observation: NDArray[np.float32]
+    """Where they stand now, which is a new episode where one ended and the next has begun."""
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    final_observation: NDArray[np.float32]
+    """What the actions led to."""
+    valid: NDArray[np.bool_]
+    """False where the step did nothing but begin an episode, which some environments take one for."""
+    info: dict[str, Any]
+
+    @property
+    def ended(self) -> NDArray[np.bool_]:
+        """Where an episode ended in this step."""
+        return self.terminated | self.truncated
+
+
+class Environments:
+    """A Gymnasium vector environment as learners see it: float32 numbers in, actions in [-1, 1] out.
+
+    Episodes that ended may be followed by the next in the same step or in the one after it
+    (``AutoresetMode.SAME_STEP``, ``NEXT_STEP``). Actions are stretched to the bounds of the action space.
+    """
+
+    def __init__(self, envs: gymnasium.vector.VectorEnv[Any, Any, Any]) -> None:
+        """Raises UsageError for spaces of another kind, and where nothing restarts episodes."""
+        mode = envs.metadata.get("autoreset_mode")
+        if mode not in (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP):
+            raise UsageError(
+                f"Nothing restarts the episodes of these environments (autoreset_mode is {mode}). Make them with "
+                "autoreset_mode=AutoresetMode.SAME_STEP."
+            )
+        observations, actions = envs.single_observation_space, envs.single_action_space
+        for what, space in (("observations", observations), ("actions", actions)):
+            if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+                raise UsageError(
+                    f"The {what} are {space}, and a Box of shape (n,) is needed. Wrap the environment, for example "
+                    "with gymnasium.wrappers.FlattenObservation."
+                )
+        if not np.isfinite([actions.low, actions.high]).all():  # type: ignore[attr-defined]
+            raise UsageError(
+                f"The actions have no bounds ({actions}). Wrap the environment, for example with "
+                "gymnasium.wrappers.RescaleAction, or give its action space bounds."
+            )
+        self.envs = envs
+        self.num_envs = envs.num_envs
+        (self.observation_size,), (self.action_size,) = observations.shape, actions.shape  # type: ignore[misc]
+        self._next_step = mode == AutoresetMode.NEXT_STEP
+        low, high = actions.low, actions.high  # type: ignore[attr-defined]
+        self._middle, self._reach = (low + high) / 2, (high - low) / 2
+        self._stretched = bool((low != -1).any() or (high != 1).any())
+
+    def reset(self, seed: int) -> NDArray[np.float32]:
+        """Begin every episode; returns observations, shape (num_envs, n)."""
+        observation, _ = self.envs.reset(seed=seed)
+        return np.asarray(observation, dtype=np.float32)
+
+    def step(self, action: NDArray[np.float32], ended: NDArray[np.bool_]) -> VectorStep:
+        """Act in every environment, in [-1, 1], shape (num_envs, m); ``ended`` is that of the step before.
+
+        Raises FloatingPointError for observations or rewards that are not finite.
+        """
+        stretched = self._middle + self._reach * action if self._stretched else action
+        observation, reward, terminated, truncated, info = self.envs.step(stretched)
+        observation = np.asarray(observation, dtype=np.float32)
+        reward = np.asarray(reward, dtype=np.float32)
+        if not (np.isfinite(reward).all() and np.isfinite(observation).all()):
+            bad = ~(np.isfinite(reward) & np.isfinite(observation).all(axis=-1))
+            raise FloatingPointError(
+                f"Environment {int(np.flatnonzero(bad)[0])} gave a reward or an observation that is not finite. "
+                "Mend the environment: one NaN in a replay buffer spoils the learner."
+            )
+        if self._next_step:
+            return VectorStep(observation, reward, terminated, truncated, observation, ~ended, info)
+        final = final_observation(observation, info, terminated | truncated)
+        return VectorStep(observation, reward, terminated, truncated, final, np.ones_like(ended), info)
+
+
+def final_observation(following: NDArray[Any], info: dict[str, Any], ended: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the observations that the actions led to, shape (num_envs, n).
+
+    ``following`` already begins a new episode where one ended; Gymnasium puts what came last into
+    ``info["final_obs"]``, an object array that is None elsewhere.
+    """
+    final = np.array(following, dtype=np.float32)
+    for i in np.flatnonzero(ended):
+        final[i] = info["final_obs"][i]
+    return final

@@ -1,0 +1,80 @@
+"""Learners see one kind of vector environment, whatever restarts its episodes and bounds its actions."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from tests.learning.toy import Steer, steer
+from touchline.errors import UsageError
+from touchline.learning.interaction import Environments
+
+
+def played(mode, steps=33):
+    """The valid transitions of one environment that is always steered alike."""
+    environments = Environments(steer(1, mode))
+    observation, ended, kept = environments.reset(7), np.zeros(1, bool), []
+    for _ in range(steps):
+        step = environments.step(-0.5 * observation, ended)
+        if step.valid[0]:
+            kept.append((observation[0, 0], step.reward[0], step.final_observation[0, 0], bool(step.truncated[0])))
+        observation, ended = step.observation, step.ended
+    return kept
+
+
+def test_episodes_restarted_in_the_next_step_give_the_same_transitions_as_in_the_same_step():
+    same, following = played(AutoresetMode.SAME_STEP), played(AutoresetMode.NEXT_STEP)
+    assert len(same) == 33
+    assert len(following) == 33 - 3
+    assert following == same[:30]
+    assert [row[3] for row in same[:20]] == ([False] * 9 + [True]) * 2
+
+
+def test_actions_are_stretched_to_the_bounds_of_the_space():
+    taken = []
+
+    class Wide(Steer):
+        action_space = gymnasium.spaces.Box(np.float32(-1.0), np.float32(3.0), (1,), np.float32)
+
+        def step(self, action):
+            taken.append(float(action[0]))
+            return super().step(action)
+
+    environments = Environments(SyncVectorEnv([Wide], autoreset_mode=AutoresetMode.SAME_STEP))
+    environments.reset(0)
+    for action in (-1.0, 0.0, 1.0):
+        environments.step(np.array([[action]], np.float32), np.zeros(1, bool))
+    assert taken == [-1.0, 1.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"action_space": gymnasium.spaces.Discrete(2)}, "The actions are Discrete"),
+        ({"action_space": gymnasium.spaces.Box(-np.inf, np.inf, (1,))}, "no bounds"),
+        ({"observation_space": gymnasium.spaces.Box(-1, 1, (2, 2))}, "The observations are Box"),
+    ],
+)
+def test_spaces_that_no_learner_here_can_use_are_refused(changed, told):
+    other = type("Other", (Steer,), changed)
+    with pytest.raises(UsageError, match=told):
+        Environments(SyncVectorEnv([other], autoreset_mode=AutoresetMode.SAME_STEP))
+
+
+def test_environments_that_nothing_restarts_are_refused():
+    with pytest.raises(UsageError, match="Nothing restarts"):
+        Environments(steer(2, AutoresetMode.DISABLED))
+
+
+@pytest.mark.parametrize("broken", ["reward", "observation"])
+def test_what_is_not_finite_is_told_with_its_environment(broken):
+    class Broken(Steer):
+        def step(self, action):
+            observation, reward, *rest = super().step(action)
+            nan = float("nan")
+            return (observation * nan, reward, *rest) if broken == "observation" else (observation, nan, *rest)
+
+    environments = Environments(SyncVectorEnv([Steer, Broken], autoreset_mode=AutoresetMode.SAME_STEP))
+    environments.reset(0)
+    with pytest.raises(FloatingPointError, match="Environment 1 gave"):
+        environments.step(np.zeros((2, 1), np.float32), np.zeros(2, bool))
