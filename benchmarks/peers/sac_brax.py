@@ -14,7 +14,8 @@ import numpy as np
 import pendulum
 import sac_settings as common
 import synthetic
-from brax.envs.base import Env, State
+from brax.envs.base import Env, State, Wrapper
+from brax.envs.wrappers.training import EpisodeWrapper, VmapWrapper
 from brax.training.agents.sac import networks, train
 
 
@@ -63,6 +64,41 @@ class Pendulum(Env):
         return state.replace(pipeline_state=following, obs=pendulum.observe(following), reward=reward)
 
 
+class AnewReset(Wrapper):
+    """Begins the next episode from a start of its own; Brax's own wrapper repeats the first one for ever."""
+
+    def reset(self, rng: Any) -> State:
+        """Begin every episode."""
+        rng = jax.vmap(jax.random.split)(rng)
+        state = self.env.reset(rng[:, 0])
+        return state.replace(info={**state.info, "rng": rng[:, 1]})
+
+    def step(self, state: State, action: Any) -> State:
+        """Make a step, and begin anew where an episode ended."""
+        ended_before = state.done
+        state = state.replace(
+            info={**state.info, "steps": jnp.where(ended_before, 0, state.info["steps"])},
+            done=jnp.zeros_like(ended_before),
+        )
+        state = self.env.step(state, action)
+        rng = jax.vmap(jax.random.split)(state.info["rng"])
+        begun = self.env.reset(rng[:, 0])
+
+        def chosen(new: Any, old: Any) -> Any:
+            return jax.vmap(jnp.where)(state.done.astype(bool), new, old)
+
+        return state.replace(
+            pipeline_state=jax.tree.map(chosen, begun.pipeline_state, state.pipeline_state),
+            obs=chosen(begun.obs, state.obs),
+            info={**state.info, "rng": rng[:, 1]},
+        )
+
+
+def wrapped(env: Env, episode_length: int, action_repeat: int, randomization_fn: Any = None) -> Env:
+    """Vectorise an environment, end its episodes, and begin them anew."""
+    return AnewReset(EpisodeWrapper(VmapWrapper(env), episode_length, action_repeat))
+
+
 def speed(hidden: str, blocks: str, steps: str) -> None:
     """Print the transitions a second of every epoch after the first; Brax leaves its evaluations out of them."""
     speeds: list[float] = []
@@ -93,6 +129,7 @@ def learn(task: str, seed: str, transitions: str) -> None:
         environment=Pendulum(),
         num_timesteps=int(transitions),
         episode_length=pendulum.EPISODE_STEPS,
+        wrap_env_fn=wrapped,
         num_envs=1,
         num_eval_envs=1,
         num_evals=1,

@@ -1,4 +1,4 @@
-"""Touchline's SAC. Arguments: speed, widths, blocks, steps a block; or learn, task, seed, policy transitions."""
+"""Touchline's SAC. Arguments: speed, widths, blocks, steps a block, host or device; or learn, task, seed, steps."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import gymnasium
 import jax
 import sac_settings as common
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from synthetic_device import SyntheticDeviceEnv
 from synthetic_gym import SyntheticVectorEnv
 
 from touchline.learning.sac import Sac
@@ -17,7 +18,7 @@ from touchline.learning.sac_config import SacConfig
 from touchline.learning.sac_train import train
 
 
-def speed(hidden: str, blocks: str, steps: str) -> None:
+def speed(hidden: str, blocks: str, steps: str, where: str) -> None:
     """Print the transitions a second of every block."""
     config = SacConfig(
         actor_hidden=common.widths(hidden),
@@ -28,7 +29,7 @@ def speed(hidden: str, blocks: str, steps: str) -> None:
         warmup_steps=common.SPEED_WARM_UP,
     )
     timed = common.Blocks(int(blocks), int(steps), common.SPEED_ENVS)
-    envs = SyntheticVectorEnv(common.SPEED_ENVS)
+    envs = {"host": SyntheticVectorEnv, "device": SyntheticDeviceEnv}[where](common.SPEED_ENVS)
     for _ in train(envs, config, total_steps=timed.total * common.SPEED_ENVS, seed=0):
         timed.step()
     common.say({"transitions_per_second": timed.speeds})

@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 from synthetic import ACTIONS, EPISODE_STEPS, OBSERVATIONS, START, move
 
 
+def spaces() -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]:
+    """Return the spaces of one environment's observations and actions."""
+    return (
+        gymnasium.spaces.Box(-np.inf, np.inf, (OBSERVATIONS,), np.float32),
+        gymnasium.spaces.Box(-1.0, 1.0, (ACTIONS,), np.float32),
+    )
+
+
 class SyntheticVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
     """All environments in one array; same-step auto-reset."""
 
@@ -19,8 +27,7 @@ class SyntheticVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
     def __init__(self, num_envs: int) -> None:
         self.num_envs = num_envs
-        self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (OBSERVATIONS,), np.float32)
-        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (ACTIONS,), np.float32)
+        self.single_observation_space, self.single_action_space = spaces()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._never = np.zeros(num_envs, bool)
