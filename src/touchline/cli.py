@@ -233,6 +233,9 @@ COMMANDS = {
         "checkpoints COMMAND RUN", "list, verify, prune or export checkpoints", _of("checkpoints", "checkpoints")
     ),
     "film": Command("film MODEL [--worst]", "film a policy's episodes, or the worst of many", _of("film", "film")),
+    "evaluate": Command(
+        "evaluate MODEL", "score a policy with intervals, against others", _of("evaluate", "evaluate")
+    ),
     "gc": Command("gc [--days N]", "remove old runs that are delivered everywhere", _of("gc", "gc")),
     "ui": Command("ui [--port N]", "open MLflow and TensorBoard on this machine", ui),
     "doctor": Command("doctor [--json]", "check the machine and say what is missing", _of("doctor", "doctor")),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from touchline.errors import UsageError
-from touchline.gates import paired_bootstrap
+from touchline.gates import exact_share, paired_bootstrap
 from touchline.gates.statistics import differences
 
 score = st.floats(-10, 10, allow_nan=False).map(lambda x: round(x, 3))
@@ -88,3 +88,20 @@ def test_what_cannot_be_paired_is_refused(ours, theirs, message):
 def test_a_confidence_that_is_none_is_refused(confidence):
     with pytest.raises(UsageError, match=r"between 0\.5 and 1"):
         paired_bootstrap([1.0, 2.0], confidence=confidence)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 10), (3, 10), (10, 10), (1, 1), (12, 300)])
+def test_exact_bounds_of_a_share_are_those_that_its_definition_asks_for(successes, trials):
+    from scipy.stats import binom
+
+    found = exact_share(successes, trials, 0.975)
+    assert found.mean == successes / trials
+    # At the lower bound, what was seen or more has a chance of 2.5 %; at the upper bound, what was seen or less.
+    more, less = binom.sf(successes - 1, trials, found.low), binom.cdf(successes, trials, found.high)
+    assert found.low == 0.0 if successes == 0 else more == pytest.approx(0.025)
+    assert found.high == 1.0 if successes == trials else less == pytest.approx(0.025)
+
+
+def test_a_share_of_nothing_is_refused():
+    with pytest.raises(UsageError, match="0 of 0 is no share"):
+        exact_share(0, 0)

@@ -29,11 +29,11 @@ DDPG: dict[str, Any] = {
 }
 
 
-def sac(envs, restore, total_steps=600):
+def sac(envs, restore, total_steps=600, **changed):
     from touchline.learning import sac_train
     from touchline.learning.sac_config import SacConfig
 
-    return sac_train.train(envs, SacConfig(**SAC), total_steps=total_steps, seed=3, restore=restore)
+    return sac_train.train(envs, SacConfig(**SAC | changed), total_steps=total_steps, seed=3, restore=restore)
 
 
 def ddpg(envs, restore, sizes, total_steps=600):
@@ -52,6 +52,12 @@ def sac_toy(restore):
     from tests.learning.toy import resumable_steer
 
     return sac(resumable_steer(4), restore)
+
+
+def sac_device(restore):
+    from tests.learning.toy import DeviceSteer
+
+    return sac(DeviceSteer(4), restore, n_step=2, actor_every=2)
 
 
 def sac_native(restore):
@@ -78,7 +84,13 @@ def ddpg_official(restore):
     return ddpg(envs, restore, (OBSERVATION_SIZE, 16, 16, 12), total_steps=420)
 
 
-TRAININGS = {"sac_toy": sac_toy, "sac_native": sac_native, "ddpg_toy": ddpg_toy, "ddpg_official": ddpg_official}
+TRAININGS = {
+    "sac_toy": sac_toy,
+    "sac_device": sac_device,
+    "sac_native": sac_native,
+    "ddpg_toy": ddpg_toy,
+    "ddpg_official": ddpg_official,
+}
 """Each fills its replay buffer more than once and ends episodes before and after it is saved."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -175,3 +176,82 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path: Any) -> None:
     gone, alive = psutil.wait_procs(children, timeout=10)
     assert not alive, f"still alive after {10 - (deadline - time.monotonic()):.1f} s: {alive}"
     assert len(gone) == len(children)
+
+
+STOPPED = """
+    import sys, time
+    from functools import partial
+    from pathlib import Path
+    import gymnasium
+    from touchline.cli import guarded
+    from touchline.config import Settings
+    from touchline.jobs.base import raise_if_stopped
+    from touchline.jobs.run import stoppable
+    from touchline.learning.evaluate import Evaluator
+    from touchline.learning.vector import ParallelVectorEnv
+    from tests.learning.toy import Steer
+
+    class Slow(gymnasium.Env):
+        def reset(self, *, seed=None, options=None):
+            print("playing", flush=True)
+            return 0.0, {}
+
+        def step(self, action):
+            time.sleep(0.3)
+            return 0.0, 0.0, True, False, {}
+
+    def policy(observation):
+        return observation
+
+    def job():
+        with stoppable(Settings(home=Path(sys.argv[1]), preemption="off")), Evaluator(2) as evaluator:
+            print("starting", flush=True)
+            envs = ParallelVectorEnv([Steer, Steer], processes=2)
+            try:
+                envs.reset(seed=0)
+                evaluator.evaluate(
+                    Slow, policy, range(200), on_episode=lambda episode: raise_if_stopped(f"after {episode.seed}")
+                )
+            finally:
+                envs.step(envs.action_space.sample())  # what ends in order may step once more
+                envs.close()
+        return 0
+
+    if __name__ == "__main__":
+        sys.exit(guarded(job))
+"""
+
+
+@pytest.mark.parametrize("moment", ["starting", "playing"])
+def test_a_sigterm_to_the_whole_group_stops_the_parent_in_order_and_its_workers_with_it(
+    tmp_path: Any, moment: str
+) -> None:
+    script = tmp_path / "stopped.py"
+    script.write_text(textwrap.dedent(STOPPED))
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "home")],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert parent.stdout is not None
+    while parent.stdout.readline() != f"{moment}\n":
+        assert parent.poll() is None
+    os.killpg(parent.pid, signal.SIGTERM)
+    _, told = parent.communicate(timeout=60)
+    assert (parent.returncode, "as asked" in told, "died" in told) == (143, True, False), told
+    deadline = time.monotonic() + 10
+    while left := alive_in(parent.pid):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def alive_in(session: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found

@@ -1,5 +1,6 @@
 """A training that is built anew from its checkpoint comes to the same bits as one that never stopped."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -22,8 +23,9 @@ def assert_same_end(directory):
     assert different == []
 
 
-@pytest.mark.parametrize("name", ["sac_toy", "ddpg_toy"])
-@pytest.mark.parametrize("at", [56, 240, 412])
+@pytest.mark.parametrize(
+    ("name", "at"), [*itertools.product(["sac_toy", "ddpg_toy"], [56, 240, 412]), ("sac_device", 240)]
+)
 def test_a_training_built_anew_goes_on_as_if_it_had_not_stopped(name, at, tmp_path):
     unbroken(name, at, tmp_path)
     resumed(name, tmp_path)

@@ -1,6 +1,5 @@
 """A small control problem for learners: steer a point to the origin; the optimal action is known."""
 
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -60,6 +59,16 @@ class Place(NamedTuple):
     key: Any
 
 
+class Moved(NamedTuple):
+    """What one step of the batch gives."""
+
+    observation: Any
+    reward: Any
+    terminated: Any
+    truncated: Any
+    final_observation: Any
+
+
 class DeviceSteer(gymnasium.vector.VectorEnv):
     """``Steer`` as functions on the device, in the form of ``MjxWorld``."""
 
@@ -86,11 +95,24 @@ class DeviceSteer(gymnasium.vector.VectorEnv):
         over = steps >= 10
         begun = jax.random.uniform(drawn, x.shape, minval=-1.0)
         after = Place(jax.numpy.where(over, begun, x), jax.numpy.where(over, 0, steps), key)
-        return after, SimpleNamespace(
+        return after, Moved(
             observation=after.x[:, None],
             reward=-(x**2),
             terminated=jax.numpy.zeros_like(over),
             truncated=over,
             final_observation=x[:, None],
-            terms={},
         )
+
+    def info(self, step):
+        return {}
+
+    def state_dict(self):
+        import jax
+
+        return {"x": self.state.x, "steps": self.state.steps, "key": jax.random.key_data(self.state.key)}
+
+    def load_state_dict(self, state):
+        import jax
+
+        x, steps, key = (jax.numpy.asarray(state[name]) for name in ("x", "steps", "key"))
+        self.state = Place(x, steps, jax.random.wrap_key_data(key))

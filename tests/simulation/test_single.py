@@ -35,6 +35,20 @@ def test_an_episode_ends_with_its_own_last_observation_and_its_score():
         env.step(np.ones(1))
 
 
+def test_its_score_is_the_sum_of_what_the_terms_paid_also_after_it_went_on_elsewhere():
+    first, second = SingleWorld(Pole()), SingleWorld(Pole(), "tilted")
+    first.reset(seed=1)
+    first.step(np.ones(1))
+    second.load_state_dict(first.state_dict())
+    over = False
+    while not over:
+        *_, terminated, truncated, info = second.step(np.ones(1))
+        over = terminated or truncated
+    assert set(info["score_terms"]) == {"upright", "near"}
+    assert sum(info["score_terms"].values()) == pytest.approx(info["score"])
+    assert info["task"] in Pole.tasks and info["outcomes"] == {}
+
+
 def test_it_goes_on_in_another_object():
     first, second = SingleWorld(Pole()), SingleWorld(Pole())
     first.reset(seed=1)

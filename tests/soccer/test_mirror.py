@@ -7,7 +7,6 @@ from touchline.errors import UsageError
 from touchline.simulation.native import NativeWorld
 from touchline.simulation.symmetry import Reflection
 from touchline.simulation.world import Start
-from touchline.soccer.episode import Episode
 from touchline.soccer.layout import LAYOUT, OBSERVATION_SIZE
 from touchline.soccer.mirror import symmetry
 from touchline.soccer.world import SoccerWorld
@@ -25,8 +24,9 @@ def mirrored_start(start):
         qvel[:, first + 1] *= -1.0
         qvel[:, [first + 3, first + 5]] *= -1.0
     flip = np.array([1.0, -1.0, 1.0])
-    task, target, defenders = start.episode
-    return Start(qpos, qvel, Episode(task, target * flip, defenders * np.tile(flip, 3)))
+    episode = start.episode
+    reflected = {"target": episode.target * flip, "defenders": episode.defenders * np.tile(flip, 3)}
+    return Start(qpos, qvel, episode._replace(**reflected))
 
 
 def test_a_mirrored_episode_is_the_mirror_image_of_the_episode():

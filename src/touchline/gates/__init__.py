@@ -4,16 +4,19 @@
 """
 
 from touchline.gates.checks import Check, Evaluation, Verdict, gate3
-from touchline.gates.evidence import evidence, tags
-from touchline.gates.statistics import Interval, paired_bootstrap
+from touchline.gates.evidence import evidence, plain, tags
+from touchline.gates.statistics import Interval, differences, exact_share, paired_bootstrap
 
 __all__ = [
     "Check",
     "Evaluation",
     "Interval",
     "Verdict",
+    "differences",
     "evidence",
+    "exact_share",
     "gate3",
     "paired_bootstrap",
+    "plain",
     "tags",
 ]

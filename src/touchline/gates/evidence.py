@@ -33,8 +33,8 @@ def evidence(verdict: Verdict, *evaluations: Evaluation | None) -> dict[str, Any
             "resamples": RESAMPLES,
             "seed": verdict.seed,
         },
-        "verdict": _plain(verdict),
-        "evaluations": [_plain(one) for one in evaluations if one is not None],
+        "verdict": plain(verdict),
+        "evaluations": [plain(one) for one in evaluations if one is not None],
     }
 
 
@@ -55,15 +55,16 @@ def tags(verdict: Verdict) -> dict[str, str]:
     return found
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return dataclasses, mappings, arrays and numbers as strict JSON values; a number that is not finite is None."""
     if is_dataclass(value):
-        return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
+        return {part.name: plain(getattr(value, part.name)) for part in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

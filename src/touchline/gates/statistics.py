@@ -32,7 +32,8 @@ class Interval:
     pairs: int
     """Scenarios, all tasks together."""
     method: str
-    """``BCa``, ``percentile`` (where BCa is undefined), ``point`` (no variance) or ``none`` (too few pairs)."""
+    """``BCa``, ``percentile`` (where BCa is undefined), ``point`` (no variance), ``none`` (too few pairs) or, of a
+    share, ``exact``."""
 
 
 def differences(ours: Scores, theirs: Scores) -> dict[str, NDArray[np.float64]]:
@@ -85,6 +86,19 @@ def paired_bootstrap(differences: Scores | ArrayLike, confidence: float = 0.95, 
         if math.isfinite(low) and math.isfinite(high):
             break
     return Interval(mean, low, high, confidence, pairs, method)
+
+
+def exact_share(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+    """Bound a probability of which ``successes`` in ``trials`` were seen: exact binomial bounds.
+
+    Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404; each bound is one-sided at ``confidence``.
+    """
+    from scipy.stats import binomtest
+
+    if trials < 1 or not 0 <= successes <= trials:
+        raise UsageError(f"{successes} of {trials} is no share. Give 0 to {trials} of at least 1.")
+    bounds = binomtest(successes, trials).proportion_ci(2 * confidence - 1, method="exact")
+    return Interval(successes / trials, float(bounds.low), float(bounds.high), confidence, trials, "exact")
 
 
 def _bounds(samples: list[NDArray[np.float64]], confidence: float, seed: int, method: str) -> tuple[float, float]:

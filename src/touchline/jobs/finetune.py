@@ -71,6 +71,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     from touchline.learning.convert import policy_of
     from touchline.learning.ddpg import DDPG_FF
     from touchline.learning.policy import Policy
+    from touchline.learning.progress import EpisodeStatistics, against_stochastic
 
     torch.set_num_threads(1)  # measured fastest for networks of this size
     start, world = load_converted(run), load_world(config.world)
@@ -97,17 +98,10 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     seeds = range(SELECTION_SEED, SELECTION_SEED + config.selection_episodes)
     with Judge(config.processes, config.world) as judge:
 
-        def select(policy: Policy, step: int) -> None:
+        def select(policy: Policy, step: int, training: EpisodeStatistics | None = None) -> None:
             judged = judge.evaluate(policy, world.scenarios(seeds, config.perturbation))
-            run.log(
-                {
-                    "eval/score": judged.mean_score,
-                    **{f"eval/score_{task}": float(scores.mean()) for task, scores in judged.scores.items()},
-                    "eval/physics_steps": judged.mean_physics_steps,
-                    "eval/dense_return": judged.mean_return,
-                },
-                step,
-            )
+            compared = {} if training is None else against_stochastic(judged.mean_return, training)
+            run.log({f"eval/{name}": value for name, value in (judged.metrics | compared).items()}, step)
             selection.offer(policy, judged.mean_score, step)
 
         if not run.resumed:
@@ -128,7 +122,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
                     # Before the recorder: what it saves after this step has been selected from too.
                     if selection_due.due(progress.step) or progress.step >= config.total_steps:
                         with recorder.section("evaluation"):
-                            select(actor_of(progress.state), progress.step)
+                            select(actor_of(progress.state), progress.step, progress.episodes)
                     recorder(progress)
         finally:
             envs.close()

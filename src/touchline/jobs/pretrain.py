@@ -101,6 +101,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.learning import sac_train
     from touchline.learning.evaluate_vector import Outcome, evaluate_vector
     from touchline.learning.policy import Policy
+    from touchline.learning.progress import EpisodeStatistics, against_stochastic
     from touchline.simulation.backends import make_envs
     from touchline.simulation.randomisation import NONE
     from touchline.watch import jax_memory
@@ -122,15 +123,12 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     selection = Selection(newer_wins_ties=True)
 
-    def select(policy: Policy, step: int) -> None:
+    def select(policy: Policy, step: int, training: EpisodeStatistics | None = None) -> None:
         outcome = examine(policy, SELECTION_SEED)
-        figures = {
-            "eval/return": float(outcome.returns.mean()),
-            "eval/survival_share": float(outcome.survived.mean()),
-            "eval/episode_length": float(outcome.lengths.mean()),
-        }
-        run.log(figures, step)
-        selection.offer(policy, figures["eval/return"], step)
+        return_ = outcome.figures["return"]
+        compared = {} if training is None else against_stochastic(return_, training)
+        run.log({f"eval/{name}": value for name, value in (outcome.metrics | compared).items()}, step)
+        selection.offer(policy, return_, step)
 
     sac = config.sac.for_step(world.decimation * float(world.model.opt.timestep))
     untrained = policy_of(algorithm.Sac(world.observation_size, world.action_size, sac).init(config.seed))
@@ -161,7 +159,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 # Before the recorder: what it saves after this step has been selected from too.
                 if selection_due.due(progress.step) or progress.step >= config.total_steps:
                     with recorder.section("evaluation"):
-                        select(policy_of(progress.state), progress.step)
+                        select(policy_of(progress.state), progress.step, progress.episodes)
                 recorder(progress)
         trained, best_step = selection.best, selection.step
         before, after = examine(untrained, REPORT_SEED), examine(trained, REPORT_SEED)

@@ -23,6 +23,9 @@ from touchline.tracking.run import Run
 from touchline.watch import TrainingWatch, WatchConfig
 from touchline.watch.system import SystemRecord
 
+SHOWN = ("episode_reward", "episode_length", "fall_share", "touch_share", "goal_share")
+"""Figures of the episodes that the display has room for."""
+
 
 @dataclass(frozen=True)
 class Hooks:
@@ -140,7 +143,7 @@ class TrainingRecorder:
         now = time.monotonic()
         speed = (progress.step - self._logged_step) / max(now - self._logged_at, 1e-9)
         self._logged_at, self._logged_step = now, progress.step
-        episodes = progress.episodes.summary()
+        episodes, tasks = progress.episodes.summary(), progress.episodes.by_task()
         metrics: dict[str, Any] = {
             "global_step": progress.step,
             "physics_step": progress.step * self._decimation,
@@ -151,10 +154,13 @@ class TrainingRecorder:
             "speed/physics_steps_per_second": speed * self._decimation,
         }
         metrics |= {f"train/{name}": value for name, value in (*progress.metrics.items(), *episodes.items())}
+        if len(tasks) > 1:
+            for task, figures in tasks.items():
+                metrics |= {f"train/{task}/{name}": value for name, value in figures.items()}
         metrics |= {f"reward/{name}": float(np.mean(value)) for name, value in progress.terms.items()}
         metrics |= self._watch.metrics(detail=self._detail_due.due(progress.step))
         self.run.log(metrics, progress.step)
-        self._bar.update(progress.step, **episodes)
+        self._bar.update(progress.step, **{name: value for name, value in episodes.items() if name in SHOWN})
         self._deliver_videos(self._video.poll())
 
     def _save(self, progress: Progress[Any]) -> None:

@@ -87,7 +87,10 @@ class DDPG_FF(nn.Module):
         value = self.critic(torch.cat([observation, action], -1))[:, 0]
         critic_loss = nn.functional.mse_loss(value, target)
         _descend(self.critic_optimiser, critic_loss, self.critic)
-        metrics = {"critic_loss": float(critic_loss.detach()), "q_mean": float(value.detach().mean())}
+        metrics = {
+            "critic_loss": float(critic_loss.detach()),
+            "q_mean": float(value.detach().mean()) / config.reward_scale,
+        }
         if train_actor:
             wanted = self.actor(observation)
             worth = self.critic(torch.cat([observation, wanted], -1))[:, 0]

@@ -23,6 +23,7 @@ from touchline.learning.progress import (
     Progress,
     Section,
     from_the_start,
+    reward_terms,
     untimed,
 )
 from touchline.learning.replay import ReplayBuffer, Transitions
@@ -93,7 +94,7 @@ def train(
             generator=np.random.default_rng(seed),
             environments=envs,
             observation=start.normalise(observation),
-            episodes=EpisodeStatistics(envs.num_envs),
+            episodes=EpisodeStatistics(envs.num_envs, gamma=config.gamma),
             step=0,
             updates=0,
         )
@@ -113,7 +114,7 @@ def train(
         memory.add(Transitions(seen, action, reward.astype(np.float32), final, terminated.astype(np.float32)))
         seen = following
         step += envs.num_envs
-        episodes.add(reward, terminated, truncated)
+        episodes.add(reward, terminated, truncated, info, action)
         if step >= config.warmup_steps:
             for _ in range(config.updates_per_step):
                 with section("transfer"):
@@ -127,7 +128,7 @@ def train(
             buffer_size=len(memory),
             metrics=metrics,
             episodes=episodes,
-            terms={},
+            terms=reward_terms(info),
             state=learner,
             loop=loop._replace(observation=seen, step=step, updates=updates),
         )

@@ -11,7 +11,7 @@ import functools
 import multiprocessing
 import numbers
 import pickle
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from touchline.errors import TouchlineError, UsageError
-from touchline.learning.workers import packed, prepare_worker
+from touchline.learning.workers import leaving_signals_to_the_parent, packed, prepare_worker
 
 MakeEnv = Callable[[], Any]
 """A picklable factory of a Gymnasium environment: a class, or a ``functools.partial`` of one."""
@@ -40,7 +40,10 @@ class Episode:
     terminated: bool
     """Whether the environment ended it; False when the time ran out."""
     info: Mapping[str, float]
-    """The scalars of the last step's ``info``, such as ``score``; booleans are 0 and 1."""
+    """The scalars of the last step's ``info``, such as ``score``; booleans stay what they are, and what stands in a
+    mapping is named as a path is: ``outcomes/touches``."""
+    outcome: str = ""
+    """How it ended in words, where ``info["outcome"]`` says so."""
 
 
 class Evaluator:
@@ -107,7 +110,8 @@ class Evaluator:
             self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=prepare_worker)
         futures: list[Future[Episode]] = []
         try:
-            futures = [self._pool.submit(_work, make_env, policy, options, seed) for seed, options in episodes]
+            with leaving_signals_to_the_parent():
+                futures = [self._pool.submit(_work, make_env, policy, options, seed) for seed, options in episodes]
             for future in futures:
                 yield future.result()
         except BrokenProcessPool as error:
@@ -141,12 +145,16 @@ def _run(env: Any, policy: Policy, seed: int, options: Mapping[str, Any] | None)
             f"The evaluation episode with seed {seed} failed: {type(error).__name__}: {error}. "
             "Run it alone with processes=1 to see where."
         ) from error
-    return Episode(seed, total, length, bool(terminated), _scalars(info))
+    return Episode(seed, total, length, bool(terminated), dict(_scalars(info)), str(info.get("outcome", "")))
 
 
-def _scalars(info: Mapping[str, Any]) -> dict[str, float]:
-    plain = {key: value.item() if getattr(value, "ndim", None) == 0 else value for key, value in info.items()}
-    return {key: float(value) for key, value in plain.items() if isinstance(value, numbers.Real)}
+def _scalars(info: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, float]]:
+    for key, value in info.items():
+        plain = value.item() if getattr(value, "ndim", None) == 0 else value
+        if isinstance(plain, Mapping):
+            yield from _scalars(plain, f"{path}{key}/")
+        elif isinstance(plain, numbers.Real):
+            yield f"{path}{key}", plain if isinstance(plain, bool) else float(plain)
 
 
 @functools.lru_cache(maxsize=4)

@@ -10,6 +10,8 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from touchline.learning.progress import EpisodeStatistics
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -21,6 +23,22 @@ class Outcome:
     """Policy steps, shape (num_envs,)."""
     survived: NDArray[np.bool_]
     """Whether the episode ran into its time limit, shape (num_envs,)."""
+    statistics: EpisodeStatistics
+    """The same episodes, with what their environment tells of them."""
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The means: ``return``, ``survival_share``, ``episode_length``, ``fall_share`` and the world's outcomes."""
+        return _as_evaluation(self.statistics.summary())
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures, and where there are several tasks those of each, as ``TASK/fall_share``."""
+        tasks = self.statistics.by_task()
+        each = {
+            f"{task}/{name}": value for task, of_it in tasks.items() for name, value in _as_evaluation(of_it).items()
+        }
+        return self.figures | (each if len(tasks) > 1 else {})
 
     def interval(self) -> tuple[float, float, float]:
         """Return mean, lower and upper bound of the 95 % interval of the mean return (Student's t)."""
@@ -29,6 +47,11 @@ class Outcome:
         mean, n = float(self.returns.mean()), len(self.returns)
         half = float(stats.t.ppf(0.975, n - 1) * self.returns.std(ddof=1) / np.sqrt(n))
         return mean, mean - half, mean + half
+
+
+def _as_evaluation(summary: dict[str, float]) -> dict[str, float]:
+    names = {"episode_reward": "return", "time_out_share": "survival_share"}
+    return {names.get(name, name): value for name, value in summary.items()}
 
 
 def evaluate_vector(
@@ -40,11 +63,13 @@ def evaluate_vector(
     """Run ``policy`` (observations (n, o) → actions (n, a)) until every environment has ended once."""
     observation, _ = envs.reset(seed=seed)
     returns, lengths = np.zeros(envs.num_envs), np.zeros(envs.num_envs, dtype=np.int64)
+    statistics = EpisodeStatistics(envs.num_envs, window=envs.num_envs)
     running, survived = np.ones(envs.num_envs, dtype=bool), np.zeros(envs.num_envs, dtype=bool)
     while running.any():
-        observation, reward, terminated, truncated, _ = envs.step(policy(observation))
+        observation, reward, terminated, truncated, info = envs.step(policy(observation))
+        statistics.add(reward, running & terminated, running & truncated, info)
         returns += np.where(running, reward, 0.0)
         lengths += running
         survived |= running & truncated & ~terminated
         running &= ~(terminated | truncated)
-    return Outcome(returns, lengths, survived)
+    return Outcome(returns, lengths, survived, statistics)

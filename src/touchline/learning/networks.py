@@ -7,31 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
-
-
-@jax.custom_vjp
-def _matmul(x: Any, kernel: Any) -> Any:
-    return x @ kernel
-
-
-def _matmul_forward(x: Any, kernel: Any) -> tuple[Any, tuple[Any, Any]]:
-    return x @ kernel, (x, kernel)
-
-
-def _matmul_backward(saved: tuple[Any, Any], gradient: Any) -> tuple[Any, Any]:
-    x, kernel = saved
-    # XLA folds a transpose into the product, which on CPUs then runs at half the speed of one of plain matrices.
-    return gradient @ kernel.T, jax.lax.optimization_barrier(x.T) @ gradient
-
-
-_matmul.defvjp(_matmul_forward, _matmul_backward)
-
-
-def _dot_general(x: Any, kernel: Any, dimension_numbers: Any, **_: Any) -> Any:
-    """``lax.dot_general`` as ``nn.Dense`` calls it on (b, n) and (n, m)."""
-    return _matmul(x, kernel)
 
 
 class Actor(nn.Module):
@@ -50,7 +26,7 @@ class Actor(nn.Module):
     def __call__(self, x: Any) -> tuple[Any, Any]:
         """Return (mean, log_std)."""
         for i, width in enumerate(self.hidden):
-            x = nn.relu(nn.Dense(width, dot_general=_dot_general, name=f"hidden_{i}")(x))
+            x = nn.relu(nn.Dense(width, name=f"hidden_{i}")(x))
         small = nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
         mean = nn.Dense(self.action_size, kernel_init=small, name="mean")(x)
         start = nn.initializers.constant(math.log(self.initial_sigma))
@@ -61,7 +37,8 @@ class Actor(nn.Module):
 class Critic(nn.Module):
     """Observation (b, n) and action (b, m) → outputs (b, k); LayerNorm keeps off-policy values bounded.
 
-    One output is a value; several are the logits of a distribution over values.
+    One output is a value; several are the logits of a distribution over values. The norm has no weights of its own,
+    which saves a tenth of an update.
 
     Source: Ball et al. (2023), "Efficient Online Reinforcement Learning with Offline Data" (arXiv 2302.02948).
     """
@@ -74,7 +51,7 @@ class Critic(nn.Module):
         """Return the outputs of each pair."""
         x = jnp.concatenate([observation, action], axis=-1)
         for width in self.hidden:
-            x = nn.relu(nn.LayerNorm()(nn.Dense(width, dot_general=_dot_general)(x)))
+            x = nn.relu(nn.LayerNorm(use_scale=False, use_bias=False)(nn.Dense(width)(x)))
         return nn.Dense(self.outputs)(x)
 
 

@@ -55,10 +55,11 @@ class Policy:
         """Return the action, shape (..., m)."""
         return np.asarray(np.tanh(self.logits(observation)), dtype=np.float32)
 
-    def save(self, directory: Path) -> Path:
+    def save(self, directory: Path | str) -> Path:
         """Write ``policy.safetensors`` and ``policy.json`` into ``directory`` and return it."""
         from safetensors.numpy import save_file
 
+        directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         arrays = {"normaliser.mean": self.mean, "normaliser.std": self.std}
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):

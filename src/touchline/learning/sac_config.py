@@ -27,7 +27,7 @@ class SacConfig:
     """Adam's learning rate of the critics."""
     alpha_lr: float = 1e-3
     """Adam's learning rate of the log temperature."""
-    maximum_gradient: float | None = 10.0
+    maximum_gradient: float | None = None
     """Global norm to which gradients are clipped; None leaves them, which saves a pass over the weights."""
     gamma: float = 0.98
     """Discount a policy step; at 50 Hz 0.98 looks 1 s ahead, 0.99 2 s."""

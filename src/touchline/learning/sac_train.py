@@ -12,7 +12,7 @@ import numpy as np
 
 from touchline.learning.interaction import Environments
 from touchline.learning.memory import Memory, Transition
-from touchline.learning.progress import EpisodeStatistics, Progress, Section, from_the_start, untimed
+from touchline.learning.progress import EpisodeStatistics, Progress, Section, from_the_start, reward_terms, untimed
 from touchline.learning.sac import Sac, State, Symmetry
 from touchline.learning.sac_config import SacConfig
 
@@ -51,8 +51,8 @@ def train(
 ) -> Iterator[Progress[State]]:
     """Train for ``total_steps`` policy transitions over all environments, yielding after every vector step.
 
-    Where the environments are functions on the device (``MjxWorld``, or anything with ``functions`` and ``state`` as
-    it has them), exploring, physics, replay and updates are one compiled step. Elsewhere any Gymnasium vector
+    Where the environments are functions on the device (``MjxWorld``, or anything with its ``functions``, ``state``
+    and ``info``), exploring, physics, replay and updates are one compiled step. Elsewhere any Gymnasium vector
     environment will do whose observations and bounded actions are one Box each; actions in [-1, 1] are stretched to
     its bounds, and a policy's are to be stretched alike.
 
@@ -81,7 +81,7 @@ def train(
             environments=envs,
             observation=observation,
             ended=np.zeros(envs.num_envs, dtype=bool),
-            episodes=EpisodeStatistics(envs.num_envs),
+            episodes=EpisodeStatistics(envs.num_envs, gamma=config.gamma),
             step=0,
             updates=0,
         )
@@ -99,7 +99,7 @@ def train(
         # Reading the losses before this update, not after it, keeps it in flight while the caller logs.
         _refuse_non_finite(metrics, loop.step)
         loop, told, latest = advance(loop, learns)
-        loop.episodes.add(told.reward, told.terminated, told.truncated, told.valid)
+        loop.episodes.add(told.reward, told.terminated, told.truncated, told.info, told.action, told.valid)
         metrics = latest or metrics
         loop = loop._replace(step=step, updates=loop.updates + config.updates_per_step * learns)
         yield Progress(
@@ -108,7 +108,7 @@ def train(
             buffer_size=min(step, config.replay_size),
             metrics=metrics,
             episodes=loop.episodes,
-            terms=told.terms,
+            terms=reward_terms(told.info),
             state=loop.learner,
             loop=loop,
         )
@@ -117,11 +117,12 @@ def train(
 class Told(NamedTuple):
     """What the caller hears of one vector step; arrays on the host with num_envs rows."""
 
+    action: Any
     reward: Any
     terminated: Any
     truncated: Any
     valid: Any
-    terms: dict[str, Any]
+    info: dict[str, Any]
 
 
 Advance = Callable[[Loop, bool], tuple[Loop, Told, dict[str, Any]]]
@@ -159,7 +160,7 @@ def _on_host(sac: Sac, memory: Memory, environments: Environments, section: Sect
         if learns:
             with section("update"):
                 learner, key, metrics = learn(learner, stored, key)
-        told = Told(step.reward, step.terminated, step.truncated, step.valid, step.info.get("terms", {}))
+        told = Told(action, step.reward, step.terminated, step.truncated, step.valid, step.info)
         after = loop._replace(learner=learner, memory=stored, key=key, observation=step.observation, ended=step.ended)
         return after, told, metrics
 
@@ -197,16 +198,18 @@ def _on_device(sac: Sac, memory: Memory, section: Section) -> Advance:
 
         # One program for both, because the physics in it takes long to compile.
         learner, key, metrics = jax.lax.cond(learns, learn, wait, learner, key)
-        told = Told(step.reward, step.terminated, step.truncated, jax.numpy.ones_like(step.terminated), step.terms)
-        return learner, stored, state, key, step.observation, told, metrics
+        told = step._replace(observation=None, final_observation=None)
+        return learner, stored, state, key, action, step.observation, told, metrics
 
     def advance(loop: Loop, learns: bool) -> tuple[Loop, Told, dict[str, Any]]:
         envs = loop.environments
         with section("update"):
-            learner, stored, envs.state, key, observation, told, metrics = compiled(
+            learner, stored, envs.state, key, action, observation, step, metrics = compiled(
                 envs.functions, loop.learner, loop.memory, envs.state, loop.key, loop.observation, learns
             )
-            told = jax.device_get(told)
+            action, step = jax.device_get((action, step))
+        valid = np.ones(envs.num_envs, dtype=bool)
+        told = Told(action, step.reward, step.terminated, step.truncated, valid, envs.info(step))
         after = loop._replace(
             learner=learner,
             memory=stored,

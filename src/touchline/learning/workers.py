@@ -5,12 +5,15 @@ This module imports nothing heavy: a worker loads what its environments need aft
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
 import signal
 import threading
 import traceback
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -19,6 +22,8 @@ from touchline.errors import TouchlineError
 
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Set to 1 in workers: each has one core, and small matrices gain nothing from more threads."""
+_FOR_THE_PARENT = frozenset((signal.SIGINT, signal.SIGTERM))
+"""Signals that reach the whole process group when a person or a machine's owner stops a job."""
 _GRACE_SECONDS = 5.0
 
 
@@ -37,8 +42,24 @@ def prepare_worker() -> None:
     """Runs first in every worker, before NumPy reads the thread limits."""
     for variable in _THREAD_LIMITS:
         os.environ.setdefault(variable, "1")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
+    for duty in (_follow_parent, _obey_parent):
+        threading.Thread(target=duty, daemon=True).start()
+
+
+@contextlib.contextmanager
+def leaving_signals_to_the_parent() -> Iterator[None]:
+    """Start workers in this context: they are deaf to signals of the whole process group from their first moment.
+
+    Until ``prepare_worker`` runs, a second after the start, SIGTERM would kill them, and their parent would take
+    for a failure what was a request to stop. A mask is inherited, by the threads of their libraries too.
+    """
+    resource_tracker.ensure_running()  # its own start, with the first worker's, would lift the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _follow_parent() -> None:
@@ -49,6 +70,13 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
+def _obey_parent() -> None:
+    """End at the parent's own SIGTERM, as ``multiprocessing`` ends processes; anybody else's is for the parent."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(128 + signal.SIGTERM)
+
+
 class Worker:
     """One process that makes an object and calls its methods when asked; several work at the same time."""
 
@@ -57,7 +85,8 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(target=_serve, args=(theirs, make), daemon=True)
-        self._process.start()
+        with leaving_signals_to_the_parent():
+            self._process.start()
         theirs.close()  # or its death would not be seen here
 
     def ask(self, method: str, *arguments: Any, **named: Any) -> None:

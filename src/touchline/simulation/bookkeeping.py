@@ -59,6 +59,7 @@ class Outcome(NamedTuple):
     terminated: Any
     truncated: Any
     terms: dict[str, Any]
+    outcomes: dict[str, Any]
 
 
 def conclude(
@@ -84,8 +85,9 @@ def conclude(
     reward = world.reward(terms)
     broken = broken | ~xp.isfinite(reward)
     terminated = terminated | broken
-    after = episodes._replace(step=episodes.step + 1, action=action)
     observation = world.observe(physics, episodes.own, xp)
+    own = world.remember(physics, episodes.own, xp)
+    after = episodes._replace(step=episodes.step + 1, action=action, own=own)
     return Outcome(
         episodes=after,
         # Physics that broke has no meaning, and a NaN in a replay buffer would spoil the learner.
@@ -94,6 +96,7 @@ def conclude(
         terminated=terminated,
         truncated=(after.step >= world.episode_steps) & ~terminated,
         terms=terms,
+        outcomes=world.outcomes(physics, own, xp),
     )
 
 

@@ -47,6 +47,9 @@ class Step(NamedTuple):
     truncated: Any
     final_observation: Any
     terms: dict[str, Any]
+    task: Any
+    """Index of the task of the episode that the step belongs to."""
+    outcomes: dict[str, Any]
 
 
 class MjxFunctions:
@@ -103,7 +106,16 @@ class MjxFunctions:
         final = self._noisy(noise_key, after.observation)
         chosen, begun = self._seen(chosen)
         observation = jnp.where(over[:, None], begun, final)
-        return chosen, Step(observation, after.reward, after.terminated, after.truncated, final, after.terms)
+        return chosen, Step(
+            observation,
+            after.reward,
+            after.terminated,
+            after.truncated,
+            final,
+            after.terms,
+            after.episodes.task,
+            after.outcomes,
+        )
 
     def _advance(self, qpos: Any, qvel: Any, warmstart: Any, control: Any, variant: Any) -> tuple[Any, Any]:
         model = self._variant(variant)
@@ -212,11 +224,18 @@ class MjxWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
         refuse_misfit(actions, (self.num_envs, self.world.action_size))
         self.state, step = self.functions.step(self.state, jnp.asarray(actions))
         host = jax.tree.map(np.array, step)
-        info = {"terms": host.terms}
-        over = host.terminated | host.truncated
+        return host.observation, host.reward, host.terminated, host.truncated, self.info(host)
+
+    def info(self, step: Step) -> dict[str, Any]:
+        """Return the ``info`` of a step that is on the host; without ``final_obs`` where it has been left out."""
+        info: dict[str, Any] = {"terms": step.terms}
+        over = step.terminated | step.truncated
         if over.any():
-            info["final_obs"], info["_final_obs"] = host.final_observation, over
-        return host.observation, host.reward, host.terminated, host.truncated, info
+            tasks = np.array(self.world.tasks, dtype=object)[step.task]
+            info["final_info"], info["_final_info"] = {"task": tasks, "outcomes": step.outcomes}, over
+            if step.final_observation is not None:
+                info["final_obs"], info["_final_obs"] = step.final_observation, over
+        return info
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies on the host of where every episode stands, and of the keys as their raw data."""

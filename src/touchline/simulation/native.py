@@ -27,8 +27,9 @@ class NativeWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
     Observations are float32 of shape (n, observation_size) and actions of shape (n, action_size) in [-1, 1], one
     policy step at a time. ``info`` holds ``terms``, the reward's named terms, each of shape (n,), and, where an
-    episode ended, ``final_obs`` of shape (n, observation_size) and ``final_qpos`` of shape (n, nq), valid in
-    those rows, which ``_final_obs`` tells. A world's ``terminated`` terminates; the time limit truncates.
+    episode ended, ``final_obs`` of shape (n, observation_size), ``final_qpos`` of shape (n, nq) and ``final_info``,
+    which has the ``task`` and the world's ``outcomes``, valid in those rows, which ``_final_obs`` tells. A world's
+    ``terminated`` terminates; the time limit truncates.
     """
 
     _rollout: rollout.Rollout | None = None
@@ -52,6 +53,7 @@ class NativeWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
         self._states = np.zeros((num_envs, world.decimation, size))
         self._sensors = np.zeros((num_envs, world.decimation, self.model.nsensordata))
         self._rng = np.random.default_rng()
+        self._tasks = np.array(world.tasks, dtype=object)
         self._episodes: Episodes | None = None
 
     @property
@@ -100,7 +102,10 @@ class NativeWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if over.any():
             info["final_obs"] = observation.copy()
             info["final_qpos"] = self.qpos
-            info["_final_obs"] = info["_final_qpos"] = over
+            # Copies: an outcome may be what the world remembers, which the next episode overwrites.
+            outcomes = {name: np.array(value) for name, value in after.outcomes.items()}
+            info["final_info"] = {"task": self._tasks[after.episodes.task], "outcomes": outcomes}
+            info["_final_obs"] = info["_final_qpos"] = info["_final_info"] = over
             observation[over] = self._begin(np.flatnonzero(over), None, None)
         return observation, after.reward, after.terminated, after.truncated, info
 

@@ -20,7 +20,8 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     """One episode of ``world``, of a named task or of a random one each time.
 
     ``info`` holds the reward's ``terms`` by name and ``physics_steps`` of the episode and, once it has ended, its
-    ``score``, the return, and its ``outcome`` in words. Raises UsageError for an unknown task.
+    ``score``, the return, what each term paid to it (``score_terms``), its ``task``, its ``outcome`` in words and the
+    world's ``outcomes``. Raises UsageError for an unknown task.
     """
 
     def __init__(self, world: World, task: str | None = None) -> None:
@@ -34,6 +35,7 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.action_space = self._envs.single_action_space
         self._steps = 0
         self._final: NDArray[np.float64] | None = None
+        self._paid: dict[str, float] = {}
         self.score = 0.0
         """The return of the episode so far."""
 
@@ -56,6 +58,7 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         tasks = None if self.task is None else [self.world.tasks.index(self.task)]
         observation, _ = self._envs.reset(seed=seed, options={"tasks": tasks})
         self._steps, self.score, self._final = 0, 0.0, None
+        self._paid = dict.fromkeys(self.world.weights, 0.0)
         return observation[0], {"physics_steps": 0}
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
@@ -69,10 +72,16 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             "physics_steps": self._steps * self.world.decimation,
             "terms": {name: float(term[0]) for name, term in said["terms"].items()},
         }
+        if np.isfinite(list(info["terms"].values())).all():  # else physics broke, and nothing was paid
+            for name, weight in self.world.weights.items():
+                self._paid[name] += weight * info["terms"][name]
         if "final_obs" in said:
             observation, self._final = said["final_obs"], said["final_qpos"][0]
-            info["score"] = self.score
+            told = said["final_info"]
+            info["score"], info["score_terms"] = self.score, dict(self._paid)
+            info["task"] = told["task"][0]
             info["outcome"] = "ended" if terminated[0] else "time is up"
+            info["outcomes"] = {name: value[0].item() for name, value in told["outcomes"].items()}
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def state_dict(self) -> dict[str, Any]:
@@ -81,6 +90,7 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             "envs": self._envs.state_dict(),
             "steps": self._steps,
             "score": self.score,
+            "paid": dict(self._paid),
             "generator": self.np_random.bit_generator.state,
         }
 
@@ -88,6 +98,7 @@ class SingleWorld(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         """Go on from ``state_dict()``, bit for bit. Raises UsageError when it is of another world."""
         self._envs.load_state_dict(state["envs"])
         self._steps, self.score, self._final = state["steps"], state["score"], None
+        self._paid = dict(state["paid"])
         self.np_random.bit_generator.state = state["generator"]
 
     def close(self) -> None:

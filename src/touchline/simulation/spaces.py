@@ -103,6 +103,11 @@ def check(world: World) -> None:
         )
     for name, term in terms.items():
         _demand(world, f"terms(...)[{name!r}]", term, (n,))
+    remembered = world.remember(physics, start.episode, np)
+    for name, part, kept in zip(getattr(start.episode, "_fields", ()), start.episode, remembered, strict=True):
+        _demand(world, f"remember(...).{name}", kept, np.shape(part))
+    for name, value in world.outcomes(physics, remembered, np).items():
+        _demand(world, f"outcomes(...)[{name!r}]", value, (n,))
     for what, value in (("observe(...)", observation), *((f"terms(...)[{name!r}]", terms[name]) for name in terms)):
         if not np.isfinite(value).all():
             raise UsageError(f"{_named(world)}: {what} is not finite at the start of an episode.")

@@ -43,7 +43,7 @@ class Start(NamedTuple):
     """Shape (n, nv)."""
     episode: Any = ()
     """What else an episode is made of, chosen at its start: a NamedTuple of arrays with n rows, or (). It is handed
-    back to ``observe`` and ``terms``."""
+    back to ``observe`` and ``terms``, and ``remember`` may change it."""
 
 
 class Moves(NamedTuple):
@@ -68,6 +68,8 @@ class World(ABC):
     """Name in messages and in the metadata of policies."""
     tasks: tuple[str, ...] = ("task",)
     """Names of the tasks; an episode has one of them, and a batch mixes them."""
+    starts_alike: tuple[str, ...] = ()
+    """Tasks whose target environment starts alike for every seed, unless perturbed: one episode says all of them."""
     decimation: int = 10
     """Physics steps a policy step."""
     episode_steps: int = 500
@@ -129,6 +131,22 @@ class World(ABC):
         """
         return xp.zeros(physics.time.shape, dtype=bool)
 
+    def remember(self, physics: Physics, episode: Any, xp: ModuleType) -> Any:
+        """Return the episode after a policy step, of the same type and shapes: what happened may be kept in it.
+
+        It comes last in a step: ``observe`` and ``terms`` are given the episode as it was before. By default it stays
+        as it began.
+        """
+        return episode
+
+    def outcomes(self, physics: Physics, episode: Any, xp: ModuleType) -> dict[str, Any]:
+        """Return what an episode has come to by now, by name and of shape (n,): truths (bool) or numbers.
+
+        Asked after ``remember``, told where an episode ends, and logged as a share or a mean. ``fall``, if there is
+        one, says which ends are falls; else all are that came before the time limit.
+        """
+        return {}
+
     @property
     def noise(self) -> Any:
         """Standard deviation of each number of an observation at a noise of 1, shape (observation_size,)."""
@@ -160,7 +178,8 @@ class World(ABC):
 
         By default it is the same physics without randomisation, and an episode's score is its return. A world whose
         policies must prove themselves elsewhere (another simulator, the robot) says so here. Its environments tell
-        ``score`` and ``outcome`` in the last ``info`` of an episode and ``physics_steps`` in each, and have what
+        ``score``, the ``score_terms`` that sum to it, ``outcome``, ``outcomes`` and ``task`` in the last ``info`` of
+        an episode and ``physics_steps`` in each, and have what
         ``SingleWorld`` has beyond Gymnasium: a ``score`` so far, ``qpos`` and ``visual_model`` for films,
         ``state_dict`` and ``load_state_dict`` for checkpoints.
 

@@ -26,6 +26,12 @@ class Episode(NamedTuple):
     """World position of the target, metres, shape (n, 3); unused in the goalie task."""
     defenders: Any
     """World positions of the three defenders, metres, shape (n, 9); used in the obstacle task."""
+    origin: Any
+    """Where on the ground the robot started, metres, shape (n, 2)."""
+    touched: Any
+    """Whether the ball has been kicked by now, shape (n,)."""
+    scored: Any
+    """Whether it has been where the task wants it by now, shape (n,)."""
 
 
 class Start(NamedTuple):
@@ -91,4 +97,5 @@ def sample(
         ball=xp.stack([ball_x, ball_y, zeros, zeros + 1, zeros, zeros, zeros], axis=-1),
     )
     one_hot = (task[:, None] == xp.arange(3)[None]).astype(np.float32)
-    return Episode(one_hot, target, defenders), start
+    touched, scored = xp.zeros((n,), dtype=bool), xp.zeros((n,), dtype=bool)
+    return Episode(one_hot, target, defenders, start.root[:, :2], touched, scored), start

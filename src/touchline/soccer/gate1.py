@@ -122,6 +122,9 @@ def from_scene(recording: Recording, model: mujoco.MjModel, xp: ModuleType = np)
         task=np.eye(len(TASKS))[recording.task],
         target=recording.target,
         defenders=recording.defenders,
+        origin=np.zeros((n, 2)),
+        touched=np.zeros(n, dtype=bool),
+        scored=np.zeros(n, dtype=bool),
     )
     shown = partial(observation.observe, index=index, xp=xp)
     if xp is not np:

@@ -8,6 +8,7 @@ referee; reward and observation are reckoned once, at the end. A test compares e
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -28,7 +29,7 @@ from touchline.soccer.official_model import official_model
 from touchline.soccer.perturbation import NONE, ObservationNoise, Perturbation
 from touchline.soccer.referee import referee_for
 from touchline.soccer.scenario import Scenario
-from touchline.soccer.score import official_score, outcome
+from touchline.soccer.score import official_score, outcome, score_terms
 from touchline.soccer.tasks import EPISODE_PHYSICS_STEPS, PHYSICS_TIMESTEP, TASKS, task_named
 
 logger = logging.getLogger("touchline")
@@ -42,8 +43,10 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     Observations are float32 of shape (89,) as ``layout.FIELDS`` documents, actions of shape (12,) in
     [-1, 1]. The reward is the official dense reward summed over the physics steps done. ``info`` has
     ``physics_steps`` of the episode, the official ``reward_terms`` of the last physics step and, once the
-    episode has ended, the competition's ``score``, ``success``, and the ``outcome`` in words. A time-out after 5,000
-    physics steps truncates. Raises UsageError for an unknown task.
+    episode has ended, the competition's ``score`` and the ``score_terms`` that sum to it, ``success``, the
+    ``outcome`` in words, the ``task`` and its ``outcomes``: the truths ``fall``, ``touch`` (of the ball) and
+    ``goal``, ``touches`` (how often one began) and ``distance`` (metres over the ground from the robot's start to its
+    end). A time-out after 5,000 physics steps truncates. Raises UsageError for an unknown task.
     """
 
     def __init__(self, task: str, controller: Controller, *, perturbation: Perturbation | None = None) -> None:
@@ -71,6 +74,9 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._referee = referee_for(official, self.model, self.data)
         self._eye = Eye(official, self.model, self.data, TASKS.index(self.task))
         self._trunk = self.model.body("robot_0:Trunk").id
+        root = int(self.model.joint("robot_0:root").qposadr[0])
+        self._root = self.data.qpos[root : root + 2]
+        self._origin: list[float] = [0.0, 0.0]
         self._forces: dict[int, tuple[float, float]] = {}
         self._noise: ObservationNoise | None = None
         self._seed: int | None = None
@@ -130,9 +136,17 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         info: dict[str, Any] = {"physics_steps": self.physics_steps, "reward_terms": terms}
         if terminated or truncated:
             self._is_running = False
-            info["score"] = official_score(self.task, terms)
-            info["success"] = bool(terms.get("goal_scored") or terms.get("success"))
+            paid = score_terms(self.task, terms)
+            goal = bool(terms.get("goal_scored") or terms.get("success"))
+            info |= {"score": float(sum(paid.values())), "score_terms": paid, "success": goal, "task": self.task}
             info["outcome"] = outcome(terms, truncated=truncated)
+            info["outcomes"] = {
+                "fall": info["outcome"] == "fallen",
+                "touch": self._referee.touches > 0,
+                "goal": goal,
+                "touches": self._referee.touches,
+                "distance": math.dist(self._root.tolist(), self._origin),
+            }
         return self._observe(), reward, terminated, truncated, info
 
     def state_dict(self) -> dict[str, Any]:
@@ -187,6 +201,7 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._source.start(self.model, self.data)
         self._referee.reset()
         self._eye.reset()
+        self._origin = self._root.tolist()
         self._forces = {}
         for push in perturbation.pushes_of(scenario):
             self._forces[push.physics_step] = push.force

@@ -22,6 +22,9 @@ _SLACK = 0.05
 class Referee(Protocol):
     """Judges one simulation of an official environment; call ``watch`` after every physics step."""
 
+    touches: int
+    """How often in the episode the robot began to touch the ball; officially only penalties count these *hits*."""
+
     def reset(self) -> None:
         """Start a new episode, right after the environment's own reset."""
 
@@ -53,6 +56,19 @@ class _Field:
         lines = env.parameters_dict["env_parameters"]
         self.length, self.width = lines["field"]["length"], lines["field"]["width"]
         self.goal = lines["goal"]
+        self.ball_geom: int = model.geom("ball").id
+        bodies = [i for i in range(model.nbody) if env.robots[0].name_prefix in model.body(i).name]
+        self.robot_geoms = frozenset(np.flatnonzero(np.isin(model.geom_bodyid, bodies)).tolist())
+        self.ball_size = 2 * float(model.geom_rbound[self.ball_geom])  # its site lies one radius off its centre
+        self.reach = _reach(model, env._root_site, self.robot_geoms) + self.ball_size + _SLACK
+
+    def met_by_ball(self) -> set[int]:
+        """Geoms that the ball is in contact with."""
+        ball, met = self.ball_geom, set()
+        for first, second in self.data.contact.geom.tolist():
+            if first == ball or second == ball:
+                met.add(second if first == ball else first)
+        return met
 
     def lost(self) -> bool:
         """Whether the robot has fallen or the state holds a NaN: a sum of squares is NaN exactly then."""
@@ -70,9 +86,6 @@ class PenaltyReferee:
 
     def __init__(self, env: Any, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         self._field = _Field(env, model, data)
-        self._ball_geom: int = model.geom("ball").id
-        bodies = [i for i in range(model.nbody) if env.robots[0].name_prefix in model.body(i).name]
-        self._robot_geoms = frozenset(np.flatnonzero(np.isin(model.geom_bodyid, bodies)).tolist())
         with_wall = hasattr(env, "goal_site")
         whole = env.sim.model._model
         blockers = [whole.geom(i).name for i in (env.goalkeeper_geom_ids if with_wall else [env.keeper_id])]
@@ -82,14 +95,13 @@ class PenaltyReferee:
         self._ball_site: int = model.site("ball").id
         self._jacobian = np.zeros((3, model.nv))
         self._apart = np.zeros(3)
-        ball = 2 * float(model.geom_rbound[self._ball_geom])  # its site lies one radius off its centre
-        self._reach = _reach(model, env._root_site, self._robot_geoms) + ball + _SLACK
-        self._reach_of_blockers = max(float(model.geom_rbound[i]) for i in self._blockers) + ball + _SLACK
+        self._reach_of_blockers = max(float(model.geom_rbound[i]) for i in self._blockers) + self._field.ball_size
+        self._reach_of_blockers += _SLACK
         self.reset()
 
     def reset(self) -> None:
         field = self._field
-        self._hits, self._touching, self._hit_term = 0, False, 0.0
+        self.touches, self._touching, self._hit_term = 0, False, 0.0
         goal_name = field.env.parameters_dict["team_parameters"][field.env.current_team]["goal"]["name"]
         self._goal = field.data.site_xpos[field.model.site(goal_name).id].tolist()
         # They move along y alone.
@@ -108,7 +120,7 @@ class PenaltyReferee:
         x, y, z = field.ball.tolist()
         np.subtract(field.imu, field.ball, out=apart)
         distance = math.sqrt(apart.dot(apart))
-        if distance < self._reach or self._near_low < x < self._near_high:
+        if distance < field.reach or self._near_low < x < self._near_high:
             self._watch_contacts()
         else:
             self._touching = self._blocked = False
@@ -128,7 +140,7 @@ class PenaltyReferee:
         paid[:, 0] = weights["robot_distance_ball"] * closeness
         paid[:, 1] = np.multiply(weights["ball_vel_twd_goal"], self._speeds)
         paid[:, 3] = np.multiply(weights["ball_hits"], self._hit_terms)
-        hit = n if not self._hits else 0 if self._first_hit_step is None else self._first_hit_step
+        hit = n if not self.touches else 0 if self._first_hit_step is None else self._first_hit_step
         paid[hit:, 0] = weights["robot_distance_ball"] * 1.5
         # Each of these ends the episode, so only the last step can have it.
         self._fallen = self._field.fallen()
@@ -136,7 +148,7 @@ class PenaltyReferee:
         paid[-1, 4] = weights["robot_fallen"] * self._fallen
         paid[-1, 5] = weights["goal_scored"] * self._scored
         paid[-1, 6] = weights["ball_blocked"] * self._blocked
-        self._distance = 1.5 if self._hits else closeness[-1]
+        self._distance = 1.5 if self.touches else closeness[-1]
         self._speed = self._speeds[-1]
         self._distances.clear()
         self._speeds.clear()
@@ -161,18 +173,14 @@ class PenaltyReferee:
 
     def _watch_contacts(self) -> None:
         """Count a hit when the robot's touch begins, and see whether the ball meets keeper or defenders."""
-        ball, touching, blocked = self._ball_geom, False, False
-        for first, second in self._field.data.contact.geom.tolist():
-            if first == ball or second == ball:
-                other = second if first == ball else first
-                touching = touching or other in self._robot_geoms
-                blocked = blocked or other in self._blockers
+        met = self._field.met_by_ball()
+        touching = not met.isdisjoint(self._field.robot_geoms)
         if touching and not self._touching:
-            if not self._hits:
+            if not self.touches:
                 self._first_hit_step = len(self._distances)
-            self._hits += 1
-            self._hit_term = float(np.log1p(max(0, self._hits - 1)))
-        self._touching, self._blocked = touching, blocked
+            self.touches += 1
+            self._hit_term = float(np.log1p(max(0, self.touches - 1)))
+        self._touching, self._blocked = touching, not met.isdisjoint(self._blockers)
 
     def _in_goal(self, x: float, y: float, z: float) -> bool:
         if self._gap is not None:
@@ -201,6 +209,7 @@ class TargetReferee:
         self._centre = self._target.tolist()
         self._balls: list[list[float]] = []
         self._offside, self._success, self._closeness = False, False, 0.0
+        self.touches, self._touching = 0, False
 
     def watch(self) -> bool:
         field = self._field
@@ -208,6 +217,10 @@ class TargetReferee:
         self._balls.append(ball)
         # Only near the target is the official norm worth its microseconds.
         near = math.dist(ball, self._centre) < 1.0
+        touching = math.dist(ball, field.imu.tolist()) < field.reach
+        touching = touching and not field.met_by_ball().isdisjoint(field.robot_geoms)
+        self.touches += touching and not self._touching
+        self._touching = touching
         self._success = near and bool(np.linalg.norm(field.ball - self._target, axis=-1) < 0.4)
         self._offside = field.outside(ball[0], ball[1])
         return self._success or self._offside or field.lost()

@@ -42,7 +42,7 @@ class Scenario(simulation.Scenario):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Scenario:
-        """Inverse of ``to_dict``, also after a round trip through JSON."""
+        """Inverse of ``to_dict``, also after a round trip through JSON; a ``digest`` beside it does not matter."""
         return cls(data["task"], data["seed"], Perturbation(**data["perturbation"]))
 
 

@@ -34,7 +34,15 @@ CONSTANT_TERMS: Mapping[str, float] = {"steps": 1.0}
 
 
 def official_score(task: str, terms: Mapping[str, float]) -> float:
-    """Return the competition's score of an episode that ended with the reward terms ``terms``.
+    """Return the competition's score of an episode that ended with the reward terms ``terms``, see ``score_terms``.
+
+    Raises what that does.
+    """
+    return float(sum(score_terms(task, terms).values()))
+
+
+def score_terms(task: str, terms: Mapping[str, float]) -> dict[str, float]:
+    """Return what each weighted term adds to the competition's score of an episode that ended with ``terms``.
 
     ``terms`` are the official ``info["reward_terms"]`` of the last physics step; terms without a weight do
     not count. Raises UsageError for an unknown task, TouchlineError when a weighted term is missing.
@@ -47,7 +55,7 @@ def official_score(task: str, terms: Mapping[str, float]) -> float:
             f"The score of {task} needs the reward terms {', '.join(missing)}, which the episode's last step "
             f"lacks (it has {', '.join(sorted(terms)) or 'none'}); pass the official reward_terms unchanged."
         )
-    return float(sum(weight * float(values[name]) for name, weight in weights.items()))
+    return {name: weight * float(values[name]) for name, weight in weights.items()}
 
 
 OUTCOMES: Mapping[str, str] = {

@@ -14,7 +14,7 @@ from touchline.simulation.randomisation import NONE, Randomisation
 from touchline.simulation.symmetry import Symmetry
 from touchline.simulation.world import Moves, Physics, Start, World
 from touchline.soccer import episode as episodes
-from touchline.soccer import mirror, rewards, scene
+from touchline.soccer import mirror, outcomes, rewards, scene
 from touchline.soccer.control import Controller, soft_ankles, stand_still
 from touchline.soccer.noise import standard_deviations
 from touchline.soccer.observation import OBSERVATION_SIZE, observe
@@ -48,6 +48,7 @@ class SoccerWorld(World):
 
     name = "soccer"
     tasks = TASKS
+    starts_alike = ("goalie_penalty_kick",)
     uniforms = episodes.UNIFORMS
 
     @property
@@ -114,6 +115,14 @@ class SoccerWorld(World):
             previous_action=moves.previous,
             xp=xp,
         )
+
+    def remember(self, physics: Physics, episode: episodes.Episode, xp: ModuleType) -> episodes.Episode:
+        """Keep whether the ball was touched and a goal was scored."""
+        return outcomes.remember(physics, episode, self.index, xp)
+
+    def outcomes(self, physics: Physics, episode: episodes.Episode, xp: ModuleType) -> dict[str, Any]:
+        """Return ``fall``, ``touch``, ``goal`` and ``distance``, see ``outcomes``."""
+        return outcomes.outcomes(physics, episode, self.index, xp)
 
     def terminated(self, physics: Physics, xp: ModuleType) -> Any:
         """A robot whose imu is at or below 0.4 m has fallen, as in the official environments."""
