@@ -51,7 +51,7 @@ class Part:
         self.quick: bool = options.quick
         directory = HERE.parent / "build" / "benchmarks" if self.quick else HERE / "results"
         directory.mkdir(parents=True, exist_ok=True)
-        self.path = directory / f"{subject}-{name}.json"
+        self.path = directory / f"{'-'.join(filter(None, (subject, name)))}.json"
         if (self.quick or options.fresh) and self.path.exists():
             self.path.unlink()
         self.results: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}

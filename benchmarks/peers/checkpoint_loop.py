@@ -36,18 +36,18 @@ class Training:
         self.optimiser = torch.optim.Adam(self.critic.parameters())
         self.step()
 
-    def transitions(self, count: int) -> Transitions:
+    def transitions(self, count: int) -> Transitions[Any]:
         """Random ones."""
         draw = self.rng.standard_normal
-        shapes = ((count, OBSERVATION), (count, ACTION), (count,), (count, OBSERVATION), (count,))
+        shapes = ((count, OBSERVATION), (count, ACTION), (count, OBSERVATION), *[(count,)] * 4)
         return Transitions(*(draw(shape, np.float32) for shape in shapes))
 
     def step(self) -> None:
         """Add three transitions and make one update."""
         self.replay.add(self.transitions(3))
-        batch = self.replay.sample(self.rng, BATCH)
-        inputs = torch.from_numpy(np.concatenate([batch.observation, batch.action], 1))
-        loss = ((self.critic(inputs)[:, 0] - torch.from_numpy(batch.reward)) ** 2).mean()
+        batch = self.replay.split(torch.from_numpy(self.replay.sample(self.rng, BATCH)))
+        inputs = torch.cat([batch.observation, batch.action], 1)
+        loss = ((self.critic(inputs)[:, 0] - batch.reward) ** 2).mean()
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()

@@ -62,7 +62,7 @@ def ddpg(total_steps: int, restore: Any) -> Iterator[Any]:
     controller = soft_ankles()
     envs = ResumableVectorEnv([lambda task=task: OfficialEnv(task, controller) for task in TASKS])
     config = DdpgConfig(
-        critic_hidden=(32, 32), batch_size=64, updates_per_step=1, replay_size=5_000, warmup_steps=60,
+        critic_hidden=(32, 32), batch_size=64, updates_per_transition=0.34, replay_size=5_000, warmup_steps=60,
         critic_warmup_updates=50,
     )  # fmt: skip
     return ddpg_train.train(envs, start, config, total_steps=total_steps, seed=3, restore=restore)

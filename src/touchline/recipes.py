@@ -13,6 +13,9 @@ from touchline.jobs.pretrain import PretrainConfig
 from touchline.jobs.recording import RecordingConfig
 from touchline.jobs.setup import SetupConfig
 from touchline.jobs.submit import SubmitConfig
+from touchline.learning.demonstration_config import DemonstrationConfig
+from touchline.learning.sac_config import SacConfig
+from touchline.soccer.rewards import RewardWeights
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,68 @@ def laptop() -> PipelineConfig:
     )
 
 
+def walker() -> PipelineConfig:
+    """Two processors and 90 minutes: a walk to the ball, from a teacher's gait and what SAC makes of it."""
+    sac = SacConfig(
+        actor_hidden=(256, 128),
+        actor_lr=5e-5,
+        alpha_lr=1e-4,
+        gamma=0.97,
+        n_step=3,
+        tau=0.01,
+        updates_per_step=8,
+        actor_every=2,
+        replay_size=600_000,
+        warmup_steps=5_000,
+        initial_alpha=2e-4,
+        initial_sigma=0.06,
+        target_entropy_per_action=-1.5,
+        reward_scale=0.05,
+    )
+    weights = RewardWeights(
+        alive=3.0,
+        upright=0.3,
+        still=0.0,
+        calm=-0.002,
+        effort=-0.05,
+        smooth=-0.1,
+        progress=5.0,
+        facing=0.3,
+        stride=1.0,
+        slip=-0.2,
+        sway=-0.02,
+        kick=1.5,
+        result=2.0,
+    )
+    return PipelineConfig(
+        pretrain=PretrainConfig(
+            total_steps=1_600_000,
+            num_envs=64,
+            controller="walk",
+            episode_steps=250,  # 10 s of 40 ms, as officially
+            randomisation="pushes",
+            weights=weights,
+            sac=sac,
+            demonstrations=DemonstrationConfig(transitions=64_000, clone_updates=8_000, critic_updates=6_000),
+            evaluation_every=40_000,
+            recording=RecordingConfig(checkpoint_every=40_000, video_seconds=1_200.0),
+        ),
+    )
+
+
 def smoke() -> PipelineConfig:
     """Every job for real but tiny, for checks of the installation: a minute or two; nothing is learned."""
     # The trainings last seconds, in which one point a second is no curve.
     often = RecordingConfig(log_minimum_seconds=0.1, checkpoint_minimum_seconds=0.0)
     return PipelineConfig(
         pretrain=PretrainConfig(total_steps=40_000, num_envs=64, evaluation_episodes=8, recording=often),
-        finetune=FinetuneConfig(total_steps=1_500, selection_every=1_500, selection_episodes=1, recording=often),
+        finetune=FinetuneConfig(
+            total_steps=1_500, selection_every=1_500, selection_episodes=1, environment_processes=0, recording=often
+        ),
     )
 
 
-RECIPES: Mapping[str, Callable[[], PipelineConfig]] = {"laptop": laptop, "smoke": smoke}
+RECIPES: Mapping[str, Callable[[], PipelineConfig]] = {"laptop": laptop, "walker": walker, "smoke": smoke}
 
 
 def find_recipe(name: str) -> Callable[[], PipelineConfig]:

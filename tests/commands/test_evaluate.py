@@ -113,9 +113,12 @@ def test_a_world_of_ones_own_is_scored_by_its_return(
 def test_the_same_policy_scores_the_same_and_says_so(home: Path, tmp_path: Path, capsys: Any) -> None:
     metadata = {"controller": stand_still().to_dict(), "note": "another file, the same actions"}
     stands = zero_policy(89, 12, metadata).save(tmp_path / "stands")
-    options = ("--task", "kick", "--episodes", "2", "--nominal", "0", "--processes", "1")
-    assert call(str(stands), *options) == 0
-    assert "It scores exactly what stand-still scores, in every scenario." in capsys.readouterr().out
+    namesake = zero_policy(89, 12, metadata | {"note": "a third"}).save(tmp_path / "other" / "stands")
+    options = ("--task", "kick", "--episodes", "2", "--nominal", "0", "--processes", "1", "--against")
+    assert call(str(stands), *options, "stand-still", str(namesake)) == 0
+    told = capsys.readouterr().out
+    assert "It scores exactly what stand-still scores, in every scenario." in told
+    assert re.search(r"It scores exactly what stands \([0-9a-f]{8}\) scores", told)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Gate 3 and submit on real policies in the official environments, with a real catalog on SQLite."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 from touchline.catalog import Catalog, load_model
 from touchline.config import Settings
 from touchline.errors import TouchlineError
+from touchline.jobs import competition
 from touchline.jobs.gate3 import Gate3Config, gate3
 from touchline.jobs.models import load_converted, log_policy, register
 from touchline.jobs.submit import SubmitConfig, submit
@@ -65,6 +67,7 @@ def test_the_champion_is_crowned_kept_and_packed(settings):
         assert passed.summary["scores"][task]["untrained"] < -2.4
     evidence = json.loads((run.directory / "evidence.json").read_text())
     assert len(evidence["evaluations"]) == 3
+    assert set(evidence["files"]) == {"candidate", "stand still", "untrained"}
     replayable = [Scenario.from_dict(scenario) for scenario in evidence["scenarios"]]
     assert len(set(replayable)) == 3 * CONFIG.scenarios
     assert {scenario.perturbation for scenario in replayable} == {CONFIG.perturbation}
@@ -85,6 +88,10 @@ def test_the_champion_is_crowned_kept_and_packed(settings):
         packed = submit(SubmitConfig(), run)
     assert packed.summary["model"] == str(better)
     assert packed.summary["scores"]["goalie_penalty_kick"] == pytest.approx(-0.993, abs=0.02)
+    assert packed.summary["file"] == evidence["files"]["candidate"] == champion.tags["gate3.file"]
+    assert packed.summary["sai_rl"] == ("equal" if competition.is_installed() else "not played")
+    file = next((run.directory / "media").rglob("submission/model.pt"))
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == packed.summary["file"]
 
     actions = load_model("ddpg_finetuned@Champion", settings).predict(np.zeros((1, 89), np.float32))
     assert actions.shape == (1, 12)

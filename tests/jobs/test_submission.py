@@ -1,33 +1,35 @@
-"""The competition's package acts as the policy does, with nothing but its own files."""
+"""The competition's package holds the file that was judged, and the competition's own code scores it alike."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from tests.learning.test_policy import random_policy
 from tests.soccer.test_official import Official
-from touchline.jobs.submission import SubmissionModule, benchmark_package, write_package
+from touchline.errors import TouchlineError
+from touchline.jobs import competition
+from touchline.jobs.deployment import deployed
+from touchline.jobs.submission import write_package
 from touchline.soccer.control import soft_ankles, stand_still
 from touchline.soccer.official import OfficialEnv
 from touchline.soccer.preprocessor import Preprocessor
 from touchline.soccer.tasks import TASKS
 
+needs_sai_rl = pytest.mark.skipif(
+    not competition.is_installed(), reason="sai_rl is not installed: pip install 'touchline[competition]'"
+)
+
 
 @pytest.fixture(scope="module")
 def policy():
-    return replace(random_policy(), metadata={"controller": soft_ankles().to_dict()})
+    return deployed(replace(random_policy(), metadata={"controller": soft_ankles().to_dict()}))
 
 
-def test_the_module_gives_the_controllers_torque_as_a_share_of_the_limit(policy):
-    controller = soft_ankles()
-    observation = np.random.default_rng(0).normal(size=(50, 89)).astype(np.float32)
-    target = controller.target(policy(observation))
-    torque = controller.torque(target, observation[:, :12], observation[:, 12:24])
-    with torch.inference_mode():
-        share = SubmissionModule(policy, controller)(torch.from_numpy(observation)).numpy()
-    assert share == pytest.approx(torque / np.asarray(controller.torque_limit), abs=1e-4)
+@pytest.fixture(scope="module")
+def package(policy, tmp_path_factory):
+    return write_package(policy, tmp_path_factory.mktemp("package") / "submission")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -43,15 +45,29 @@ def test_its_preprocessor_sees_what_the_policy_was_trained_on(task):
     assert prepared == pytest.approx(observation, abs=1e-6)
 
 
-def test_the_package_is_two_files_and_plays_a_whole_episode(policy, tmp_path):
-    still = replace(
-        policy,
-        weights=tuple(np.zeros_like(weight) for weight in policy.weights),
-        biases=tuple(np.zeros_like(bias) for bias in policy.biases),
-        metadata={"controller": stand_still().to_dict()},
-    )
-    package = write_package(still, tmp_path / "submission")
+def test_the_package_is_the_judged_file_and_the_preprocessor(policy, package):
     assert sorted(path.name for path in package.iterdir()) == ["model.pt", "preprocessor.py"]
-    score, steps = benchmark_package(package, "goalie_penalty_kick", seed=0)
-    assert steps == 5_000
-    assert score == pytest.approx(-0.993, abs=0.02)
+    assert hashlib.sha256((package / "model.pt").read_bytes()).hexdigest() == policy.digest
+
+
+@needs_sai_rl
+def test_sai_rl_scores_the_package_as_a_judge_scores_the_file_to_the_last_bit(policy, package):
+    (found,) = competition.benchmark(package, ["kick_to_target"], seed=5, episodes=2)
+    env = OfficialEnv("kick_to_target", soft_ankles())
+    for seed, score, steps in zip(found.seeds, found.scores, found.physics_steps, strict=True):
+        seen, _ = env.reset(seed=seed)
+        ended = False
+        while not ended:
+            seen, _, terminated, truncated, info = env.step(policy(seen))
+            ended = terminated or truncated
+        assert (info["score"], info["physics_steps"]) == (score, steps)
+
+
+@needs_sai_rl
+def test_a_package_that_sai_rl_refuses_is_told_in_its_words(package, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "preprocessor.py").write_bytes((package / "preprocessor.py").read_bytes())
+    (broken / "model.pt").write_bytes(b"no zip")
+    with pytest.raises(TouchlineError, match="Failed to load PyTorch model"):
+        competition.benchmark(broken, ["kick_to_target"], seed=5)

@@ -21,7 +21,9 @@ SAC: dict[str, Any] = {
 DDPG: dict[str, Any] = {
     "critic_hidden": (16, 16),
     "batch_size": 16,
-    "updates_per_step": 2,
+    "updates_per_transition": 0.6,
+    "score_from": 100,
+    "score_until": 400,
     "warmup_steps": 60,
     "critic_warmup_updates": 30,
     "replay_size": 200,

@@ -48,6 +48,20 @@ def test_a_single_observation_gives_a_single_action():
     assert policy(np.zeros(89, np.float32)).shape == (12,)
 
 
+def test_samples_lie_around_the_deterministic_action_as_the_head_says(tmp_path):
+    head = np.zeros((12, 16), np.float32), np.full(12, np.log(0.1), np.float32)
+    policy = Policy.load(replace(random_policy(), exploration=head).save(tmp_path))
+    observation = np.tile(np.ones(89, np.float32), (5_000, 1))
+    raw = np.arctanh(policy.sample(observation, np.random.default_rng(0)).astype(np.float64))
+    assert raw.mean(axis=0) == pytest.approx(policy.logits(observation)[0], abs=0.01)
+    assert raw.std(axis=0) == pytest.approx(np.full(12, 0.1), rel=0.05)
+
+
+def test_a_policy_without_a_head_of_noise_cannot_be_sampled():
+    with pytest.raises(ValueError, match="deterministically"):
+        random_policy().sample(np.zeros(89, np.float32), np.random.default_rng(0))
+
+
 def test_the_zero_policy_does_nothing():
     assert not zero_policy(89, 12)(np.ones((3, 89))).any()
 

@@ -66,9 +66,9 @@ def test_it_learns_to_steer(trained):
         {"n_step": 3},
         {"critic_atoms": 51, "value_low": -5.0, "value_high": 1.0},
         {"actor_every": 2, "update_every": 2, "updates_per_step": 8},
-        {"maximum_gradient": None, "maximum_sigma": 1.0},
+        {"maximum_gradient": 1.0},
     ],
-    ids=["n_step", "distributional", "delayed", "unclipped"],
+    ids=["n_step", "distributional", "delayed", "clipped"],
 )
 def test_it_learns_to_steer_in_other_forms_too(changed):
     *_, last = sac_train.train(steer(8), dataclasses.replace(SMALL, **changed), total_steps=6_000, seed=0)

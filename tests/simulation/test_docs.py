@@ -25,7 +25,7 @@ def test_the_page_runs_from_top_to_bottom() -> None:
 
 
 def test_the_table_of_levels_is_true() -> None:
-    for name in ("mild", "medium", "strong"):
+    for name in ("mild", "medium", "strong", "pushes"):
         (row,) = re.findall(rf"^\| `{name}` \|.*$", DOCS, re.MULTILINE)
         level = LEVELS[name]
         sizes = [

@@ -21,7 +21,7 @@ from touchline.soccer.control import stand_still
 from touchline.soccer.observation import LAYOUT
 from touchline.soccer.world import SoccerWorld
 
-world, n = SoccerWorld(controller=stand_still()), 6
+world, n = SoccerWorld(controller=stand_still(), episode_steps=51), 6
 rng, tasks = np.random.default_rng(0), np.arange(n) % 3
 options = {"start": world.start(rng.random((n, world.uniforms)), tasks, np), "tasks": tasks}
 device, host = MjxWorld(world, n, iterations=30, ls_iterations=30), NativeWorld(world, n)
@@ -35,12 +35,16 @@ for _ in range(50):
     seen.append((a, b))
     for name, value in mine["terms"].items():
         terms[name] = max(terms.get(name, 0.0), float(np.abs(value - other["terms"][name]).max()))
+told = [env.step(np.zeros((n, 12), np.float32))[-1]["final_info"] for env in (host, device)]
+assert told[0]["task"].tolist() == told[1]["task"].tolist() == [world.tasks[task] for task in tasks]
+outcomes = {name: (value.tolist(), told[1]["outcomes"][name].tolist()) for name, value in told[0]["outcomes"].items()}
 apart = np.abs(np.array([a - b for a, b in seen]))
 fields = {name: float(apart[:, :, where].max()) for name, where in LAYOUT.items()}
 for _ in range(60):
     observation, _, terminated, *_ = device.step(np.full((n, 12), -1.0, np.float32))
     ended += int(terminated.sum())
-print(json.dumps({"fields": fields, "terms": terms, "ended": ended, "finite": bool(np.isfinite(observation).all())}))
+finite = bool(np.isfinite(observation).all())
+print(json.dumps({"fields": fields, "terms": terms, "ended": ended, "finite": finite, "outcomes": outcomes}))
 """
 
 TOLERANCES = {"joint_velocity": 1e-2, "gyro": 1e-2, "ball_velr_rel_robot": 1e-2, "accelerometer": 0.1}
@@ -111,6 +115,9 @@ def test_it_agrees_with_mujoco_over_50_policy_steps_and_restarts_fallen_robots(t
     assert max(said["terms"].values()) < 0.01, said
     assert said["ended"] >= 6
     assert said["finite"]
+    assert set(said["outcomes"]) == {"fall", "touch", "goal", "distance"}
+    for mine, other in said["outcomes"].values():
+        assert mine == pytest.approx(other, abs=1e-3)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from touchline.errors import TouchlineError, UsageError
 from touchline.jobs.worlds import official_soccer
 from touchline.learning.vector import ParallelVectorEnv
-from touchline.soccer.control import JOINTS, Controller, soft_ankles, stand_still
+from touchline.soccer.control import JOINTS, TORQUE_RANGE, Controller, soft_ankles, stand_still
 from touchline.soccer.observation import FIELDS, LAYOUT, projected_gravity
 from touchline.soccer.official import OfficialEnv
 from touchline.soccer.official_model import make_official
@@ -35,6 +35,17 @@ def competition_observation(observation: NDArray[Any], info: dict[str, Any]) -> 
     return np.concatenate(parts).astype(np.float32)
 
 
+def torque_share(
+    controller: Controller, action: NDArray[Any], position: NDArray[Any], velocity: NDArray[Any]
+) -> NDArray[np.float32]:
+    """What a deployed policy returns, each operation rounded to float32."""
+    part = {name: np.asarray(value, np.float32) for name, value in vars(controller).items()}
+    goal = part["pose"] + part["action_scale"] * np.clip(action.astype(np.float32), -1, 1)
+    goal = np.clip(goal, part["joint_lower"], part["joint_upper"])
+    torque = part["stiffness"] * (goal - position.astype(np.float32)) - part["damping"] * velocity.astype(np.float32)
+    return np.clip(torque, -part["torque_limit"], part["torque_limit"]) / np.asarray(TORQUE_RANGE, np.float32)
+
+
 class Official:
     """The real environment, driven one ``env.step`` a physics step."""
 
@@ -51,10 +62,14 @@ class Official:
         self.observation = competition_observation(*self.env.reset(seed=seed))
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, dict[str, Any]]:
-        target, reward = self.controller.target(np.asarray(action, dtype=np.float64)), 0.0
+        reward = 0.0
         for _ in range(self.controller.decimation):
             self.physics_steps += 1
-            torque = self.controller.torque(target, self.data.qpos[self.position], self.data.qvel[self.velocity])
+            share = torque_share(
+                self.controller, action, self.data.qpos[self.position], self.data.qvel[self.velocity]
+            )
+            space = self.env.action_space
+            torque = space.low + (space.high - space.low) * ((share + 1) / 2)
             observation, paid, terminated, _, info = self.env.step(torque)
             reward += float(paid)
             if terminated:

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +41,7 @@ class EvaluateOptions:
         tyro.conf.arg(
             metavar="MODEL",
             help="NAME@ALIAS, NAME/VERSION, a run (id or last), a directory with policy.json, or without any "
-            "training: stand-still, soft-ankles.",
+            "training: stand-still, soft-ankles, walker.",
             help_behavior_hint="",
         ),
     ] = ""
@@ -167,9 +167,16 @@ def _contestants(options: EvaluateOptions, settings: Settings, world: World) -> 
     found = [contestant(options.model)]
     for word in _opponents(options, settings):
         is_champion = word.casefold() == "champion"
-        other = contestant(CHAMPION if is_champion else word, "the champion, {}" if is_champion else "")
+        try:
+            other = contestant(CHAMPION if is_champion else word, "the champion, {}" if is_champion else "")
+        except UsageError as error:
+            if options.against is not None:
+                raise
+            print(f"There is no comparison with the champion. {error}", file=sys.stderr)
+            continue
         if other.digest not in {one.digest for one in found}:
-            found.append(other)
+            namesake = other.name in {one.name for one in found}
+            found.append(replace(other, name=f"{other.name} ({other.digest[:8]})") if namesake else other)
         elif options.against is not None or is_champion:
             same = next(one.name for one in found if one.digest == other.digest)
             print(f"{other.name} has the digest of {same}, so it is not played again.", file=sys.stderr)
@@ -179,20 +186,19 @@ def _contestants(options: EvaluateOptions, settings: Settings, world: World) -> 
 def _opponents(options: EvaluateOptions, settings: Settings) -> Iterator[str]:
     if options.against is None:
         yield "stand-still"
-        if _has_champion(settings, options.world):
+        if _has_champion(settings):
             yield "champion"
         return
     for word in options.against:
-        if word.casefold() == "champion" and not _has_champion(settings, options.world):
+        if word.casefold() == "champion" and not _has_champion(settings):
             raise UsageError(
-                f"{settings.home} has no champion of the world {options.world}. Crown one with: touchline run "
-                "pipeline, or leave it out."
+                f"{settings.home} has no champion. Crown one with: touchline run pipeline, or leave it out."
             )
         if word.casefold() != "none":
             yield word
 
 
-def _has_champion(settings: Settings, world: str) -> bool:
+def _has_champion(settings: Settings) -> bool:
     if settings.mlflow_tracking_uri is None and not (settings.home / "mlflow.db").exists():
         return False  # and a question is not to create a store
     from touchline.catalog import Catalog

@@ -45,7 +45,7 @@ class FilmOptions:
         tyro.conf.arg(
             metavar="MODEL",
             help="NAME@ALIAS, NAME/VERSION, a run (id or last), a directory with policy.json, or without any "
-            "training: stand-still, soft-ankles.",
+            "training: stand-still, soft-ankles, walker.",
             help_behavior_hint="",
         ),
     ] = ""

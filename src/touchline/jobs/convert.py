@@ -9,6 +9,8 @@ from touchline.errors import TouchlineError, at_least
 from touchline.jobs.base import JobResult
 
 if TYPE_CHECKING:
+    from touchline.catalog import LoggedModel, ModelVersion
+    from touchline.learning.convert import Parity
     from touchline.tracking.run import Run
 
 
@@ -30,8 +32,11 @@ class ConvertConfig:
 def convert(config: ConvertConfig, run: Run) -> JobResult:
     """Convert ``mjx_sac@Candidate-Pretrain``, check parity, and keep the result as the Run's artifact.
 
+    Every file is read again and compared with the JAX actor before it is kept. A policy that returns clearly less
+    without its noise than with it is converted all the same, and a warning says so.
+
     Raises:
-        TouchlineError: the two actors differ by more than the tolerance.
+        TouchlineError: an actor or a file differs from the JAX actor by more than the tolerance.
     """
     from touchline.jax_guard import guard_jax
 
@@ -41,11 +46,12 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
     from pathlib import Path
 
     import numpy as np
-    import torch
 
+    from touchline.jobs.deployment import FILE_NAME, DeployedPolicy, deployed
     from touchline.jobs.models import load_policy, log_policy
     from touchline.jobs.worlds import load_world, refuse_another_world
     from touchline.learning import convert as conversion
+    from touchline.learning import export
 
     loaded = load_policy(run, "mjx_sac", "Candidate-Pretrain")
     policy, world = loaded.policy, load_world(config.world)
@@ -63,9 +69,13 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
                 observation, _ = env.reset(seed=config.seed + i + 1)
         env.close()
 
+    warning = doubt_of(loaded.source)
+    if warning:
+        run.alert("The policy may lose by acting without noise", warning, level="warn")
     module = conversion.NormalisedActor(policy).eval()
-    sets = conversion.observation_sets(np.stack(recorded), config.seed)
-    parity = conversion.parity(conversion.jax_functions(policy), conversion.torch_functions(module), sets)
+    converted = conversion.policy_of(module.actor, policy, {**policy.metadata, "job": "convert", "run": run.id})
+    sets, reference = conversion.observation_sets(np.stack(recorded), config.seed), conversion.jax_functions(policy)
+    parity = conversion.parity(reference, conversion.torch_functions(module), sets)
     run.log(
         {
             **{f"parity/logits_{name}": value for name, value in parity.logits.items()},
@@ -74,25 +84,59 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
         },
         0,
     )
-    if not parity.passed:
-        raise TouchlineError(
-            f"The converted actor differs from the JAX actor by {parity.worst:.1e}, more than "
-            f"{conversion.TOLERANCE:.0e} (logits {dict(parity.logits)}). Compare layer by layer: nothing was kept."
-        )
+    _refuse(parity, "The converted actor")
     with tempfile.TemporaryDirectory(dir=run.directory) as directory:
         path = Path(directory) / "converted"
         path.mkdir()
-        (path / "parity.json").write_text(json.dumps(parity.to_dict(), indent=2) + "\n")
-        example = torch.from_numpy(np.stack(recorded[:2]))
-        batch = torch.export.Dim("batch")
-        torch.export.save(torch.export.export(module, (example,), dynamic_shapes=({0: batch},)), path / "actor.pt2")
+        files: dict[str, conversion.Parity] = {}
+        for name, form in export.FORMATS.items():
+            form.write(converted, path / name)
+            files[name] = conversion.parity(reference, form.read(path / name), sets)
+        ready = deployed(converted)
+        if isinstance(ready, DeployedPolicy):
+            (path / FILE_NAME).write_bytes(ready.file)
+            files[FILE_NAME] = conversion.parity(reference, (ready.logits, ready), sets)
+        run.log({f"parity/file_{name}": found.worst for name, found in files.items()}, 0)
+        for name, found in files.items():
+            _refuse(found, f"The file {name}")
+        figures = {**parity.to_dict(), "files": {name: found.to_dict() for name, found in files.items()}}
+        (path / "parity.json").write_text(json.dumps(figures, indent=2) + "\n")
         run.log_artifact(path)
-    log_policy(run, conversion.policy_of(module.actor, policy, {**policy.metadata, "job": "convert", "run": run.id}))
-    run.set_tags({"parity.worst": f"{parity.worst:.2e}"})
+    log_policy(run, ready)
+    worst = max(parity.worst, *(found.worst for found in files.values()))
+    run.set_tags({"parity.worst": f"{worst:.2e}", "convert.deterministic": "doubtful" if warning else "good"})
     return JobResult(
-        {"parity": parity.to_dict()},
+        {"parity": figures},
         (
-            f"PyTorch and JAX agree to {parity.worst:.1e} on {parity.observations:,} observations "
-            f"(tolerance {conversion.TOLERANCE:.0e}).",
+            f"PyTorch, JAX and the files {', '.join(files)} agree to {worst:.1e} on {parity.observations:,} "
+            f"observations (tolerance {conversion.TOLERANCE:.0e}).",
+            *([warning] if warning else []),
         ),
     )
+
+
+def doubt_of(source: ModelVersion | LoggedModel) -> str:
+    """Why to doubt that a policy is as good without noise as with it, or nothing."""
+    from touchline.learning.convert import keeps_return
+
+    told = [source.tags.get(name) for name in ("eval.return", "eval.stochastic_return")]
+    if None in told:
+        return f"{source} does not tell its returns with and without noise, so they could not be compared."
+    deterministic, stochastic = (float(value) for value in told if value is not None)
+    if keeps_return(deterministic, stochastic):
+        return ""
+    return (
+        f"Without noise {source} returns {deterministic:.1f} and with it {stochastic:.1f} on the same episodes: only "
+        "the policy without noise is converted, and it has lost more than 5 %. Train longer, or with less entropy."
+    )
+
+
+def _refuse(parity: Parity, what: str) -> None:
+    """Raise TouchlineError unless ``what`` acts as the JAX actor does."""
+    from touchline.learning.convert import TOLERANCE
+
+    if not parity.passed:
+        raise TouchlineError(
+            f"{what} differs from the JAX actor by {parity.worst:.1e}, more than {TOLERANCE:.0e} (logits "
+            f"{dict(parity.logits)}). Compare layer by layer: nothing was kept."
+        )

@@ -42,7 +42,10 @@ class Stage:
         fps: float = FPS,
         title: str = "",
     ) -> Trajectory:
-        """Play the scenario ``seed``, ``seconds`` at most; the policy acts as its metadata says."""
+        """Play the scenario ``seed``, ``seconds`` at most; the policy acts through its deployed file."""
+        from touchline.jobs.deployment import deployed
+
+        policy = deployed(policy)
         env, scenarios = self._env, self._world.scenarios([seed], perturbation)
         (scenario,) = (one for one in scenarios if one.task == self.task)
         observation, _ = env.reset(seed=seed, options=self._world.reset_options(policy.metadata, scenario))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from touchline.errors import at_least
 from touchline.jobs.base import JobResult
 from touchline.jobs.recording import RecordingConfig
-from touchline.learning.ddpg_config import DdpgConfig
+from touchline.learning.ddpg_config import DdpgConfig, horizon_seconds
 from touchline.soccer.perturbation import Perturbation
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class FinetuneConfig:
     environments_per_task: int = 1
     """Target environments stepped side by side, of each task."""
     environment_processes: int = 1
-    """Processes that step them; 1 steps them in the training's own, which for three is faster to start."""
+    """Processes that step them while the learner updates; 0 steps them in the training's own, which is faster to
+    start and waits for each."""
     processes: int = 2
     """Processes that evaluate."""
     recording: RecordingConfig = field(default_factory=RecordingConfig)
@@ -45,7 +46,8 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         at_least(1, self, "total_steps", "selection_every", "selection_episodes", "processes")
-        at_least(1, self, "environments_per_task", "environment_processes")
+        at_least(1, self, "environments_per_task")
+        at_least(0, self, "environment_processes")
 
 
 SELECTION_SEED = 2_000_003
@@ -55,8 +57,10 @@ SELECTION_SEED = 2_000_003
 def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     """Fine-tune in the target environments, keep the best actor by its score, register ``ddpg_finetuned``.
 
-    In soccer the official dense reward teaches and the competition's score selects. The actor it started from is a
-    candidate too: fine-tuning that made nothing better says so and hands on what it was given.
+    In soccer the official dense reward teaches first, the competition's score takes over by the schedule of ``ddpg``,
+    and the score selects. The critic sees the policy's action, which in soccer is a residual on a pose; the torque
+    that PD control makes of it, and clips, is the environment's affair. The actor it started from is a candidate
+    too: fine-tuning that made nothing better says so and hands on what it was given.
     """
     import torch
 
@@ -78,6 +82,13 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     refuse_another_world(world, start.policy, start.source)
     world = world.acting_as(start.policy.metadata)
     metadata = {**start.policy.metadata, "job": "finetune", "run": run.id, "seed": config.seed}
+    rate = 1.0 / (world.decimation * world.model.opt.timestep)
+    run.log_params(
+        {
+            "horizon_seconds_dense": horizon_seconds(config.ddpg.gamma, rate),
+            "horizon_seconds_score": horizon_seconds(config.ddpg.score_gamma, rate),
+        }
+    )
 
     def actor_of(learner: DDPG_FF) -> Policy:
         return policy_of(learner.actor, start.policy, metadata)

@@ -48,6 +48,7 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
 
     from touchline import gates
     from touchline.catalog import Catalog
+    from touchline.jobs.deployment import DeployedPolicy, deployed
     from touchline.jobs.judge import Judge, Judged
     from touchline.jobs.models import DELIVERY_SECONDS, load_policy, load_untrained, milestone, tell_milestone
     from touchline.jobs.progress import progress
@@ -70,8 +71,11 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
     for name, policy in players.items():
         refuse_another_world(world, policy, f"The {name}, {version if name == 'candidate' else champion},")
     at_rest = world.at_rest()
-    players["stand still"] = zero_policy(world.observation_size, world.action_size, at_rest.metadata())
+    metadata = {**at_rest.metadata(), "world": world.name}
+    players["stand still"] = zero_policy(world.observation_size, world.action_size, metadata)
     players["untrained"] = load_untrained(run)
+    players = {name: deployed(policy) for name, policy in players.items()}
+    files = {name: policy.digest for name, policy in players.items() if isinstance(policy, DeployedPolicy)}
     names = {"candidate": str(version), "champion": f"the champion, {champion}", "untrained": "the untrained policy"}
 
     attempt = np.random.default_rng(list(hashlib.sha256(run.id.encode()).digest()))
@@ -116,11 +120,14 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
         seed=config.seed,
     )
     evidence = gates.evidence(verdict, *evaluations.values())
+    evidence["files"] = files
     evidence["scenarios"] = [scenario.to_dict() for scenario in decisive]
     path = run.directory / "evidence.json"
     path.write_text(json.dumps(evidence, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     run.log_artifact(path)
     told = gates.tags(verdict)
+    if "candidate" in files:
+        told["file"] = files["candidate"]
     run.set_tags({f"gate3.{key}": value for key, value in told.items()})
     if verdict.passed:
         # evidence first, alias last: what is crowned can always be checked

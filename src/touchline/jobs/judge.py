@@ -98,9 +98,12 @@ class Judge:
     ) -> Judged:
         """Run one episode a scenario, task by task; tasks without a scenario are left out.
 
-        The policy acts as its metadata says. ``boundary`` is called before each task and after each episode, and may
-        raise to stop. ``on_episode`` is told of every episode.
+        The policy acts through its deployed file, and as its metadata says. ``boundary`` is called before each task
+        and after each episode, and may raise to stop. ``on_episode`` is told of every episode.
         """
+        from touchline.jobs.deployment import deployed
+
+        policy = deployed(policy)
         scenarios = list(scenarios)
         judged = Judged({}, {}, {}, {})
         for task in self._world.tasks:

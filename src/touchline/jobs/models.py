@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from touchline.catalog import Catalog, LoggedModel, ModelVersion, directory_digest
@@ -19,8 +19,10 @@ DELIVERY_SECONDS = 180.0
 
 
 def log_policy(run: Run, policy: Policy, name: str = "model") -> str:
-    """Log ``policy`` as a model of the run and return the digest of its files."""
-    serve = Path(__file__).parent.parent / "learning" / "serve.py"
+    """Log ``policy`` with its deployed file as a model of the run, and return the digest of its files."""
+    from touchline.jobs.deployment import deployed
+
+    policy, serve = deployed(policy), Path(__file__).parent.parent / "learning" / "serve.py"
     with tempfile.TemporaryDirectory(prefix="policy-", dir=run.directory) as directory:
         path = policy.save(Path(directory) / "policy")
         digest = directory_digest(path)
@@ -55,9 +57,11 @@ def register(run: Run, policy: Policy, digest: str, tags: dict[str, str]) -> Mod
 
 def tell_milestone(run: Run, policy: Policy, version: ModelVersion) -> None:
     """Tell the sinks which version carries which aliases now; W&B gets its files too, under the same digest."""
+    from touchline.jobs.deployment import deployed
+
     with tempfile.TemporaryDirectory(prefix="milestone-", dir=run.directory) as directory:
         run.log_milestone(
-            policy.save(Path(directory) / "policy"),
+            deployed(policy).save(Path(directory) / "policy"),
             name=version.name,
             version=version.version,
             aliases=version.aliases,
@@ -108,7 +112,7 @@ def load_converted(run: Run) -> Loaded:
         raise TouchlineError(f"{source} was not converted yet. Convert it with: touchline run convert")
     logged = catalog.logged(runs[0].info.run_id)
     run.log_input(logged.uri, "converted")
-    return Loaded(_fetch(run, catalog, logged), logged)
+    return Loaded(_canonical(_fetch(run, catalog, logged)), logged)
 
 
 def load_untrained(run: Run) -> Policy:
@@ -133,6 +137,13 @@ def milestone(catalog: Catalog, model: str, alias: str) -> ModelVersion:
     return version
 
 
+def _canonical(policy: Policy) -> Policy:
+    """The policy without its deployed file, of which a training that goes on from it has no use."""
+    return Policy(**{part.name: getattr(policy, part.name) for part in fields(Policy)})
+
+
 def _fetch(run: Run, catalog: Catalog, source: ModelVersion | LoggedModel) -> Policy:
+    from touchline.jobs.deployment import load_deployed
+
     with tempfile.TemporaryDirectory(prefix="policy-", dir=run.directory) as directory:
-        return Policy.load(catalog.download(source, Path(directory) / "model"))
+        return load_deployed(catalog.download(source, Path(directory) / "model"))

@@ -12,6 +12,7 @@ from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError, nearest
 from touchline.learning.policy import Policy, zero_policy
 from touchline.simulation.world import World
+from touchline.soccer import models
 from touchline.soccer.world import SoccerWorld
 
 BASELINES: Mapping[str, Callable[[World], World]] = {
@@ -19,6 +20,10 @@ BASELINES: Mapping[str, Callable[[World], World]] = {
     "soft-ankles": lambda world: world,
 }
 """Worlds by word whose action 0 plays; in soccer the first stands, the second falls after about 1.2 s."""
+
+MODELS = Path(models.__file__).parent
+PACKAGED: Mapping[str, Path] = {"walker": MODELS / "walker"}
+"""Trained policies by word, which come with the package; each directory holds a card, README.md."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ def find_player(settings: Settings, word: str, world: World | None = None) -> Pl
 
     The policy must be one of ``world``, which is soccer unless another is given.
 
-    ``word`` is a baseline, a directory with policy.json, NAME@ALIAS or NAME/VERSION of the catalog, or a run: its
-    id, a unique beginning of it, or ``last``.
+    ``word`` is a baseline, a packaged model, a directory with policy.json, NAME@ALIAS or NAME/VERSION of the catalog,
+    or a run: its id, a unique beginning of it, or ``last``.
 
     Raises:
         UsageError: nothing is called so, or what is called so is no policy of this robot.
@@ -52,6 +57,9 @@ def _named(settings: Settings, name: str, world: World) -> Player:
     if baseline is not None:
         metadata = {**baseline(world).metadata(), "world": world.name}
         return Player(zero_policy(world.observation_size, world.action_size, metadata), name.casefold())
+    packaged = PACKAGED.get(name.casefold())
+    if packaged is not None:
+        return Player(_read(packaged), name.casefold())
     if Path(name).is_dir() and name:
         return Player(_read(Path(name)), Path(name).resolve().name)
     model, slash, version = name.rpartition("/")
@@ -88,11 +96,11 @@ def _of_run(settings: Settings, word: str) -> Player:
     try:
         run_id = find_run(settings, word)
     except UsageError as error:
-        guess = nearest(word, BASELINES)
+        guess = nearest(word, (*BASELINES, *PACKAGED))
         hint = f" Did you mean {guess!r}?" if guess else ""
         raise UsageError(
             f"{word!r} is no model.{hint} Give NAME@ALIAS or NAME/VERSION of the catalog, a run, a directory with "
-            f"policy.json, or one of {', '.join(BASELINES)}. As a run: {error}"
+            f"policy.json, or one of {', '.join((*BASELINES, *PACKAGED))}. As a run: {error}"
         ) from error
     directory = settings.run_directory(run_id)
     with JournalReader(directory / FILE_NAME) as journal:
@@ -115,8 +123,10 @@ def _read(directory: Path) -> Policy:
     """The policy in ``directory``. Raises UsageError when it holds none or none that can be read."""
     if not (directory / "policy.json").is_file():
         raise UsageError(f"{directory} holds no policy: policy.json is missing. Give the directory of a policy.")
+    from touchline.jobs.deployment import load_deployed
+
     try:
-        return Policy.load(directory)
+        return load_deployed(directory)
     except (OSError, KeyError, TypeError, ValueError, json.JSONDecodeError) as error:
         raise UsageError(
             f"The policy in {directory} cannot be read ({type(error).__name__}: {error}). Give one that Policy.save "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from touchline.errors import UsageError, at_least
-from touchline.jobs.base import JobResult
+from touchline.jobs.base import JobResult, raise_if_stopped
 from touchline.jobs.recording import RecordingConfig
+from touchline.learning.demonstration_config import DemonstrationConfig
 from touchline.learning.sac_config import SacConfig
 from touchline.soccer.rewards import RewardWeights
 
@@ -32,17 +34,20 @@ class PretrainConfig:
     """What is simulated: the pipeline's world, which ``--world`` names."""
     backend: Literal["native", "mjx"] = "native"
     """native: MuJoCo in C over threads, for CPUs; mjx: MuJoCo in JAX, for accelerators."""
-    controller: Literal["soft_ankles", "stand_still"] = "soft_ankles"
-    """Of soccer: pose and gains under the policy, soft_ankles (must balance) or stand_still (stands by itself)."""
+    controller: Literal["soft_ankles", "stand_still", "walk"] = "soft_ankles"
+    """Of soccer: pose and gains under the policy, soft_ankles (must balance), stand_still (stands by itself) or walk
+    (has room for steps, at 25 actions a second)."""
     episode_steps: int | None = None
     """Time limit of an episode in policy steps; None: the world's own, 500 steps of 20 ms in soccer."""
-    randomisation: Literal["own", "none", "mild", "medium", "strong"] = "own"
+    randomisation: Literal["own", "none", "mild", "medium", "strong", "pushes"] = "own"
     """How much mass, friction, damping, ball and sensors differ from episode to episode, and how hard pushes are.
     own: what the world says, which is none in soccer. Worlds that nothing can push are not pushed."""
     weights: RewardWeights = field(default_factory=RewardWeights)
     """Of soccer: weights of the dense reward's terms."""
     sac: SacConfig = field(default_factory=SacConfig)
     """Hyper-parameters of SAC."""
+    demonstrations: DemonstrationConfig = field(default_factory=DemonstrationConfig)
+    """What is learned from the world's teacher first; nothing unless ``transitions`` are asked for."""
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     """When it logs, saves and films."""
     evaluation_every: int = 50_000
@@ -92,13 +97,15 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.jax_guard import guard_jax
 
     guard_jax(run.settings)
+    import numpy as np
+
     from touchline.cadence import Cadence
     from touchline.jobs.films import play_scene
     from touchline.jobs.models import log_policy, register
     from touchline.jobs.recorder import Hooks, TrainingRecorder
     from touchline.jobs.selection import Selection
+    from touchline.learning import demonstrations, sac_train
     from touchline.learning import sac as algorithm
-    from touchline.learning import sac_train
     from touchline.learning.evaluate_vector import Outcome, evaluate_vector
     from touchline.learning.policy import Policy
     from touchline.learning.progress import EpisodeStatistics, against_stochastic
@@ -118,7 +125,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     examined = make_envs(world.varied(randomisation=NONE), "native", config.evaluation_episodes)
 
-    def examine(policy: Policy, seed: int) -> Outcome:
+    def examine(policy: Callable[[Any], Any], seed: int) -> Outcome:
         return evaluate_vector(examined, policy, seed=seed)
 
     selection = Selection(newer_wins_ties=True)
@@ -138,6 +145,12 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     selection_due = Cadence(config.evaluation_every, minimum_seconds=0.0)
 
     envs = make_envs(world, config.backend, config.num_envs)
+    seconds = world.decimation * float(world.model.opt.timestep)
+
+    def teacher(observation: Any, age: Any) -> Any:
+        raise_if_stopped("while the teacher was watched")
+        return world.demonstrate(envs.qpos, observation, age * seconds)
+
     hooks = Hooks(
         trajectories=lambda state: play_scene(policy_of(state), world, seconds=6.0, seed=REPORT_SEED, episodes=4),
         state={"selection": selection, "selection_due": selection_due},
@@ -147,6 +160,16 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         with TrainingRecorder(
             run, config, hooks, total_steps=config.total_steps, decimation=world.decimation
         ) as recorder:
+
+            def begin(fresh: sac_train.Loop) -> sac_train.Loop:
+                loop: sac_train.Loop = recorder.restore(fresh)
+                if loop.step or not config.demonstrations.transitions:
+                    return loop
+                learner = algorithm.Sac(world.observation_size, world.action_size, sac, world.symmetry)
+                return demonstrations.begin(
+                    loop, learner, config.demonstrations, teacher, config.seed, felt=world.felt
+                )
+
             for progress in sac_train.train(
                 envs,
                 sac,
@@ -154,15 +177,19 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 seed=config.seed,
                 symmetry=world.symmetry,
                 section=recorder.section,
-                restore=recorder.restore,
+                restore=begin,
             ):
-                # Before the recorder: what it saves after this step has been selected from too.
-                if selection_due.due(progress.step) or progress.step >= config.total_steps:
+                # Before the recorder: what it saves after this step has been selected from too. What the teacher
+                # taught is a candidate before anything was learned on top of it.
+                just_taught = config.demonstrations.transitions > 0 and progress.step == envs.num_envs
+                if selection_due.due(progress.step) or just_taught or progress.step >= config.total_steps:
                     with recorder.section("evaluation"):
                         select(policy_of(progress.state), progress.step, progress.episodes)
                 recorder(progress)
         trained, best_step = selection.best, selection.step
         before, after = examine(untrained, REPORT_SEED), examine(trained, REPORT_SEED)
+        random = np.random.default_rng(REPORT_SEED)
+        explored = examine(lambda observation: trained.sample(observation, random), REPORT_SEED)
     finally:
         envs.close()
         examined.close()
@@ -172,6 +199,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         "report/return": mean,
         "report/return_low": low,
         "report/return_high": high,
+        "report/stochastic_return": float(explored.returns.mean()),
         "report/survival_share": float(after.survived.mean()),
         "report/episode_length": float(after.lengths.mean()),
         "report/untrained_return": mean_before,
@@ -183,9 +211,12 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     log_policy(run, untrained, "untrained")
     digest = log_policy(run, trained)
-    version = register(
-        run, trained, digest, {"eval.return": f"{mean:.1f}", "eval.untrained_return": f"{mean_before:.1f}"}
-    )
+    told = {
+        "eval.return": f"{mean:.1f}",
+        "eval.stochastic_return": f"{explored.returns.mean():.1f}",
+        "eval.untrained_return": f"{mean_before:.1f}",
+    }
+    version = register(run, trained, digest, told)
     apart = "the 95 % intervals do not overlap" if low > high_before else "the 95 % intervals overlap"
     return JobResult(
         {"evaluation": figures, "model": str(version), "cost": recorder.cost},

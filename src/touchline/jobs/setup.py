@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "flashbax", "torch", "mujoco", "mujoco-mjx", "sai-mujoco", "gymnasium",
-    "mlflow", "wandb", "tensorboard", "numpy", "scipy", "safetensors", "imageio-ffmpeg",
+    "mlflow", "wandb", "tensorboard", "numpy", "scipy", "safetensors", "imageio-ffmpeg", "onnx",
+    "onnxruntime", "sai-rl",
 )  # fmt: skip
-OPTIONAL_PACKAGES = ("wandb", "tensorboard")
+OPTIONAL_PACKAGES = ("wandb", "tensorboard", "sai-rl")
 _SPARE_SECONDS = 30.0
 """Added to the bound of a look that bounds itself, for one that hangs all the same: on a disk that is away, say."""
 

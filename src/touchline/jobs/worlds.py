@@ -82,13 +82,13 @@ def target_environment(
 
 
 def side_by_side(makes: Sequence[MakeEnv], processes: int) -> ParallelVectorEnv | ResumableVectorEnv:
-    """Return environments stepped together, over processes or, with one, in this one; they can be saved.
+    """Return environments stepped together, over processes or, with 0, in this one; they can be saved.
 
     An episode that ends is followed by the next in the same step.
     """
     from touchline.learning.vector import ParallelVectorEnv, ResumableVectorEnv
 
-    return ResumableVectorEnv(makes) if processes == 1 else ParallelVectorEnv(makes, processes)
+    return ResumableVectorEnv(makes) if processes == 0 else ParallelVectorEnv(makes, processes)
 
 
 def official_soccer(

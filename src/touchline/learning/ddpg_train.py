@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -47,6 +47,8 @@ class Loop(NamedTuple):
     """The vector environment itself; to be restored it needs ``state_dict`` and ``load_state_dict``."""
     observation: NDArray[np.float32]
     """Where the environments stand, normalised, shape (num_envs, n)."""
+    length: NDArray[np.int64]
+    """Transitions that the running episodes have made, shape (num_envs,)."""
     episodes: EpisodeStatistics
     step: int
     updates: int
@@ -66,6 +68,10 @@ def train(
 
     The start policy's normaliser stays frozen: the converted weights were learnt with it.
 
+    Where the environments step in other processes (``step_async`` and ``step_wait``, as Gymnasium's
+    ``AsyncVectorEnv`` and ``ParallelVectorEnv`` have them), the learner updates while they do. The order is the same
+    without: the updates of a vector step know the transitions before it.
+
     ``section`` times the parts of the loop.
 
     ``restore`` is called once, with the fresh loop after the environments were reset, and returns the loop to go on
@@ -74,7 +80,9 @@ def train(
     hold no loss until the first update. Nothing is yielded when ``total_steps`` were already made.
 
     Raises:
-        UsageError: the environment does not restart ended episodes in the same step.
+        UsageError: the environment does not restart ended episodes in the same step, or tells no score where the
+            configuration wants one.
+        FloatingPointError: a loss, an observation or a reward is not finite; the message tells the step.
     """
     if envs.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
         raise UsageError(
@@ -94,44 +102,87 @@ def train(
             generator=np.random.default_rng(seed),
             environments=envs,
             observation=start.normalise(observation),
+            length=np.zeros(envs.num_envs, np.int64),
             episodes=EpisodeStatistics(envs.num_envs, gamma=config.gamma),
             step=0,
             updates=0,
         )
     )
     learner, memory, rng, episodes = loop.learner, loop.memory, loop.generator, loop.episodes
-    seen, step, updates = loop.observation, loop.step, loop.updates
-    metrics: dict[str, Any] = {"entropy": exploration_entropy(config.noise, actions)}
+    seen, length, step, updates = loop.observation, loop.length, loop.step, loop.updates
+    entropy = exploration_entropy(config.noise, actions)
+    losses: dict[str, float] = {}
     while step < total_steps:
         with torch.inference_mode():
-            action = learner(torch.from_numpy(seen)).numpy()
-        noise = rng.normal(0.0, config.noise, action.shape)
-        action = np.clip(action + noise, -1.0, 1.0).astype(np.float32)
+            wanted = learner(torch.from_numpy(seen)).numpy()
+        noise = rng.normal(0.0, config.noise, wanted.shape)
+        action = np.clip(wanted + noise, -1.0, 1.0).astype(np.float32)
         with section("environment"):
-            observation, reward, terminated, truncated, info = envs.step(action)
-        following = start.normalise(observation)
-        final = start.normalise(final_observation(observation, info, terminated | truncated))
-        memory.add(Transitions(seen, action, reward.astype(np.float32), final, terminated.astype(np.float32)))
-        seen = following
+            answer = _begin(envs, action)
+        share, anchor = config.score_share_at(step), config.anchor_at(step)
+        with section("update"):
+            while updates < config.updates_until(step):
+                batch = memory.split(torch.from_numpy(memory.sample(rng, config.batch_size)))
+                train_actor = updates >= config.critic_warmup_updates
+                told = learner.update(batch, train_actor=train_actor, score_share=share, anchor=anchor)
+                losses |= {name: float(value) for name, value in told.items()}
+                updates += 1
+        _refuse_non_finite(losses, step, "Lower the learning rates or check the rewards.")
+        with section("environment"):
+            observation, reward, terminated, truncated, info = answer()
+        ended = terminated | truncated
+        score = _scores(info, ended, is_needed=config.score_share > 0.0)
+        final = start.normalise(final_observation(observation, info, ended))
+        came = {"reward": reward.sum(), "score": score.sum(), "observation": final.sum()}
+        _refuse_non_finite(came, step, "An environment answered so; start over with milder actions, or mend it.")
+        parts = (seen, action, final, reward, score, terminated, ended)
+        memory.add(Transitions(*(np.asarray(part, np.float32) for part in parts)))
+        length += 1
+        for i in np.flatnonzero(ended).tolist():
+            memory.settle(i, envs.num_envs, int(length[i]), float(score[i]), config.score_gamma)
+        length[ended] = 0
+        seen = start.normalise(observation)
         step += envs.num_envs
         episodes.add(reward, terminated, truncated, info, action)
-        if step >= config.warmup_steps:
-            for _ in range(config.updates_per_step):
-                with section("transfer"):
-                    tensors = [torch.from_numpy(part) for part in memory.sample(rng, config.batch_size)]
-                with section("update"):
-                    metrics = metrics | learner.update(*tensors, train_actor=updates >= config.critic_warmup_updates)
-                updates += 1
+        metrics = {"entropy": entropy, "score_share": share, "dense_share": 1.0 - share, "anchor_weight": anchor}
         yield Progress(
             step=step,
             updates=updates,
             buffer_size=len(memory),
-            metrics=metrics,
+            metrics=metrics | losses,
             episodes=episodes,
             terms=reward_terms(info),
             state=learner,
             loop=loop._replace(observation=seen, step=step, updates=updates),
         )
+
+
+def _begin(envs: Any, action: NDArray[np.float32]) -> Callable[[], Any]:
+    """Begin a vector step, and return what waits for its answer."""
+    if hasattr(envs, "step_async"):
+        envs.step_async(action)
+        return envs.step_wait  # type: ignore[no-any-return]
+    answer = envs.step(action)
+    return lambda: answer
+
+
+def _scores(info: Mapping[str, Any], ended: NDArray[np.bool_], *, is_needed: bool) -> NDArray[np.float32]:
+    """Return the scores of the episodes that ended in this step, 0 elsewhere, shape (n,)."""
+    final = info.get("final_info", {})
+    if "score" in final:
+        return np.where(ended, final["score"], 0.0).astype(np.float32)
+    if is_needed and ended.any():
+        raise UsageError(
+            'An episode ended and its last info has no "score", which the training anneals to. Tell one in '
+            "info, or set score_share to 0: the dense reward teaches alone then."
+        )
+    return np.zeros(len(ended), np.float32)
+
+
+def _refuse_non_finite(figures: Mapping[str, float], step: int, remedy: str) -> None:
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(f"{name} became {value} at policy transition {step}. {remedy}")
 
 
 def exploration_entropy(noise: float, action_size: int) -> float:

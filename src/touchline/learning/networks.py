@@ -9,6 +9,8 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from touchline.learning.policy import LOG_STD_RANGE
+
 
 class Actor(nn.Module):
     """Observation (b, n), normalised → mean and log standard deviation before tanh, each (b, m).
@@ -20,7 +22,6 @@ class Actor(nn.Module):
     action_size: int
     hidden: Sequence[int]
     initial_sigma: float
-    maximum_sigma: float = 1.65
 
     @nn.compact
     def __call__(self, x: Any) -> tuple[Any, Any]:
@@ -31,7 +32,7 @@ class Actor(nn.Module):
         mean = nn.Dense(self.action_size, kernel_init=small, name="mean")(x)
         start = nn.initializers.constant(math.log(self.initial_sigma))
         log_std = nn.Dense(self.action_size, kernel_init=small, bias_init=start, name="log_std")(x)
-        return mean, jnp.clip(log_std, -10.0, math.log(self.maximum_sigma))
+        return mean, jnp.clip(log_std, *LOG_STD_RANGE)
 
 
 class Critic(nn.Module):

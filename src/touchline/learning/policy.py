@@ -21,6 +21,8 @@ from touchline.errors import TouchlineError
 FORMAT = 1
 """Version of the files; a reader refuses a newer one."""
 Array = NDArray[np.float32]
+LOG_STD_RANGE = (-10.0, 0.5)
+"""Bounds of the logarithm of the standard deviation with which a stochastic policy acts before tanh."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Policy:
     """Normalised observations are clipped to ± this."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """JSON that travels along: the controller, the training run, the task."""
+    exploration: tuple[Array, Array] | None = None
+    """Weight (m, width) and bias (m,) of the head that beside the last layer gave the logarithm of the standard
+    deviation in training; None where there was none or where conversion dropped it."""
 
     def normalise(self, observation: NDArray[Any]) -> Array:
         """Return the network's input, same shape as ``observation``."""
@@ -46,10 +51,23 @@ class Policy:
 
     def logits(self, observation: NDArray[Any]) -> Array:
         """Return the last layer before tanh, shape (..., m)."""
+        x = self._hidden(observation)
+        return np.asarray(x @ self.weights[-1].T + self.biases[-1], dtype=np.float32)
+
+    def sample(self, observation: NDArray[Any], random: np.random.Generator) -> Array:
+        """Return an action drawn as in training, shape (..., m); ValueError without ``exploration``."""
+        if self.exploration is None:
+            raise ValueError("This policy has no exploration, so it can only act deterministically; call it.")
+        weight, bias = self.exploration
+        x = self._hidden(observation)
+        mean, log_std = x @ self.weights[-1].T + self.biases[-1], np.clip(x @ weight.T + bias, *LOG_STD_RANGE)
+        return np.asarray(np.tanh(mean + np.exp(log_std) * random.normal(size=mean.shape)), dtype=np.float32)
+
+    def _hidden(self, observation: NDArray[Any]) -> Array:
         x = self.normalise(observation)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = np.maximum(x @ weight.T + bias, 0.0)
-        return np.asarray(x @ self.weights[-1].T + self.biases[-1], dtype=np.float32)
+        return x
 
     def __call__(self, observation: NDArray[Any]) -> Array:
         """Return the action, shape (..., m)."""
@@ -64,6 +82,8 @@ class Policy:
         arrays = {"normaliser.mean": self.mean, "normaliser.std": self.std}
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             arrays[f"layers.{i}.weight"], arrays[f"layers.{i}.bias"] = weight, bias
+        if self.exploration is not None:
+            arrays["exploration.weight"], arrays["exploration.bias"] = self.exploration
         contiguous = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in arrays.items()}
         save_file(contiguous, directory / "policy.safetensors")
         described = {
@@ -114,6 +134,9 @@ class Policy:
             std=arrays["normaliser.std"],
             clip=described["clip"],
             metadata=described["metadata"],
+            exploration=(
+                (arrays["exploration.weight"], arrays["exploration.bias"]) if "exploration.weight" in arrays else None
+            ),
         )
 
 

@@ -130,6 +130,8 @@ class EpisodeStatistics:
                     self._shares.add(name)
                 having = final["outcomes"].get(f"_{name}", np.ones(len(values), np.bool_))
                 row[name] = np.where(having, values, np.nan)[which]
+        if "score" in final:
+            row["score"] = final["score"][which]
         if "task" in final:
             names = [str(name) for name in final["task"][which]]
             self._tasks += sorted(set(names) - set(self._tasks))
@@ -145,8 +147,8 @@ class EpisodeStatistics:
     def summary(self) -> dict[str, float]:
         """Return the means over the window; empty before an episode ended.
 
-        ``episode_reward``, ``episode_length`` (policy steps), ``fall_share``, ``time_out_share`` and the world's
-        outcomes, truths as ``touch_share``, numbers as ``distance``. Where actions were given, ``episode_saturation``
+        ``episode_reward``, ``episode_length`` (policy steps), ``fall_share``, ``time_out_share``, ``episode_score``
+        where the environments tell one, and the world's outcomes, truths as ``touch_share``, numbers as ``distance``. Where actions were given, ``episode_saturation``
         (share of their numbers beyond ± 0.95) and ``episode_action_rate`` (mean absolute change in a policy step).
         With a ``gamma``, ``realised_return``: the discounted reward that followed a transition, mean over
         the transitions of an episode; what lies behind its end counts nothing, so time-outs make it smaller than the
@@ -202,6 +204,7 @@ class EpisodeStatistics:
 _SUMMED = ("return", "length", "realised", "saturation", "rate")
 _NAMES = {
     "return": "episode_reward",
+    "score": "episode_score",
     "length": "episode_length",
     "realised": "realised_return",
     "saturation": "episode_saturation",

@@ -77,8 +77,7 @@ class Sac:
     @property
     def actor(self) -> Actor:
         """The actor's module."""
-        config = self.config
-        return Actor(self.action_size, config.actor_hidden, config.initial_sigma, config.maximum_sigma)
+        return Actor(self.action_size, self.config.actor_hidden, self.config.initial_sigma)
 
     @property
     def critics(self) -> Critics:
@@ -240,8 +239,9 @@ class Sac:
 
 
 def to_policy(state: State, metadata: dict[str, Any] | None = None) -> Policy:
-    """Return the deterministic policy of a state in its canonical form."""
+    """Return the policy of a state in its canonical form, with the head that it explores by."""
     params = state.actor["params"]
+    head = params["log_std"]
     names = [*sorted((n for n in params if n.startswith("hidden_")), key=lambda n: int(n[7:])), "mean"]
     return Policy(
         weights=tuple(np.asarray(params[n]["kernel"], np.float32).T for n in names),
@@ -250,4 +250,5 @@ def to_policy(state: State, metadata: dict[str, Any] | None = None) -> Policy:
         std=np.asarray(norm.std(state.normaliser), np.float32),
         clip=norm.CLIP,
         metadata=metadata or {},
+        exploration=(np.asarray(head["kernel"], np.float32).T, np.asarray(head["bias"], np.float32)),
     )

@@ -53,8 +53,6 @@ class SacConfig:
     """Temperature at the start."""
     initial_sigma: float = 0.3
     """The actor's standard deviation before tanh at the start."""
-    maximum_sigma: float = 1.65
-    """The actor's largest standard deviation before tanh."""
     target_entropy_per_action: float = -0.5
     """Entropy the temperature aims at, per action dimension; -1 per dimension made a plan collapse."""
     reward_scale: float = 0.1

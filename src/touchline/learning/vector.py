@@ -105,9 +105,20 @@ class ParallelVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self, actions: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Step every environment, actions of shape (num_envs, …)."""
+        self.step_async(actions)
+        return self.step_wait()
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Begin a step; ``step_wait`` must take its answer before anything else is asked."""
         actions = np.asarray(actions)
         _refuse_misfit(actions, self.action_space)
-        parts = self._each("step", [{"actions": actions[slots]} for slots in self._slots])
+        self._ask("step", [{"actions": actions[slots]} for slots in self._slots])
+
+    def step_wait(
+        self,
+    ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Wait for the step that was begun, and return what ``step`` returns."""
+        parts = self._answers()
         observations, rewards, terminated, truncated, infos = zip(*parts, strict=True)
         gathered = [self._gathered(part) for part in (observations, rewards, terminated, truncated)]
         return gathered[0], gathered[1], gathered[2], gathered[3], self._merged(infos)
@@ -135,11 +146,17 @@ class ParallelVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
 
     def _each(self, method: str, arguments: Iterable[Mapping[str, Any]]) -> list[Any]:
         """Call a method in every process at the same time, each with its own arguments."""
+        self._ask(method, arguments)
+        return self._answers()
+
+    def _ask(self, method: str, arguments: Iterable[Mapping[str, Any]]) -> None:
         if self._failed:
             raise TouchlineError("These environments failed or were interrupted in a step before; make new ones.")
         self._failed = True  # until all have answered: an answer left lying would be taken for the next one
         for worker, named in zip(self._workers, arguments, strict=True):
             worker.ask(method, **named)
+
+    def _answers(self) -> list[Any]:
         answers = [worker.answer() for worker in self._workers]
         self._failed = False
         return answers

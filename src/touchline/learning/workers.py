@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ def prepare_worker() -> None:
     """Runs first in every worker, before NumPy reads the thread limits."""
     for variable in _THREAD_LIMITS:
         os.environ.setdefault(variable, "1")
+    if "torch" in sys.modules:  # the parent's main module has imported it, too soon for the variables
+        sys.modules["torch"].set_num_threads(1)
     signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
     for duty in (_follow_parent, _obey_parent):
         threading.Thread(target=duty, daemon=True).start()

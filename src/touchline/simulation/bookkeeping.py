@@ -59,7 +59,6 @@ class Outcome(NamedTuple):
     terminated: Any
     truncated: Any
     terms: dict[str, Any]
-    outcomes: dict[str, Any]
 
 
 def conclude(
@@ -96,7 +95,6 @@ def conclude(
         terminated=terminated,
         truncated=(after.step >= world.episode_steps) & ~terminated,
         terms=terms,
-        outcomes=world.outcomes(physics, own, xp),
     )
 
 

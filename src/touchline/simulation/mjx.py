@@ -114,7 +114,7 @@ class MjxFunctions:
             final,
             after.terms,
             after.episodes.task,
-            after.outcomes,
+            world.outcomes(physics, after.episodes.own, jnp),
         )
 
     def _advance(self, qpos: Any, qvel: Any, warmstart: Any, control: Any, variant: Any) -> tuple[Any, Any]:

@@ -102,8 +102,9 @@ class NativeWorld(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if over.any():
             info["final_obs"] = observation.copy()
             info["final_qpos"] = self.qpos
+            came_to = self.world.outcomes(last, after.episodes.own, np)
             # Copies: an outcome may be what the world remembers, which the next episode overwrites.
-            outcomes = {name: np.array(value) for name, value in after.outcomes.items()}
+            outcomes = {name: np.array(value) for name, value in came_to.items()}
             info["final_info"] = {"task": self._tasks[after.episodes.task], "outcomes": outcomes}
             info["_final_obs"] = info["_final_qpos"] = info["_final_info"] = over
             observation[over] = self._begin(np.flatnonzero(over), None, None)

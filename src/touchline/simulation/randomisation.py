@@ -60,8 +60,9 @@ LEVELS: Mapping[str, Randomisation] = {
     "mild": Randomisation(0.05, 0.1, 0.1, 0.05, noise=0.5, push_speed=0.1),
     "medium": Randomisation(0.1, 0.3, 0.2, 0.1, noise=1.0, push_speed=0.3),
     "strong": Randomisation(0.2, 0.5, 0.4, 0.2, noise=2.0, push_speed=0.6, push_seconds=3.0),
+    "pushes": Randomisation(0.05, 0.1, 0.1, 0.05, noise=0.2, push_speed=0.5, push_seconds=4.0),
 }
-"""Levels by the name that a configuration may use: three, and none."""
+"""Levels by the name that a configuration may use: three, none, and one that is mild but for its pushes."""
 
 
 def level_named(name: str) -> Randomisation:

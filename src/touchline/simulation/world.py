@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from touchline.errors import UsageError
 from touchline.simulation.randomisation import NONE, Randomisation
 from touchline.simulation.scenario import Scenario
 from touchline.simulation.symmetry import Symmetry
@@ -130,6 +131,19 @@ class World(ABC):
         A world that does not override it ends its episodes by time alone.
         """
         return xp.zeros(physics.time.shape, dtype=bool)
+
+    def demonstrate(self, qpos: Any, observation: Any, seconds: Any) -> Any:
+        """Return what a teacher would do, in [-1, 1], shape (n, action_size); NumPy alone.
+
+        A teacher may know what policies do not see: the positions ``qpos``, shape (n, nq), and the time since the
+        episode began, ``seconds``, shape (n,). Raises UsageError where there is none, as by default.
+        """
+        raise UsageError(f"The world {self.name} has no teacher. Pretrain it without demonstrations.")
+
+    @property
+    def felt(self) -> Any:
+        """Which numbers of an observation a clone of the teacher looks at, shape (observation_size,): all of them."""
+        return np.ones(self.observation_size, dtype=bool)
 
     def remember(self, physics: Physics, episode: Any, xp: ModuleType) -> Any:
         """Return the episode after a policy step, of the same type and shapes: what happened may be kept in it.

@@ -24,7 +24,8 @@ JOINTS: tuple[str, ...] = tuple(
 
 _LOWER = (-1.8, -0.3, -1.0, 0.0, -0.87, -0.44) + (-1.8, -1.57, -1.0, 0.0, -0.87, -0.44)
 _UPPER = (1.57, 1.57, 1.0, 2.34, 0.35, 0.44) + (1.57, 0.3, 1.0, 2.34, 0.35, 0.44)
-_TORQUE = (45.0, 45.0, 30.0, 65.0, 24.0, 15.0) * 2
+TORQUE_RANGE = (45.0, 45.0, 30.0, 65.0, 24.0, 15.0) * 2
+"""Largest torque of every joint, N·m: the official control range."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Controller:
     """How far action ±1 moves the target from the pose, radians."""
     decimation: int = 10
     """Physics steps a policy step: 10 steps of 2 ms make 50 Hz."""
-    torque_limit: tuple[float, ...] = _TORQUE
+    torque_limit: tuple[float, ...] = TORQUE_RANGE
     """Largest torque, N·m; the official control range."""
     joint_lower: tuple[float, ...] = _LOWER
     """Lowest target angle, radians; the robot's own joint limit."""
@@ -55,6 +56,10 @@ class Controller:
         """
         goal = xp.asarray(self.pose) + xp.asarray(self.action_scale) * xp.clip(action, -1.0, 1.0)
         return xp.clip(goal, xp.asarray(self.joint_lower), xp.asarray(self.joint_upper))
+
+    def action(self, target: NDArray[Any]) -> NDArray[Any]:
+        """Return the actions, shape (..., 12), whose targets come nearest to ``target`` in radians."""
+        return np.clip((target - np.asarray(self.pose)) / np.asarray(self.action_scale), -1.0, 1.0)
 
     def torque(self, target: NDArray[Any], position: NDArray[Any], velocity: NDArray[Any]) -> NDArray[Any]:
         """Return torques in N·m, shape (..., 12), from targets, angles (rad) and velocities (rad/s)."""
@@ -93,7 +98,18 @@ def soft_ankles() -> Controller:
     )
 
 
-CONTROLLERS = {"stand_still": stand_still, "soft_ankles": soft_ankles}
+def walk() -> Controller:
+    """Stiff ankles on bent knees, room for whole steps, 25 actions a second: fewer and larger decisions to learn."""
+    return Controller(
+        pose=(-0.3, 0.0, 0.0, 0.6, -0.3, 0.0) * 2,
+        stiffness=(200.0, 200.0, 200.0, 200.0, 200.0, 100.0) * 2,
+        damping=(5.0, 5.0, 5.0, 5.0, 3.0, 2.0) * 2,
+        action_scale=(0.6, 0.3, 0.3, 0.7, 0.5, 0.3) * 2,
+        decimation=20,
+    )
+
+
+CONTROLLERS = {"stand_still": stand_still, "soft_ankles": soft_ankles, "walk": walk}
 """Controllers by the name that a config may use."""
 
 

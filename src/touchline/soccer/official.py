@@ -22,7 +22,7 @@ from touchline.errors import UsageError
 from touchline.simulation.diagnostics import log_mujoco_warnings
 from touchline.simulation.spaces import refuse_misfit, refuse_unknown
 from touchline.soccer import observation as layout
-from touchline.soccer.control import JOINTS, Controller
+from touchline.soccer.control import JOINTS, TORQUE_RANGE, Controller
 from touchline.soccer.eye import Eye
 from touchline.soccer.goalkeeper import goalkeeper
 from touchline.soccer.official_model import official_model
@@ -255,7 +255,11 @@ class OfficialEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
 
 class _Legs:
-    """The PD loop of the 12 leg joints; ``Controller.target`` and ``Controller.torque``, without allocation."""
+    """The PD loop of the 12 leg joints as the competition computes it for a deployed policy, bit for bit.
+
+    That is in float32 and by way of shares of the control range: the deployed file returns them, and ``sai_rl`` makes
+    ``low + (high - low) * (share + 1) / 2`` of them. Nothing is allocated.
+    """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, controller: Controller) -> None:
         first = model.joint(f"robot_0:{JOINTS[0]}")
@@ -263,18 +267,20 @@ class _Legs:
         self.position = data.qpos[first.qposadr[0] : first.qposadr[0] + len(JOINTS)]
         self.velocity = data.qvel[first.dofadr[0] : first.dofadr[0] + len(JOINTS)]
         self._motor = data.ctrl[motor : motor + len(JOINTS)]
-        official_low, official_high = model.actuator_ctrlrange[motor : motor + len(JOINTS)].T
-        limit = np.asarray(controller.torque_limit)
-        self._low, self._high = np.maximum(-limit, official_low), np.minimum(limit, official_high)
-        self._stiffness, self._damping = np.asarray(controller.stiffness), np.asarray(controller.damping)
-        self._pose, self._scale = np.asarray(controller.pose), np.asarray(controller.action_scale)
-        self._lowest, self._highest = np.asarray(controller.joint_lower), np.asarray(controller.joint_upper)
-        self._braking = np.zeros(len(JOINTS))
-        self._target = np.zeros(len(JOINTS))
+        low, high = model.actuator_ctrlrange[motor : motor + len(JOINTS)].T.astype(np.float32)
+        self._lowest_torque, self._torque_width = low, high - low
+        values = {name: np.asarray(value, np.float32) for name, value in vars(controller).items()}
+        self._least = -values["torque_limit"]
+        self._limit, self._range = values["torque_limit"], np.asarray(TORQUE_RANGE, np.float32)
+        self._stiffness, self._damping = values["stiffness"], values["damping"]
+        self._pose, self._scale = values["pose"], values["action_scale"]
+        self._lowest, self._highest = values["joint_lower"], values["joint_upper"]
+        self._target, self._torque, self._velocity = np.zeros((3, len(JOINTS)), np.float32)
 
     def aim(self, action: NDArray[Any]) -> None:
         target = self._target
-        np.maximum(action, -1.0, out=target)
+        target[:] = action
+        np.maximum(target, -1.0, out=target)
         np.minimum(target, 1.0, out=target)
         np.multiply(target, self._scale, out=target)
         np.add(target, self._pose, out=target)
@@ -282,13 +288,20 @@ class _Legs:
         np.minimum(target, self._highest, out=target)
 
     def push(self) -> None:
-        motor = self._motor
-        np.subtract(self._target, self.position, out=motor)
-        np.multiply(motor, self._stiffness, out=motor)
-        np.multiply(self.velocity, self._damping, out=self._braking)
-        np.subtract(motor, self._braking, out=motor)
-        np.maximum(motor, self._low, out=motor)
-        np.minimum(motor, self._high, out=motor)
+        torque, velocity = self._torque, self._velocity
+        torque[:], velocity[:] = self.position, self.velocity
+        np.subtract(self._target, torque, out=torque)
+        np.multiply(torque, self._stiffness, out=torque)
+        np.multiply(velocity, self._damping, out=velocity)
+        np.subtract(torque, velocity, out=torque)
+        np.maximum(torque, self._least, out=torque)
+        np.minimum(torque, self._limit, out=torque)
+        np.divide(torque, self._range, out=torque)
+        np.add(torque, 1.0, out=torque)
+        np.multiply(torque, 0.5, out=torque)
+        np.multiply(torque, self._torque_width, out=torque)
+        np.add(torque, self._lowest_torque, out=torque)
+        self._motor[:] = torque
 
 
 class _Goalkeeper:

@@ -23,6 +23,12 @@ GROUND_HEIGHT = 0.01
 SOLE_RADIUS = 0.0005
 """Radius of the spheres at the corners of the soles, metres."""
 
+FEET = ("left_foot", "right_foot")
+"""Sites of the feet, at the joints of the ankles; named as in the robot's XML."""
+
+STANDING_FOOT_HEIGHT = GROUND_HEIGHT + 0.03
+"""Height of a foot's site when its sole lies flat on the ground, metres."""
+
 _FLOOR, _SOLE, _FOOT, _BALL, _BODY = (1, 0), (0, 1), (2, 0), (0, 3), (0, 1)
 
 
@@ -61,6 +67,7 @@ def build_spec(controller: Controller, *, visual: bool = False) -> mujoco.MjSpec
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_EULERDAMP
     _thin_out_geoms(spec, visual)
     _add_ground_and_ball(spec, visual)
+    _add_foot_sensors(spec)
     for actuator in list(spec.actuators):
         spec.delete(actuator)
     for i, joint in enumerate(JOINTS):
@@ -146,6 +153,20 @@ def _add_ground_and_ball(spec: mujoco.MjSpec, visual: bool) -> None:
     )
     if visual:
         _add_pitch(spec)
+
+
+def _add_foot_sensors(spec: mujoco.MjSpec) -> None:
+    """Let rewards know where the feet are and how fast; the observation, which is the competition's, does not."""
+    import mujoco
+
+    for foot in FEET:
+        for what, kind in (("position", "FRAMEPOS"), ("velocity", "FRAMELINVEL")):
+            spec.add_sensor(
+                name=f"{foot}_{what}",
+                type=getattr(mujoco.mjtSensor, f"mjSENS_{kind}"),
+                objtype=mujoco.mjtObj.mjOBJ_SITE,
+                objname=foot,
+            )
 
 
 def _add_pitch(spec: mujoco.MjSpec) -> None:

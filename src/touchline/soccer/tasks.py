@@ -49,6 +49,9 @@ def tasks_meant(word: str, tasks: tuple[str, ...] = TASKS) -> tuple[str, ...]:
     return matches
 
 
+WALKING_SPEEDS = (0.4, 0.2, 0.4)
+"""How fast to walk to the ball, m/s, by task. The score is of the last moment: where defenders guard the goal, a
+ball that still rolls towards it when the time is up is worth more than one that is blocked or goes out."""
 FIELD_LENGTH = 10.97
 """Half the field's length along x, in metres (the official ``config.yaml``)."""
 FIELD_WIDTH = 6.87

@@ -8,6 +8,8 @@ from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from touchline.errors import TouchlineError
 from touchline.simulation import scenario as simulation
 from touchline.simulation.randomisation import NONE, Randomisation
@@ -16,13 +18,14 @@ from touchline.simulation.world import Moves, Physics, Start, World
 from touchline.soccer import episode as episodes
 from touchline.soccer import mirror, outcomes, rewards, scene
 from touchline.soccer.control import Controller, soft_ankles, stand_still
+from touchline.soccer.gait import Gait, bearing_of
 from touchline.soccer.noise import standard_deviations
-from touchline.soccer.observation import OBSERVATION_SIZE, observe
+from touchline.soccer.observation import FIELDS, LAYOUT, OBSERVATION_SIZE, observe
 from touchline.soccer.perturbation import NONE as NOT_PERTURBED
 from touchline.soccer.perturbation import Perturbation
 from touchline.soccer.rewards import RewardWeights
 from touchline.soccer.scenario import Scenario, scenarios
-from touchline.soccer.tasks import FALL_HEIGHT, TASKS
+from touchline.soccer.tasks import FALL_HEIGHT, TASKS, WALKING_SPEEDS
 
 if TYPE_CHECKING:
     import gymnasium
@@ -43,6 +46,8 @@ class SoccerWorld(World):
     """Half-width of the start pose's uniform noise, radians."""
     velocity_noise: float = 0.2
     """Half-width of the start velocity's uniform noise, m/s."""
+    gait: Gait = field(default_factory=Gait)
+    """How the teacher walks whose steps a training may begin from."""
     randomisation: Randomisation = NONE
     """How much masses, friction, damping, the ball and the sensors differ, and pushes."""
 
@@ -106,15 +111,20 @@ class SoccerWorld(World):
 
     def terms(self, physics: Physics, episode: episodes.Episode, moves: Moves, xp: ModuleType) -> dict[str, Any]:
         """Return the dense reward's terms, see ``rewards``."""
-        return rewards.reward_terms(
-            physics.qvel,
-            physics.sensors,
-            self.index,
-            fallen=moves.ended,
-            action=moves.action,
-            previous_action=moves.previous,
-            xp=xp,
-        )
+        return rewards.reward_terms(physics, episode, moves, self.index, xp)
+
+    def demonstrate(self, qpos: Any, observation: Any, seconds: Any) -> Any:
+        """Walk to the ball by the clock, see ``gait``, as far as the controller's actions reach."""
+        index = self.index
+        bearing = bearing_of(qpos[:, index.root_position], qpos[:, index.ball_position])
+        speed = observation[:, LAYOUT["task_index"]] @ np.array(WALKING_SPEEDS)
+        return self.controller.action(self.gait.target(observation, bearing, seconds, speed))
+
+    @property
+    def felt(self) -> Any:
+        """What the robot feels of itself, and its task; not where on the pitch it is."""
+        felt = [field.frame in ("joint", "body") or field.name == "task_index" for field in FIELDS]
+        return np.repeat(felt, [field.size for field in FIELDS])
 
     def remember(self, physics: Physics, episode: episodes.Episode, xp: ModuleType) -> episodes.Episode:
         """Keep whether the ball was touched and a goal was scored."""

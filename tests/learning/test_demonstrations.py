@@ -1,0 +1,54 @@
+"""SAC that begins from a teacher acts as the teacher did before its first own transition."""
+
+import numpy as np
+import pytest
+
+from tests.learning.test_sac import SMALL, returns_of
+from tests.learning.toy import steer
+from touchline.learning import demonstrations, sac_train
+from touchline.learning.demonstration_config import DemonstrationConfig
+from touchline.learning.sac import Sac
+
+CONFIG = DemonstrationConfig(transitions=800, noise=(0.0, 0.3), clone_updates=600, clone_batch=64, critic_updates=160)
+
+
+def steers_well(observation, age):
+    return np.clip(-2.0 * observation, -1.0, 1.0)
+
+
+def steps_back_at_the_start(observation, age):
+    return np.where(age[:, None] == 0, -0.5, 0.5) + 0.0 * observation
+
+
+@pytest.fixture(scope="module")
+def begun():
+    loops = []
+
+    def restore(loop):
+        loops.append(demonstrations.begin(loop, Sac(1, 1, SMALL), CONFIG, steers_well, seed=0))
+        return loops[0]
+
+    return next(sac_train.train(steer(8), SMALL, total_steps=8, seed=0, restore=restore))
+
+
+def test_the_cloned_actor_does_as_well_as_the_teacher(begun):
+    assert returns_of(begun) > -0.4  # untrained it reaches less than -1
+
+
+def test_training_goes_on_from_there(begun):
+    assert begun.step == 8
+    assert np.isfinite(np.asarray(begun.state.log_alpha))
+
+
+def test_the_teacher_knows_the_age_of_an_episode_and_is_disturbed_in_some():
+    shown = demonstrations.collect(steer(8), steps_back_at_the_start, CONFIG, seed=0)
+    assert shown.taught.shape == (100, 8, 1)
+    assert (shown.taught[::10] == -0.5).all() and (np.delete(shown.taught, slice(0, 100, 10), axis=0) == 0.5).all()
+    apart = np.abs(shown.transitions.action - shown.taught).max(axis=(0, 2))
+    assert (apart[::2] == 0.0).all() and (apart[1::2] > 0.1).all()
+
+
+def test_what_was_shown_is_what_the_environments_did():
+    shown = demonstrations.collect(steer(4), steers_well, CONFIG, seed=0)
+    observation, action, _, following, *_ = shown.transitions
+    assert np.clip(observation + 0.5 * action, -2, 2) == pytest.approx(following, abs=1e-6)
