@@ -41,9 +41,10 @@ def main() -> None:
     part = Part("speed", __doc__, subject="sac")
     installed = available(("touchline", "brax", "sbx"))
     blocks, steps = part.size(BLOCKS, 2), part.size(60, 10)
-    speeds: dict[str, dict[str, list[float]]] = {widths: {} for widths in WIDTHS}
+    sizes = ("64x64",) if part.quick else WIDTHS
+    speeds: dict[str, dict[str, list[float]]] = {widths: {} for widths in sizes}
     for turn in range(part.size(ROUNDS, 1)):
-        for widths in WIDTHS:
+        for widths in sizes:
             for name, (script, more) in LEARNERS.items():
                 if script not in installed:
                     continue
