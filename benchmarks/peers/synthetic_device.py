@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import jax
@@ -14,6 +13,16 @@ from gymnasium.vector import AutoresetMode
 from synthetic_gym import spaces
 
 
+class Step(NamedTuple):
+    """What a step of every environment gave."""
+
+    observation: Any
+    reward: Any
+    terminated: Any
+    truncated: Any
+    final_observation: Any
+
+
 class SyntheticFunctions:
     """Steps every environment; those that ended begin anew in the same step."""
 
@@ -22,13 +31,12 @@ class SyntheticFunctions:
         after, reward, ended = jax.vmap(synthetic.step)(state, action)
         begun = jax.vmap(synthetic.reset)(after.key)
         following = jax.tree.map(lambda new, old: jax.vmap(jnp.where)(ended, new, old), begun, after)
-        return following, SimpleNamespace(
+        return following, Step(
             observation=following.observation,
             reward=reward,
             terminated=jnp.zeros_like(ended),
             truncated=ended,
             final_observation=after.observation,
-            terms={},
         )
 
 
@@ -46,3 +54,7 @@ class SyntheticDeviceEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         """Begin every episode anew."""
         self.state = jax.jit(jax.vmap(synthetic.reset))(jax.random.split(jax.random.key(seed or 0), self.num_envs))
         return np.asarray(self.state.observation), {}
+
+    def info(self, step: Step) -> dict[str, Any]:
+        """Return the ``info`` of a step: nothing."""
+        return {}
