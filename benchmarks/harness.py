@@ -34,11 +34,19 @@ _SEARCH_SECONDS = 1.0
 class Part:
     """One benchmark's results: each measurement is written when it is made, and not made again."""
 
-    def __init__(self, name: str, description: str | None, subject: str = "tracking") -> None:
-        parser = argparse.ArgumentParser(description=description)
+    def __init__(
+        self,
+        name: str,
+        description: str | None,
+        subject: str = "tracking",
+        parser: argparse.ArgumentParser | None = None,
+    ) -> None:
+        """``parser`` has the options of the script itself; ``options`` holds what was given."""
+        parser = parser or argparse.ArgumentParser()
+        parser.description = description
         parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works; kept in build/")
         parser.add_argument("--fresh", action="store_true", help="begin anew instead of going on")
-        options = parser.parse_args()
+        self.options = options = parser.parse_args()
         self.name = name
         self.quick: bool = options.quick
         directory = HERE.parent / "build" / "benchmarks" if self.quick else HERE / "results"
@@ -62,6 +70,11 @@ class Part:
             self.results.setdefault("load_before", {})[key] = round(load, 2)
             self.save()
         return self.results[key]
+
+    def forget(self, part: str) -> None:
+        """Drop the results whose key, names with / between, holds ``part`` as whole names."""
+        for key in [k for k in self.results if part and f"/{part}/" in f"/{k}/"]:
+            del self.results[key]
 
     def put(self, key: str, value: Any) -> None:
         """Keep what follows from the measurements, made anew each time."""
