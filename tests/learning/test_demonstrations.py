@@ -7,7 +7,7 @@ from tests.learning.test_sac import SMALL, returns_of
 from tests.learning.toy import steer
 from touchline.learning import demonstrations, sac_train
 from touchline.learning.demonstration_config import DemonstrationConfig
-from touchline.learning.sac import Sac
+from touchline.learning.sac import Sac, to_policy
 
 CONFIG = DemonstrationConfig(transitions=800, noise=(0.0, 0.3), clone_updates=600, clone_batch=64, critic_updates=160)
 
@@ -52,3 +52,16 @@ def test_what_was_shown_is_what_the_environments_did():
     shown = demonstrations.collect(steer(4), steers_well, CONFIG, seed=0)
     observation, action, _, following, *_ = shown.transitions
     assert np.clip(observation + 0.5 * action, -2, 2) == pytest.approx(following, abs=1e-6)
+
+
+def test_a_clone_does_not_look_at_what_it_is_not_to_feel():
+    loops = []
+
+    def restore(loop):
+        blind = np.zeros(1, dtype=bool)
+        loops.append(demonstrations.begin(loop, Sac(1, 1, SMALL), CONFIG, steers_well, seed=0, felt=blind))
+        return loops[0]
+
+    next(sac_train.train(steer(8), SMALL, total_steps=8, seed=0, restore=restore))
+    policy = to_policy(loops[0].learner)
+    assert policy(np.array([[-1.0]])) == policy(np.array([[1.0]]))

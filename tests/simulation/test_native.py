@@ -188,3 +188,8 @@ def test_a_state_of_another_backend_is_refused(make):
 def test_a_state_of_another_batch_is_refused(make):
     with pytest.raises(UsageError, match=r"of 3 scenes of \d+ numbers, and this one of 2 scenes"):
         make(2).load_state_dict(make(3).state_dict())
+
+
+def test_a_world_without_a_teacher_says_so():
+    with pytest.raises(UsageError, match="has no teacher"):
+        Pole().demonstrate(np.zeros((1, 2)), np.zeros((1, 3)), np.zeros(1))
