@@ -206,7 +206,7 @@ def recipes(arguments: list[str]) -> int:
     from touchline.recipes import RECIPES
 
     for name, recipe in RECIPES.items():
-        print(f"{name:<10}{(recipe.__doc__ or '').splitlines()[0]}")
+        print(f"{name:<13}{(recipe.__doc__ or '').splitlines()[0]}")
     return 0
 
 
