@@ -18,7 +18,7 @@ def test_a_recipe_trains_for_as_long_as_it_evaluates_saves_and_learns(name):
     assert sac.batch_size * 2 < sac.replay_size
     # The memory holds some episodes of every environment, so that what it draws is more than the last one.
     assert sac.replay_size // envs >= world.episode_steps
-    Memory(envs, sac.replay_size, sac.n_step, sac.batch_size, sac.gamma).init(1, 1)
+    Memory.of(sac, envs).init(1, 1)
 
 
 @pytest.mark.parametrize("name", ["walker", "workstation", "l4", "h100"])

@@ -20,27 +20,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from touchline.soccer.layout import FIELDS
+
 CAPACITY = 100_000
-ENTITIES = (
-    "robot_gyro",
-    "robot_accelerometer",
-    "robot_velocimeter",
-    "goal_team_0_rel_robot",
-    "goal_team_1_rel_robot",
-    "goal_team_0_rel_ball",
-    "goal_team_1_rel_ball",
-    "ball_xpos_rel_robot",
-    "ball_velp_rel_robot",
-    "ball_velr_rel_robot",
-    "player_team",
-    "goalkeeper_team_0_xpos_rel_robot",
-    "goalkeeper_team_0_velp_rel_robot",
-    "goalkeeper_team_1_xpos_rel_robot",
-    "goalkeeper_team_1_velp_rel_robot",
-    "target_xpos_rel_robot",
-    "target_velp_rel_robot",
-    "defender_xpos",
-)
+ENTITIES = tuple(field.official for field in FIELDS[3:-1])
+"""What follows joints and gravity, without the competition's own ``task_index``."""
 
 
 def preprocess(observation: Any, info: dict[str, Any]) -> Any:

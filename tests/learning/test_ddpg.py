@@ -111,7 +111,7 @@ def learnt(start, **parts):
     learner = DDPG_FF(mlp_of(start), config)
     for _ in range(500):
         learner.update(batch_of(**parts), train_actor=False)
-    return learner.values(torch.zeros(1, 1), torch.zeros(1, 1))[0].tolist()
+    return learner.critic(torch.zeros(1, 2))[0].tolist()
 
 
 def test_a_time_out_bootstraps_the_dense_reward_and_is_the_end_of_the_score(start):

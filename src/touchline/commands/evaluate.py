@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from touchline.commands.options import Home, Json, parse
+from touchline.commands.options import Home, Json, Model, Tasks, parse, refuse_output
 from touchline.config import Settings
 from touchline.errors import UsageError, between
+from touchline.filesystem import whole_file
 from touchline.soccer.perturbation import Perturbation
 
 if TYPE_CHECKING:
@@ -36,19 +37,8 @@ class EvaluateOptions:
     Example: touchline evaluate ddpg_finetuned@Candidate-Finetuned --episodes 200 -o evaluation.json
     """
 
-    model: Annotated[
-        tyro.conf.Positional[str],
-        tyro.conf.arg(
-            metavar="MODEL",
-            help="NAME@ALIAS, NAME/VERSION, a run (id or last), a directory with policy.json, or without any "
-            "training: stand-still, soft-ankles, walker.",
-            help_behavior_hint="",
-        ),
-    ] = ""
-    task: Annotated[
-        tuple[str, ...],
-        tyro.conf.arg(metavar="TASK ...", help="goalie, obstacle, kick, several of them, or all."),
-    ] = ("all",)
+    model: Model = ""
+    task: Tasks = ("all",)
     episodes: Annotated[int, tyro.conf.arg(metavar="N", help="Perturbed scenarios a task; 0 leaves them out.")] = 100
     nominal: Annotated[
         int,
@@ -110,7 +100,8 @@ def evaluate(arguments: list[str]) -> int:
 
         show(found, is_soccer=options.world == "soccer")
     if options.output is not None:
-        _write(options.output, text)
+        with whole_file(options.output) as file:
+            file.write(f"{text}\n".encode())
         if not options.json:
             print(f"Every episode is in {options.output}.")
     if options.track:
@@ -138,17 +129,8 @@ def _checked(options: EvaluateOptions, known: tuple[str, ...]) -> tuple[str, ...
     if not options.episodes and not (options.nominal and options.world == "soccer"):
         raise UsageError("There is nothing to play: give --episodes N, or in soccer --nominal N.")
     if options.output is not None:
-        _refuse_output(options.output, options.overwrite)
+        refuse_output(options.output, options.overwrite, "file", "evaluation.json")
     return tuple(task for task in known if task in meant)
-
-
-def _refuse_output(target: Path, overwrite: bool) -> None:
-    if not target.absolute().parent.is_dir():
-        raise UsageError(f"There is no directory {target.absolute().parent} for the file. Make it, or name another.")
-    if target.is_dir():
-        raise UsageError(f"{target} is a directory. Name a file, such as evaluation.json.")
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} is there already. Replace it with --overwrite, or name another with -o FILE.")
 
 
 def _contestants(options: EvaluateOptions, settings: Settings, world: World) -> list[Contestant]:
@@ -250,16 +232,6 @@ def _played(
             on_episode=lambda count, episode: bar.update(count, score=episode.info["score"]),
         )
     return [(one, find(one, options.seed)) for one in series]
-
-
-def _write(target: Path, text: str) -> None:
-    """Put the whole file in place at once."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        beside.write_text(text + "\n", encoding="utf-8")
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _track(settings: Settings, model: Contestant, found: Sequence[tuple[Series, Findings]], text: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from touchline.commands.options import Home, parse
+from touchline.commands.options import Home, Model, Tasks, parse, refuse_output
 from touchline.config import Settings
 from touchline.errors import UsageError, between
 
@@ -40,19 +40,8 @@ class FilmOptions:
     touchline film ddpg_finetuned@Champion --task goalie --worst -o worst.mp4
     """
 
-    model: Annotated[
-        tyro.conf.Positional[str],
-        tyro.conf.arg(
-            metavar="MODEL",
-            help="NAME@ALIAS, NAME/VERSION, a run (id or last), a directory with policy.json, or without any "
-            "training: stand-still, soft-ankles, walker.",
-            help_behavior_hint="",
-        ),
-    ] = ""
-    task: Annotated[
-        tuple[str, ...],
-        tyro.conf.arg(metavar="TASK ...", help="goalie, obstacle, kick, several of them, or all."),
-    ] = ("all",)
+    model: Model = ""
+    task: Tasks = ("all",)
     output: Annotated[
         Path | None,
         tyro.conf.arg(
@@ -165,12 +154,7 @@ def _checked(options: FilmOptions, known: tuple[str, ...]) -> tuple[tuple[str, .
 def _refuse_output(target: Path, overwrite: bool) -> None:
     if target.suffix.casefold() != ".mp4":
         raise UsageError(f"The film is an mp4, and {target} is called otherwise. Name a file that ends in .mp4.")
-    if not target.absolute().parent.is_dir():
-        raise UsageError(f"There is no directory {target.absolute().parent} for the film. Make it, or name another.")
-    if target.is_dir():
-        raise UsageError(f"{target} is a directory. Name a file that ends in .mp4.")
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} is there already. Replace it with --overwrite, or name another with -o FILE.")
+    refuse_output(target, overwrite, "film", "film.mp4")
 
 
 def _default_name(player: Player, tasks: Sequence[str], world: World, options: FilmOptions) -> str:

@@ -27,6 +27,19 @@ Runs = Annotated[
     ),
 ]
 Last = Annotated[bool, tyro.conf.arg(help="The run that was started or resumed last.")]
+Model = Annotated[
+    tyro.conf.Positional[str],
+    tyro.conf.arg(
+        metavar="MODEL",
+        help="NAME@ALIAS, NAME/VERSION, a run (id or last), a directory with policy.json, or without any training: "
+        "stand-still, soft-ankles, walker, walker-steady.",
+        help_behavior_hint="",
+    ),
+]
+Tasks = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(metavar="TASK ...", help="goalie, obstacle, kick, several of them, or all."),
+]
 Json = Annotated[bool, tyro.conf.arg(help="Print JSON, for scripts.")]
 
 
@@ -36,6 +49,18 @@ def parse(options: type[T], arguments: Sequence[str], command: str) -> T:
         options, args=list(arguments), prog=f"touchline {command}", config=(tyro.conf.FlagCreatePairsOff,)
     )
     return parsed
+
+
+def refuse_output(target: Path, overwrite: bool, what: str, example: str) -> None:
+    """Raise UsageError where ``target`` cannot become the ``what``, before any work is done for it."""
+    if not target.absolute().parent.is_dir():
+        raise UsageError(
+            f"There is no directory {target.absolute().parent} for the {what}. Make it, or name another."
+        )
+    if target.is_dir():
+        raise UsageError(f"{target} is a directory. Name a file, such as {example}.")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} is there already. Replace it with --overwrite, or name another with -o FILE.")
 
 
 def settings_of(home: Path | None) -> Settings:

@@ -15,6 +15,7 @@ from touchline.gates import Interval
 from touchline.gates.statistics import RESAMPLES
 from touchline.jobs.base import raise_if_stopped
 from touchline.jobs.judge import Judge, Judged, below, outcomes_of
+from touchline.jobs.summary import VISIBLE
 from touchline.learning.evaluate import Episode
 from touchline.learning.policy import Policy
 from touchline.simulation.scenario import Scenario
@@ -22,10 +23,6 @@ from touchline.simulation.scenario import Scenario
 FORMAT = 1
 BOUND = 0.975
 """Confidence of each bound: the two of an interval hold 95 %."""
-
-
-NOTICEABLE = 0.0005
-"""What three digits show of a score."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class Term:
     mean: float
     """What it adds to the score, weight included, mean over episodes."""
     share: float
-    """Share of the episodes in which that is at least ``NOTICEABLE``, whatever its sign."""
+    """Share of the episodes in which that is at least ``VISIBLE``, whatever its sign."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +161,7 @@ def _figures(episodes: Sequence[Episode], judged: Judged, task: str, seed: int) 
         means={name: float(np.mean([each[name] for each in told])) for name in told[0] if name not in truths},
         ends=dict(Counter(episode.outcome for episode in episodes).most_common()),
         terms={
-            name: Term(float(each.mean()), float((np.abs(each) >= NOTICEABLE).mean())) for name, each in terms.items()
+            name: Term(float(each.mean()), float((np.abs(each) >= VISIBLE).mean())) for name, each in terms.items()
         },
     )
 

@@ -82,7 +82,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     refuse_another_world(world, start.policy, start.source)
     world = world.acting_as(start.policy.metadata)
     metadata = {**start.policy.metadata, "job": "finetune", "run": run.id, "seed": config.seed}
-    rate = 1.0 / (world.decimation * world.model.opt.timestep)
+    rate = 1.0 / world.step_seconds
     run.log_params(
         {
             "horizon_seconds_dense": horizon_seconds(config.ddpg.gamma, rate),

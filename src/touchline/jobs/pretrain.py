@@ -137,7 +137,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         run.log({f"eval/{name}": value for name, value in (outcome.metrics | compared).items()}, step)
         selection.offer(policy, return_, step)
 
-    sac = config.sac.for_step(world.decimation * float(world.model.opt.timestep))
+    sac = config.sac.for_step(world.step_seconds)
     untrained = policy_of(algorithm.Sac(world.observation_size, world.action_size, sac).init(config.seed))
     if not run.resumed:
         select(untrained, 0)
@@ -145,11 +145,10 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     selection_due = Cadence(config.evaluation_every, minimum_seconds=0.0)
 
     envs = make_envs(world, config.backend, config.num_envs)
-    seconds = world.decimation * float(world.model.opt.timestep)
 
     def teacher(observation: Any, age: Any) -> Any:
         raise_if_stopped("while the teacher was watched")
-        return world.demonstrate(envs.qpos, observation, age * seconds)
+        return world.demonstrate(envs.qpos, observation, age * world.step_seconds)
 
     hooks = Hooks(
         trajectories=lambda state: play_scene(policy_of(state), world, seconds=6.0, seed=REPORT_SEED, episodes=4),

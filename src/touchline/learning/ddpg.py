@@ -111,10 +111,6 @@ class DDPG_FF(nn.Module):
         action: Tensor = self.actor(observation)
         return action
 
-    def values(self, observation: Tensor, action: Tensor) -> Tensor:
-        """Return the values of the dense reward and of the score, as they are paid (unscaled), shape (b, 2)."""
-        return torch.as_tensor(self.critic(torch.cat([observation, action], -1)) / self._scales)
-
     @torch.no_grad()
     def update(
         self, batch: Transitions[Tensor], *, train_actor: bool, score_share: float = 0.0, anchor: float = 0.0

@@ -79,8 +79,7 @@ def begin(
     seen = jnp.asarray(shown.transitions.observation.reshape(-1, sac.observation_size))
     state = loop.learner._replace(normaliser=norm.update(loop.learner.normaliser, seen))
     state = clone(state, sac, shown, config, np.random.default_rng(seed), felt=felt)
-    hyper = sac.config
-    memory = Memory(loop.environments.num_envs, hyper.replay_size, hyper.n_step, hyper.batch_size, hyper.gamma)
+    memory = Memory.of(sac.config, loop.environments.num_envs)
     stored, add = loop.memory, jax.jit(memory.add, donate_argnums=0)
     for i in range(len(shown.taught)):
         stored = add(stored, Transition(*(part[i] for part in shown.transitions)))

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from touchline.learning.sac import Batch
+from touchline.learning.sac_config import SacConfig
 
 
 class Transition(NamedTuple):
@@ -44,6 +45,11 @@ class Memory:
     batch_size: int
     gamma: float
     """Discount a policy step."""
+
+    @classmethod
+    def of(cls, config: SacConfig, num_envs: int) -> Memory:
+        """Return the memory that a training of this configuration has."""
+        return cls(num_envs, config.replay_size, config.n_step, config.batch_size, config.gamma)
 
     def _buffer(self, draws: int) -> Any:
         return flashbax.make_trajectory_buffer(

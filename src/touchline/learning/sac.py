@@ -17,6 +17,7 @@ import optax
 from touchline.learning import normaliser as norm
 from touchline.learning.networks import Actor, Critics
 from touchline.learning.policy import Policy
+from touchline.learning.progress import SATURATED
 from touchline.learning.sac_config import SacConfig
 from touchline.learning.values import Values
 
@@ -204,7 +205,7 @@ class Sac:
         def actor_loss(params: Any) -> tuple[Any, Any]:
             action, log_prob = self._act(params, observation, noise)
             value = self.values.mean(self.critics.apply(state.critic, observation, action)).min(axis=0)
-            log_prob, saturated = weight * log_prob, jnp.abs(action) > 0.95
+            log_prob, saturated = weight * log_prob, jnp.abs(action) > SATURATED
             return (alpha * log_prob - weight * value).mean(), (log_prob.mean(), saturated.mean())
 
         (loss, (log_prob, saturation)), gradient = jax.value_and_grad(actor_loss, has_aux=True)(state.actor)

@@ -71,7 +71,7 @@ def train(
     """
     environments = Environments(envs)
     sac = Sac(environments.observation_size, environments.action_size, config, symmetry)
-    memory = Memory(envs.num_envs, config.replay_size, config.n_step, config.batch_size, config.gamma)
+    memory = Memory.of(config, envs.num_envs)
     observation = environments.reset(seed)
     loop = restore(
         Loop(

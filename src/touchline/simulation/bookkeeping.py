@@ -105,7 +105,7 @@ def kick(world: World, uniform: Any, xp: ModuleType) -> Any:
     uniform. ``uniform`` are random numbers in [0, 1), shape (n, 3).
     """
     sizes = world.randomisation
-    seconds = float(world.model.opt.timestep) * world.decimation
+    seconds = world.step_seconds
     speed = xp.where(uniform[:, 0] < seconds / sizes.push_seconds, sizes.push_speed * uniform[:, 1], 0.0)
     angle = 2.0 * xp.pi * uniform[:, 2]
     return xp.stack([speed * xp.cos(angle), speed * xp.sin(angle)], axis=-1)

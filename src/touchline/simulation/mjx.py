@@ -136,7 +136,7 @@ class MjxFunctions:
         return self.model.tree_replace({name: values[index] for name, values in self._varied.items()})
 
     def _time(self, step: Any) -> Any:
-        return step * (self.world.decimation * float(self.world.model.opt.timestep))
+        return step * self.world.step_seconds
 
     def _seen(self, state: State) -> tuple[State, Any]:
         """Return the state with another key, and the observation of it as it stands, without a step."""

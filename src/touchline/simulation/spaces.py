@@ -27,7 +27,7 @@ def declare(envs: gymnasium.vector.VectorEnv[Any, Any, Any], world: World, num_e
     if num_envs < 1:
         raise UsageError(f"{num_envs} environments cannot be stepped; num_envs must be at least 1.")
     check(world)
-    seconds = world.decimation * float(world.model.opt.timestep)
+    seconds = world.step_seconds
     envs.num_envs = num_envs
     envs.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_fps": round(1 / seconds)}
     envs.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (world.observation_size,), np.float32)

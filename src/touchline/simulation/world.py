@@ -232,6 +232,11 @@ class World(ABC):
         """Return what must travel with every policy to act again as it did here; JSON values only."""
         return {}
 
+    @property
+    def step_seconds(self) -> float:
+        """How long a policy step lasts, seconds."""
+        return self.decimation * float(self.model.opt.timestep)
+
     @cached_property
     def model(self) -> mujoco.MjModel:
         """The compiled scene, without what only a camera sees."""

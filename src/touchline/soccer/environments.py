@@ -6,7 +6,7 @@ task.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 
@@ -14,9 +14,6 @@ from touchline.simulation.backends import make_envs
 from touchline.simulation.randomisation import level_named
 from touchline.soccer.control import controller_named
 from touchline.soccer.world import SoccerWorld
-
-if TYPE_CHECKING:
-    pass
 
 TRAINING, OFFICIAL = "touchline/T1-v0", "touchline/T1Official-v0"
 

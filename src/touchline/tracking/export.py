@@ -6,14 +6,12 @@ import csv
 import io
 import itertools
 import json
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
-from touchline.errors import TouchlineError, UsageError
+from touchline.errors import TouchlineError
+from touchline.filesystem import whole_file
 from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.rewind import Timeline
 
@@ -51,7 +49,7 @@ def export(directory: Path, form: Format, target: Path | IO[bytes], all_attempts
     with JournalReader(directory / FILE_NAME) as journal:
         if not isinstance(target, Path):
             return write(journal, target, all_attempts)
-        with _whole(target) as file:
+        with whole_file(target) as file:
             return write(journal, file, all_attempts)
 
 
@@ -139,44 +137,3 @@ def _pyarrow() -> tuple[Any, Any]:
             "pip install 'touchline[mlflow]'. Or export with --format csv."
         ) from error
     return pyarrow, pyarrow.parquet
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[IO[bytes]]:
-    """Open ``target`` so that it appears complete; a device or a pipe is written to as it is."""
-    target = target.resolve()
-    if target.is_dir():
-        raise UsageError(f"The output {target} is a directory. Name a file in it with --output.")
-    if not target.parent.is_dir():
-        raise UsageError(
-            f"There is no directory {target.parent} for the output. Make it, or choose another --output."
-        )
-    if target.exists() and not target.is_file():
-        with target.open("wb") as file:
-            yield file
-        return
-    partial: Path | None = None
-    try:
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-        number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".partial")
-        partial = Path(name)
-        with os.fdopen(number, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.chmod(mode)
-        partial.replace(target)
-    except OSError as error:
-        raise TouchlineError(
-            f"The export could not be written to {target} ({error.strerror or error}); nothing was changed there. "
-            "Free some space or make the directory writable, or choose another --output."
-        ) from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -18,14 +18,13 @@ import torch
 
 from touchline.cadence import Cadence
 from touchline.errors import UsageError
+from touchline.learning.progress import SATURATED
 from touchline.learning.replay import ReplayBuffer, Transitions
 from touchline.tracking.run import Run
 from touchline.tracking.start import start_run
 
 BATCH, UPDATE_EVERY, REPLAY, NOISE = 64, 4, 100_000, 0.1
 """Transitions an update, steps between updates, transitions kept, and the exploration noise, as in the original."""
-SATURATED = 0.95
-"""An action of this size or more is at the end of its range."""
 
 
 def training_loop(
@@ -107,7 +106,7 @@ class _Episode:
     def add(self, reward: float, action: Any) -> None:
         self.reward += reward
         self.length += 1
-        self.saturated += float((np.abs(action) >= SATURATED).mean())
+        self.saturated += float((np.abs(action) > SATURATED).mean())
 
     def figures(self) -> dict[str, float]:
         return {
