@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
+from touchline import leash
 from touchline.errors import TouchlineError
 from touchline.soccer.score import official_score
 from touchline.soccer.tasks import PHYSICS_TIMESTEP, TASKS, task_named
@@ -59,14 +60,17 @@ def benchmark(package: Path, tasks: Sequence[str], seed: int, episodes: int = 1)
         answer = Path(home) / "answer.json"
         command = [sys.executable, "-m", __name__, str(package), str(answer), str(seed), str(episodes), *tasks]
         environment = {**os.environ, "HOME": home, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+        said = Path(home) / "said.txt"
+        with said.open("wb") as log:
+            process = leash.start(command, log.fileno(), environment)  # it must not outlive a job that is killed
         try:
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
-            )
+            code = process.wait(TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise TouchlineError(f"sai_rl did not finish {package} within {TIMEOUT_SECONDS:.0f} s.") from error
-        if done.returncode or not answer.is_file():
-            raise TouchlineError(f"sai_rl could not play {package}:\n{(done.stdout + done.stderr)[-2_000:]}")
+        finally:
+            leash.end(process)
+        if code or not answer.is_file():
+            raise TouchlineError(f"sai_rl could not play {package}:\n{said.read_text(errors='replace')[-2_000:]}")
         found = json.loads(answer.read_text())
     return tuple(
         Benchmarked(one["task"], tuple(one["seeds"]), tuple(one["scores"]), tuple(one["physics_steps"]))

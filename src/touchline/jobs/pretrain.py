@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from touchline.errors import UsageError, at_least
 from touchline.jobs.base import JobResult, raise_if_stopped
 from touchline.jobs.recording import RecordingConfig
+from touchline.learning.ddpg_config import horizon_seconds
 from touchline.learning.demonstration_config import DemonstrationConfig
 from touchline.learning.sac_config import SacConfig
 from touchline.soccer.rewards import RewardWeights
@@ -138,6 +139,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         selection.offer(policy, return_, step)
 
     sac = config.sac.for_step(world.step_seconds)
+    run.log_params({"horizon_seconds": horizon_seconds(sac.gamma, 1.0 / world.step_seconds)})
     untrained = policy_of(algorithm.Sac(world.observation_size, world.action_size, sac).init(config.seed))
     if not run.resumed:
         select(untrained, 0)
