@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 TOUCHLINE = Path(sys.executable).with_name("touchline")
+HOPPER = Path(__file__).parents[1] / "examples" / "hopper.py"
 
 
 def touchline(*arguments: str, at: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -143,3 +144,21 @@ def test_recipes_are_listed_with_what_they_are_for(tmp_path: Path) -> None:
     lines = touchline("recipes", at=tmp_path).stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["laptop", "walker", "workstation", "l4", "h100", "smoke"]
     assert all(len(line.split()) > 3 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--pretrain.sac.horizon-seconds", "0.01"], "horizon_seconds is 0.01"),
+        (["--world", str(HOPPER), "--pretrain.demonstrations.transitions", "100"], "has no teacher"),
+        (["--world", str(HOPPER), "--pretrain.controller", "walk"], "options of the soccer world"),
+    ],
+)
+def test_what_does_not_fit_the_world_is_refused_before_there_is_a_run(
+    options: list[str], told: str, tmp_path: Path
+) -> None:
+    done = touchline("run", "pretrain", "--recipe", "smoke", *options, at=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / ".touchline").exists()

@@ -1,7 +1,5 @@
 """Every recipe is a configuration that its machine can begin with."""
 
-import dataclasses
-
 import pytest
 
 from touchline.errors import UsageError
@@ -29,7 +27,8 @@ def test_recipes_of_a_walk_pay_alike(name):
         walk.controller,
         walk.episode_steps,
     )
-    assert dataclasses.replace(other.sac) == other.sac
+    # What a distributional critic can say depends on both.
+    assert (other.sac.reward_scale, other.sac.gamma) == (walk.sac.reward_scale, walk.sac.gamma)
 
 
 def test_a_mistyped_recipe_is_told_the_nearest():

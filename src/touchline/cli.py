@@ -87,10 +87,13 @@ def run(arguments: list[str]) -> int:
         clash = "--fresh" if options.fresh else "the pipeline, which finds its unfinished run by itself"
         raise UsageError(f"--resume {options.resume} does not go with {clash}. Leave one of them out.")
     settings = Settings.load(home=options.home)
-    if config.world != "soccer":
+    # What does not fit the world, or names none, is to leave no run behind.
+    if "pretrain" in jobs:
+        dataclasses.replace(config.pretrain, world=config.world).load_world()
+    elif config.world != "soccer":
         from touchline.jobs.worlds import load_world
 
-        load_world(config.world)  # a mistyped one is to leave no run behind
+        load_world(config.world)
     named = options.resume and _run_id(settings, options.resume)
     settings.ensure_home()
 

@@ -64,7 +64,8 @@ class PretrainConfig:
     def load_world(self) -> World:
         """Return the world with what is configured of it.
 
-        Raises UsageError when there is none such, or when options of soccer are given for another world.
+        Raises UsageError when there is none such, when options of soccer are given for another world, or when what is
+        asked of the learner does not fit it: a horizon shorter than its step, a teacher that it lacks.
         """
         from touchline.jobs.worlds import load_world
         from touchline.simulation.randomisation import level_named
@@ -82,6 +83,10 @@ class PretrainConfig:
         level = None if self.randomisation == "own" else level_named(self.randomisation)
         if level is not None and not world.pushed:
             level = replace(level, push_speed=0.0)
+        if self.sac.horizon_seconds is not None:
+            self.sac.for_step(world.step_seconds)
+        if self.demonstrations.transitions and not world.has_teacher:
+            raise UsageError(f"The world {self.world} has no teacher. Pretrain it without demonstrations.")
         return world.varied(randomisation=level, episode_steps=self.episode_steps)
 
 

@@ -141,6 +141,11 @@ class World(ABC):
         raise UsageError(f"The world {self.name} has no teacher. Pretrain it without demonstrations.")
 
     @property
+    def has_teacher(self) -> bool:
+        """Whether the world overrides ``demonstrate``."""
+        return type(self).demonstrate is not World.demonstrate
+
+    @property
     def felt(self) -> Any:
         """Which numbers of an observation a clone of the teacher looks at, shape (observation_size,): all of them."""
         return np.ones(self.observation_size, dtype=bool)
