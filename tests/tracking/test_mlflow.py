@@ -142,7 +142,7 @@ def test_points_arrive_once_although_the_courier_is_killed_again_and_again(setti
             run.log({"x": sent, "y": -sent}, sent)
             sent += 1
         delivered = run.delivery()["mlflow"].delivered
-        run._start_couriers()
+        run._start_couriers(run.settings.sinks)
         until(lambda before=delivered: run.delivery()["mlflow"].delivered > before)
         kills += kill_couriers(settings.home)
     delivery = run.finish(timeout=60)

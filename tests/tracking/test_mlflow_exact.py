@@ -126,7 +126,7 @@ def test_kills_at_any_moment_of_many_rewinds_leave_one_value_a_step(home: Path, 
             run.log({"x": 1_000 * attempt + step, "y": step}, step)
             if step % 100 == 0 and chance.random() < 0.5:
                 kill_couriers(home)
-                run._start_couriers()
+                run._start_couriers(run.settings.sinks)
                 until(lambda: couriers_of(home))
         if chance.random() < 0.5:
             run.wait_delivered("mlflow", 60)

@@ -142,7 +142,7 @@ def test_an_upload_that_was_interrupted_goes_on_with_the_file_that_is_missing(
     assert sum(proxy.uploads.values()) == 6
     kill_couriers(home)
     proxy.limit = None
-    run._start_couriers()
+    run._start_couriers(run.settings.sinks)
     delivery = run.finish(timeout=120)
     assert delivery.complete, delivery.sentences()
     assert proxy.uploads == {f"file{number}.bin": 1 for number in range(10)}

@@ -85,7 +85,7 @@ def test_nothing_is_lost_or_doubled_when_couriers_are_killed_while_the_answers_l
             run.log({"x": step, "y": -step}, step)
             step += 1
             time.sleep(0.01)  # a loop's own pace
-            run._keep_couriers()
+            run._keep_couriers(run.settings.sinks)
         assert kill_couriers(settings.home)
         ensure_courier(settings, "wandb")
     backend.stale_rows = 0

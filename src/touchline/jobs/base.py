@@ -12,6 +12,9 @@ from typing import Any, Protocol
 
 from touchline.errors import TouchlineError, unknown
 
+SLOW_DELIVERY_SECONDS = 1_800.0
+"""How long a job waits for MLflow where there is no trouble but a crowded machine."""
+
 
 @dataclass(frozen=True)
 class JobResult:

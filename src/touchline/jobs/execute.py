@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from touchline.config import Settings, digest
 from touchline.errors import TouchlineError
 from touchline.jax_guard import guard_jax
-from touchline.jobs.base import Interrupted, Job, JobResult
+from touchline.jobs.base import SLOW_DELIVERY_SECONDS, Interrupted, Job, JobResult
 from touchline.jobs.checkpoints import Resume, going_on, store_of, training_config
 from touchline.jobs.history import JOB, JOB_DIGEST, PIPELINE, RESULT, Unfinished, encode_result, unfinished
 from touchline.jobs.progress import terminal
@@ -79,7 +79,7 @@ def execute(
     run.set_tags({RESULT: encode_result(result, seconds)})
     delivery = run.finish("finished")
     if "mlflow" in settings.sinks:
-        run.wait_delivered("mlflow", DELIVERY_SECONDS)
+        run.wait_delivered("mlflow", DELIVERY_SECONDS, SLOW_DELIVERY_SECONDS)
         delivery = run.delivery()
     return JobOutcome(job.name, run.id, seconds, result, delivery)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from touchline.catalog import Catalog, LoggedModel, ModelVersion, directory_dige
 from touchline.catalog.lineage import INPUT_TAG
 from touchline.catalog.version import DIGEST_TAG
 from touchline.errors import TouchlineError
+from touchline.jobs.base import SLOW_DELIVERY_SECONDS
 from touchline.jobs.history import JOB
 from touchline.learning.policy import Policy
 from touchline.tracking.run import Run
 
 DELIVERY_SECONDS = 180.0
-"""How long a milestone waits until MLflow has the model; the first start of a store takes seconds."""
+"""How long a milestone waits for an MLflow that has trouble; the first start of a store takes seconds."""
 
 
 def log_policy(run: Run, policy: Policy, name: str = "model") -> str:
@@ -43,11 +45,13 @@ def register(run: Run, policy: Policy, digest: str, tags: dict[str, str]) -> Mod
     Raises:
         TouchlineError: MLflow does not have the model in time; the journal has, so nothing is lost.
     """
-    if not run.wait_delivered("mlflow", DELIVERY_SECONDS) or run.mlflow_run_id is None:
+    began = time.monotonic()
+    has_it = run.wait_delivered("mlflow", DELIVERY_SECONDS, SLOW_DELIVERY_SECONDS)
+    if not has_it or run.mlflow_run_id is None:
         state = run.delivery()["mlflow"]
         raise TouchlineError(
             f"MLflow at {run.settings.tracking_uri} has not taken the model of run {run.id} within "
-            f"{DELIVERY_SECONDS:.0f} s ({state.reason or state.state}), so it cannot become a milestone. "
+            f"{time.monotonic() - began:.0f} s ({state.reason or state.state}), so it cannot become a milestone. "
             f"Mend the connection, then: touchline sync {run.id} and start the pipeline again."
         )
     version = Catalog.of(run.settings).register(run.job, run.mlflow_run_id, digest=digest, tags=tags)

@@ -131,7 +131,7 @@ def start_run(
     if tags:
         run.set_tags(tags)
     run._start_capture()
-    run._start_couriers()
+    run._start_couriers(settings.sinks)
     if shown:
         run._show()
     return run
