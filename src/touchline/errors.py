@@ -45,6 +45,31 @@ def at_least(minimum: float, owner: object, *names: str) -> None:
     between(minimum, math.inf, owner, *names)
 
 
+def above(minimum: float, owner: object, *names: str) -> None:
+    """Refuse fields of ``owner`` that are not above ``minimum`` and finite, as ``at_least`` does."""
+    for name in names:
+        value = getattr(owner, name)
+        if not is_number(value) or not minimum < value < math.inf:
+            raise _refused(owner, name, f"a number above {minimum:g}")
+
+
+def below_one(owner: object, *names: str) -> None:
+    """Refuse fields of ``owner`` outside 0 to 1, and 1 itself: discounts that have a horizon."""
+    for name in names:
+        value = getattr(owner, name)
+        if not is_number(value) or not 0.0 <= value < 1.0:
+            raise _refused(owner, name, "at least 0 and below 1")
+
+
+def whole(minimum: int, owner: object, *names: str) -> None:
+    """Refuse fields of ``owner`` that are no whole numbers of at least ``minimum``, nor tuples of such."""
+    for name in names:
+        value = getattr(owner, name)
+        for part in value if isinstance(value, tuple) else (value,):
+            if not isinstance(part, numbers.Integral) or isinstance(part, bool) or part < minimum:
+                raise _refused(owner, name, f"whole numbers of at least {minimum:,}")
+
+
 def between(minimum: float, maximum: float, owner: object, *names: str) -> None:
     """Refuse fields of ``owner`` outside ``minimum`` to ``maximum``, and what is no number.
 
@@ -55,5 +80,10 @@ def between(minimum: float, maximum: float, owner: object, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
         if not is_number(value) or not minimum <= value <= maximum:
-            shown = value if is_number(value) else repr(value)
-            raise UsageError(f"{type(owner).__name__}.{name} is {shown}. Give {allowed}.")
+            raise _refused(owner, name, allowed)
+
+
+def _refused(owner: object, name: str, allowed: str) -> UsageError:
+    value = getattr(owner, name)
+    shown = value if is_number(value) else repr(value)
+    return UsageError(f"{type(owner).__name__}.{name} is {shown}. Give {allowed}.")

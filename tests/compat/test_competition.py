@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from gymnasium.vector import SyncVectorEnv
 
 import touchline.compat.mlflow as mlflow
 import touchline.compat.wandb as wandb
@@ -44,6 +45,16 @@ class Lever(gymnasium.Env[Any, Any]):
 
     def close(self) -> None:
         self.closed = True
+
+
+class Buttons(Lever):
+    action_space = gymnasium.spaces.Discrete(2)  # type: ignore[assignment]
+
+
+class Broken(Lever):
+    def step(self, action: Any) -> Any:
+        observation, _, *rest = super().step(action)
+        return observation, float("nan"), *rest
 
 
 class Preprocessor:
@@ -162,9 +173,24 @@ def test_without_functions_observations_go_in_as_they_are_and_actions_fill_the_r
 def test_what_cannot_be_trained_is_refused_before_a_run_begins(journal_only: Path) -> None:
     with pytest.raises(UsageError, match=r"Linear cannot be trained here.*DDPG_FF"):
         training_loop(Lever(), torch.nn.Linear(3, 2))
-    with pytest.raises(UsageError, match="timesteps is 0"):
-        training_loop(Lever(), model_of(Lever()), timesteps=0)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"timesteps": 0}, "timesteps is 0"),
+        ({"timesteps": 1.5}, "timesteps is 1.5"),
+        ({"timesteps": "500"}, "timesteps is '500'"),
+        ({"preprocess_class": Preprocessor()}, "Give the class itself"),
+        ({"env": SyncVectorEnv([Lever])}, "a vector of several"),
+        ({"env": Buttons()}, "Give an action_function"),
+        ({"model": model_of(Lever(), features=5)}, "3 numbers"),
+    ]
+    for arguments, told in wrong:
+        with pytest.raises(UsageError, match=told):
+            training_loop(**{"env": Lever(), "model": model_of(Lever(), features=3), "timesteps": 10, **arguments})
     assert not journal_only.exists()
+
+
+def test_a_reward_that_is_no_number_stops_at_its_step(journal_only: Path) -> None:
+    with pytest.raises(FloatingPointError, match="at step 0"):
+        training_loop(Broken(), model_of(Lever(), features=3), timesteps=10)
 
 
 def test_the_model_learns_the_value_of_one_transition_as_its_formula_says() -> None:

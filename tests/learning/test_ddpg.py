@@ -170,8 +170,42 @@ def vector(env):
     return SyncVectorEnv([env] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
-def test_a_reward_that_is_no_number_ends_the_training_with_step_and_remedy(start):
-    with pytest.raises(FloatingPointError, match=r"reward became nan at policy transition 6\. .*mend it"):
+@pytest.mark.parametrize("low, high", [(0.0, 10.0), (-2.0, 2.0)])
+def test_actions_are_stretched_to_the_bounds_of_the_environment(start, low, high):
+    taken = []
+
+    class Bounded(Steer):
+        action_space = gymnasium.spaces.Box(low, high, (1,), np.float32)
+
+        def step(self, action):
+            taken.append(float(action[0]))
+            return super().step(action)
+
+    trained(start, 200, vector(Bounded), noise=1.0)
+    assert low <= min(taken) < low + 0.1 * (high - low)
+    assert high >= max(taken) > high - 0.1 * (high - low)
+
+
+def test_a_policy_of_another_size_is_refused(start):
+    class Wide(Steer):
+        observation_space = gymnasium.spaces.Box(-2.0, 2.0, (3,), np.float32)
+
+    with pytest.raises(UsageError, match="takes 1 numbers and gives 1, .*observations of 3"):
+        trained(start, 10, vector(Wide))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"anchor": float("inf")}, {"critic_hidden": (0,)}, {"gamma": 1.0}, {"batch_size": 2.5}, {"noise": -0.1}],
+    ids=str,
+)
+def test_a_configuration_that_cannot_learn_is_refused(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        DdpgConfig(**wrong)
+
+
+def test_a_reward_that_is_no_number_ends_the_training_with_its_environment_and_remedy(start):
+    with pytest.raises(FloatingPointError, match=r"Environment 0 gave a reward .*Mend the environment"):
         trained(start, 100, vector(Broken))
 
 

@@ -66,15 +66,33 @@ def test_environments_that_nothing_restarts_are_refused():
         Environments(steer(2, AutoresetMode.DISABLED))
 
 
-@pytest.mark.parametrize("broken", ["reward", "observation"])
-def test_what_is_not_finite_is_told_with_its_environment(broken):
-    class Broken(Steer):
-        def step(self, action):
-            observation, reward, *rest = super().step(action)
-            nan = float("nan")
-            return (observation * nan, reward, *rest) if broken == "observation" else (observation, nan, *rest)
+class Broken(Steer):
+    """Goes wrong in one place, told by its subclass."""
 
-    environments = Environments(SyncVectorEnv([Steer, Broken], autoreset_mode=AutoresetMode.SAME_STEP))
-    environments.reset(0)
+    where, value = "", float("nan")
+
+    def reset(self, **options):
+        observation, info = super().reset(**options)
+        return (observation * self.value if self.where == "reset" else observation), info
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = super().step(action)
+        if self.where == "reward":
+            reward = self.value
+        if self.where == "observation" or (self.where == "final observation" and truncated):
+            observation = np.full_like(observation, self.value)
+        return observation, reward, terminated, truncated, info
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e20])
+@pytest.mark.parametrize("where", ["reset", "reward", "observation", "final observation"])
+def test_what_no_learner_can_use_is_told_with_its_environment(where, value, mode):
+    if (where, value) == ("reward", 1e20):
+        pytest.skip("a large reward is finite, and the losses tell of it")
+    broken = type("Broken", (Broken,), {"where": where, "value": value})
+    environments = Environments(SyncVectorEnv([Steer, broken], autoreset_mode=mode))
     with pytest.raises(FloatingPointError, match="Environment 1 gave"):
-        environments.step(np.zeros((2, 1), np.float32), np.zeros(2, bool))
+        environments.reset(0)
+        for _ in range(10):
+            environments.step(np.ones((2, 1), np.float32), np.zeros(2, bool))

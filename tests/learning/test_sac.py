@@ -159,6 +159,39 @@ def test_a_true_end_does_not_bootstrap_and_a_time_out_does():
 def test_a_loss_that_is_not_finite_stops_with_its_step():
     with pytest.raises(FloatingPointError, match="policy transition"):
         for _ in sac_train.train(
-            steer(8), SacConfig(**{**vars(SMALL), "reward_scale": float("inf")}), total_steps=1_000, seed=0
+            steer(8), SacConfig(**{**vars(SMALL), "reward_scale": 1e38}), total_steps=1_000, seed=0
         ):
             pass
+
+
+def test_the_last_update_is_looked_at_too():
+    config = SacConfig(**{**vars(SMALL), "critic_lr": 1e38, "warmup_steps": 1_000, "updates_per_step": 4})
+    with pytest.raises(FloatingPointError, match="policy transition 1000"):
+        for _ in sac_train.train(steer(8), config, total_steps=1_000, seed=0):
+            pass
+
+
+def test_a_horizon_in_seconds_needs_the_duration_of_a_step():
+    with pytest.raises(UsageError, match="for_step"):
+        next(sac_train.train(steer(8), SacConfig(horizon_seconds=1.0), total_steps=8, seed=0))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"actor_hidden": (0,)},
+        {"critic_hidden": (16, -3)},
+        {"initial_sigma": 0.0},
+        {"initial_alpha": 0.0},
+        {"reward_scale": 0.0},
+        {"maximum_gradient": -1.0},
+        {"horizon_seconds": float("nan")},
+        {"gamma": 1.0},
+        {"batch_size": 2.5},
+        {"n_step": 1.5},
+    ],
+    ids=str,
+)
+def test_a_configuration_that_cannot_learn_is_refused(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        SacConfig(**wrong)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from touchline.errors import at_least, between
+from touchline.errors import below_one, between, whole
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class DdpgConfig:
     """Multiplies the score inside the loss only."""
 
     def __post_init__(self) -> None:
-        at_least(1, self, "batch_size", "replay_size", "warmup_steps")
-        at_least(0.0, self, "actor_lr", "critic_lr", "noise", "anchor", "anchor_half_life", "critic_warmup_updates")
-        at_least(0.0, self, "updates_per_transition")
-        at_least(0, self, "score_from")
-        at_least(self.score_from, self, "score_until")
-        between(0.0, 1.0, self, "gamma", "score_gamma", "score_share", "tau")
+        whole(1, self, "critic_hidden", "batch_size", "replay_size", "warmup_steps")
+        whole(0, self, "score_from", "anchor_half_life", "critic_warmup_updates")
+        whole(self.score_from, self, "score_until")
+        between(0.0, 1e6, self, "actor_lr", "critic_lr", "noise", "anchor", "updates_per_transition")
+        below_one(self, "gamma")
+        between(0.0, 1.0, self, "score_gamma", "score_share", "tau")
 
     def score_share_at(self, step: int) -> float:
         """Return the score's share in what the actor follows after ``step`` transitions; the rest is the dense's."""

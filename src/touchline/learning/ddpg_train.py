@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from touchline.errors import UsageError
 from touchline.learning.convert import mlp_of
 from touchline.learning.ddpg import DDPG_FF
 from touchline.learning.ddpg_config import DdpgConfig
-from touchline.learning.interaction import final_observation
+from touchline.learning.interaction import Environments
 from touchline.learning.policy import Policy
 from touchline.learning.progress import (
     EpisodeStatistics,
@@ -66,6 +65,8 @@ def train(
 ) -> Iterator[Progress[DDPG_FF]]:
     """Fine-tune ``start`` for ``total_steps`` policy transitions, yielding after every vector step.
 
+    Actions in [-1, 1] are stretched to the bounds of the environment's, as SAC does.
+
     The start policy's normaliser stays frozen: the converted weights were learnt with it.
 
     Where the environments step in other processes (``step_async`` and ``step_wait``, as Gymnasium's
@@ -80,19 +81,25 @@ def train(
     hold no loss until the first update. Nothing is yielded when ``total_steps`` were already made.
 
     Raises:
-        UsageError: the environment does not restart ended episodes in the same step, or tells no score where the
-            configuration wants one.
-        FloatingPointError: a loss, an observation or a reward is not finite; the message tells the step.
+        UsageError: the environment does not restart ended episodes in the same step, does not fit the policy, or
+            tells no score where the configuration wants one.
+        FloatingPointError: a loss, an observation or a reward is not finite.
     """
-    if envs.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
+    environments = Environments(envs)
+    if not environments.restarts_at_once:
         raise UsageError(
             f"DDPG needs an environment with same-step auto-reset, this one has "
             f"{envs.metadata.get('autoreset_mode')}. Make it with autoreset_mode=AutoresetMode.SAME_STEP."
         )
+    size, actions = environments.observation_size, environments.action_size
+    if (found := (start.mean.shape[0], start.biases[-1].shape[0])) != (size, actions):
+        raise UsageError(
+            f"The policy takes {found[0]} numbers and gives {found[1]}, and the environment has observations of "
+            f"{size} and actions of {actions}. Fine-tune in the environment that the policy was made for."
+        )
     torch.manual_seed(seed)
     learner = DDPG_FF(mlp_of(start), config)
-    (size,), (actions,) = envs.single_observation_space.shape, envs.single_action_space.shape  # type: ignore[misc]
-    observation, _ = envs.reset(seed=seed)
+    observation = environments.reset(seed)
     loop = restore(
         Loop(
             learner=learner,
@@ -111,6 +118,7 @@ def train(
     learner, memory, rng, episodes = loop.learner, loop.memory, loop.generator, loop.episodes
     seen, length, step, updates = loop.observation, loop.length, loop.step, loop.updates
     entropy = exploration_entropy(config.noise, actions)
+    none_ended = np.zeros(envs.num_envs, dtype=np.bool_)
     losses: dict[str, float] = {}
     while step < total_steps:
         with torch.inference_mode():
@@ -118,7 +126,7 @@ def train(
         noise = rng.normal(0.0, config.noise, wanted.shape)
         action = np.clip(wanted + noise, -1.0, 1.0).astype(np.float32)
         with section("environment"):
-            answer = _begin(envs, action)
+            answer = environments.begin(action, none_ended)
         share, anchor = config.score_share_at(step), config.anchor_at(step)
         with section("update"):
             while updates < config.updates_until(step):
@@ -129,21 +137,20 @@ def train(
                 updates += 1
         _refuse_non_finite(losses, step, "Lower the learning rates or check the rewards.")
         with section("environment"):
-            observation, reward, terminated, truncated, info = answer()
-        ended = terminated | truncated
+            came = answer()
+        reward, info, ended = came.reward, came.info, came.ended
         score = _scores(info, ended, is_needed=config.score_share > 0.0)
-        final = start.normalise(final_observation(observation, info, ended))
-        came = {"reward": reward.sum(), "score": score.sum(), "observation": final.sum()}
-        _refuse_non_finite(came, step, "An environment answered so; start over with milder actions, or mend it.")
-        parts = (seen, action, final, reward, score, terminated, ended)
+        _refuse_non_finite({"score": score.sum()}, step, "An environment answered so; mend it.")
+        final = start.normalise(came.final_observation)
+        parts = (seen, action, final, reward, score, came.terminated, ended)
         memory.add(Transitions(*(np.asarray(part, np.float32) for part in parts)))
         length += 1
         for i in np.flatnonzero(ended).tolist():
             memory.settle(i, envs.num_envs, int(length[i]), float(score[i]), config.score_gamma)
         length[ended] = 0
-        seen = start.normalise(observation)
+        seen = start.normalise(came.observation)
         step += envs.num_envs
-        episodes.add(reward, terminated, truncated, info, action)
+        episodes.add(reward, came.terminated, came.truncated, info, action)
         metrics = {"entropy": entropy, "score_share": share, "dense_share": 1.0 - share, "anchor_weight": anchor}
         yield Progress(
             step=step,
@@ -155,15 +162,6 @@ def train(
             state=learner,
             loop=loop._replace(observation=seen, step=step, updates=updates),
         )
-
-
-def _begin(envs: Any, action: NDArray[np.float32]) -> Callable[[], Any]:
-    """Begin a vector step, and return what waits for its answer."""
-    if hasattr(envs, "step_async"):
-        envs.step_async(action)
-        return envs.step_wait  # type: ignore[no-any-return]
-    answer = envs.step(action)
-    return lambda: answer
 
 
 def _scores(info: Mapping[str, Any], ended: NDArray[np.bool_], *, is_needed: bool) -> NDArray[np.float32]:

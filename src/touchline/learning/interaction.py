@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -10,6 +11,9 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from touchline.errors import UsageError
+
+LARGEST_OBSERVATION = 1e12
+"""Squares of what is larger overflow float32 when many of them are summed."""
 
 
 class VectorStep(NamedTuple):
@@ -62,35 +66,65 @@ class Environments:
         self.envs = envs
         self.num_envs = envs.num_envs
         (self.observation_size,), (self.action_size,) = observations.shape, actions.shape  # type: ignore[misc]
-        self._next_step = mode == AutoresetMode.NEXT_STEP
+        self.restarts_at_once = mode == AutoresetMode.SAME_STEP
+        """Whether an episode is followed by the next in the step that ends it."""
         low, high = actions.low, actions.high  # type: ignore[attr-defined]
         self._middle, self._reach = (low + high) / 2, (high - low) / 2
         self._stretched = bool((low != -1).any() or (high != 1).any())
 
     def reset(self, seed: int) -> NDArray[np.float32]:
-        """Begin every episode; returns observations, shape (num_envs, n)."""
+        """Begin every episode; returns observations, shape (num_envs, n).
+
+        Raises FloatingPointError for observations that no learner can use.
+        """
         observation, _ = self.envs.reset(seed=seed)
-        return np.asarray(observation, dtype=np.float32)
+        observation = np.asarray(observation, dtype=np.float32)
+        refuse_useless(_usable(observation))
+        return observation
 
     def step(self, action: NDArray[np.float32], ended: NDArray[np.bool_]) -> VectorStep:
         """Act in every environment, in [-1, 1], shape (num_envs, m); ``ended`` is that of the step before.
 
-        Raises FloatingPointError for observations or rewards that are not finite.
+        Raises FloatingPointError for observations or rewards that no learner can use.
+        """
+        return self.begin(action, ended)()
+
+    def begin(self, action: NDArray[np.float32], ended: NDArray[np.bool_]) -> Callable[[], VectorStep]:
+        """Begin ``step``, and return what waits for its answer.
+
+        Environments in other processes (``step_async`` and ``step_wait``) step in the meantime; others have done so.
         """
         stretched = self._middle + self._reach * action if self._stretched else action
-        observation, reward, terminated, truncated, info = self.envs.step(stretched)
+        if not hasattr(self.envs, "step_async"):
+            answer = self.envs.step(stretched)
+            return lambda: self._read(answer, ended)
+        self.envs.step_async(stretched)
+        return lambda: self._read(self.envs.step_wait(), ended)  # type: ignore[attr-defined]
+
+    def _read(self, answer: tuple[Any, ...], ended: NDArray[np.bool_]) -> VectorStep:
+        observation, reward, terminated, truncated, info = answer
         observation = np.asarray(observation, dtype=np.float32)
         reward = np.asarray(reward, dtype=np.float32)
-        if not (np.isfinite(reward).all() and np.isfinite(observation).all()):
-            bad = ~(np.isfinite(reward) & np.isfinite(observation).all(axis=-1))
-            raise FloatingPointError(
-                f"Environment {int(np.flatnonzero(bad)[0])} gave a reward or an observation that is not finite. "
-                "Mend the environment: one NaN in a replay buffer spoils the learner."
-            )
-        if self._next_step:
+        if not self.restarts_at_once:
+            refuse_useless(_usable(observation) & np.isfinite(reward))
             return VectorStep(observation, reward, terminated, truncated, observation, ~ended, info)
         final = final_observation(observation, info, terminated | truncated)
+        refuse_useless(_usable(observation) & _usable(final) & np.isfinite(reward))
         return VectorStep(observation, reward, terminated, truncated, final, np.ones_like(ended), info)
+
+
+def refuse_useless(usable: NDArray[np.bool_]) -> None:
+    """Raise FloatingPointError when an environment's answer, one of shape (num_envs,), is of no use."""
+    if not usable.all():
+        raise FloatingPointError(
+            f"Environment {int(np.flatnonzero(~usable)[0])} gave a reward or an observation that is not finite, or "
+            f"an observation beyond {LARGEST_OBSERVATION:.0e}. Mend the environment: one such value in a replay "
+            "buffer, or in the normaliser's variance, spoils the learner for good."
+        )
+
+
+def _usable(observation: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.asarray((np.abs(observation) <= LARGEST_OBSERVATION).all(axis=-1))
 
 
 def final_observation(following: NDArray[Any], info: dict[str, Any], ended: NDArray[np.bool_]) -> NDArray[np.float32]:

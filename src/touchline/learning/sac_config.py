@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from touchline.errors import UsageError, at_least, between
+from touchline.errors import UsageError, above, at_least, below_one, between, whole
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,15 @@ class SacConfig:
     """Learn from the mirror image of half of each batch, where the world has a symmetry."""
 
     def __post_init__(self) -> None:
-        at_least(1, self, "batch_size", "updates_per_step", "update_every", "actor_every", "replay_size")
-        at_least(1, self, "warmup_steps", "n_step", "critic_atoms")
+        whole(1, self, "actor_hidden", "critic_hidden", "critic_atoms", "batch_size", "replay_size", "warmup_steps")
+        whole(1, self, "updates_per_step", "update_every", "actor_every", "n_step")
         at_least(0.0, self, "actor_lr", "critic_lr", "alpha_lr")
-        between(0.0, 1.0, self, "gamma", "tau")
+        above(0.0, self, "initial_alpha", "initial_sigma", "reward_scale")
+        above(
+            0.0, self, *(name for name in ("maximum_gradient", "horizon_seconds") if getattr(self, name) is not None)
+        )
+        below_one(self, "gamma")
+        between(0.0, 1.0, self, "tau")
         if self.critic_atoms > 1 and self.value_low >= self.value_high:
             raise UsageError(
                 f"SacConfig.value_low is {self.value_low:g} and value_high {self.value_high:g}. Give a value_high "

@@ -10,7 +10,8 @@ import gymnasium
 import jax
 import numpy as np
 
-from touchline.learning.interaction import Environments
+from touchline.errors import UsageError
+from touchline.learning.interaction import LARGEST_OBSERVATION, Environments, refuse_useless
 from touchline.learning.memory import Memory, Transition
 from touchline.learning.progress import EpisodeStatistics, Progress, Section, from_the_start, reward_terms, untimed
 from touchline.learning.sac import Sac, State, Symmetry
@@ -66,9 +67,15 @@ def train(
     which are empty until the first update. Nothing is yielded when ``total_steps`` were already made.
 
     Raises:
-        UsageError: the environments' spaces do not fit, or nothing restarts their episodes.
+        UsageError: the environments' spaces do not fit, nothing restarts their episodes, or ``horizon_seconds`` is
+            given: see ``SacConfig.for_step``.
         FloatingPointError: a loss, a reward or an observation is not finite; the message tells where.
     """
+    if config.horizon_seconds is not None:
+        raise UsageError(
+            f"SacConfig.horizon_seconds is {config.horizon_seconds:g}, and how long a policy step lasts only the "
+            "caller knows. Give train config.for_step(seconds_of_a_policy_step)."
+        )
     environments = Environments(envs)
     sac = Sac(environments.observation_size, environments.action_size, config, symmetry)
     memory = Memory.of(config, envs.num_envs)
@@ -112,6 +119,7 @@ def train(
             state=loop.learner,
             loop=loop,
         )
+    _refuse_non_finite(metrics, loop.step)
 
 
 class Told(NamedTuple):
@@ -198,16 +206,18 @@ def _on_device(sac: Sac, memory: Memory, section: Section) -> Advance:
 
         # One program for both, because the physics in it takes long to compile.
         learner, key, metrics = jax.lax.cond(learns, learn, wait, learner, key)
+        usable = (jax.numpy.abs(step.final_observation) <= LARGEST_OBSERVATION).all(axis=-1)
         told = step._replace(observation=None, final_observation=None)
-        return learner, stored, state, key, action, step.observation, told, metrics
+        return learner, stored, state, key, action, step.observation, told, usable, metrics
 
     def advance(loop: Loop, learns: bool) -> tuple[Loop, Told, dict[str, Any]]:
         envs = loop.environments
         with section("update"):
-            learner, stored, envs.state, key, action, observation, step, metrics = compiled(
+            learner, stored, envs.state, key, action, observation, step, usable, metrics = compiled(
                 envs.functions, loop.learner, loop.memory, envs.state, loop.key, loop.observation, learns
             )
-            action, step = jax.device_get((action, step))
+            action, step, usable = jax.device_get((action, step, usable))
+        refuse_useless(usable & np.isfinite(step.reward))
         valid = np.ones(envs.num_envs, dtype=bool)
         told = Told(action, step.reward, step.terminated, step.truncated, valid, envs.info(step))
         after = loop._replace(

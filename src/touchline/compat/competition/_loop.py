@@ -57,17 +57,18 @@ def training_loop(
         UsageError: the model cannot be trained so, or ``timesteps`` is below 1.
         FloatingPointError: a loss is not finite; the message tells the step.
     """
-    if timesteps < 1:
-        raise UsageError(f"timesteps is {timesteps}. Give at least 1.")
+    _refuse_other_arguments(env, action_function, preprocess_class, timesteps)
     _refuse_other_models(model)
     prepare = preprocess_class().modify_state if preprocess_class else _as_it_is
     scale = action_function or _scaled_to(env.action_space)
     rng = np.random.default_rng(np.random.randint(2**31))  # the one that a script seeds
     log_due = Cadence(1_000, minimum_seconds=1.0)
     config = {"timesteps": timesteps, "batch": BATCH, "update_every": UPDATE_EVERY, "noise": NOISE}
-    with _open_run(config) as run:
-        try:
-            state, memory, step, began = _first(env, prepare), None, 0, time.monotonic()
+    with contextlib.closing(env):
+        state = _first(env, prepare)
+        _refuse_other_observations(model, state)
+        with _open_run(config) as run:
+            memory, step, began = None, 0, time.monotonic()
             losses: dict[str, float] = {}
             episode = _Episode()
             while step < timesteps:
@@ -76,6 +77,11 @@ def training_loop(
                 share = np.clip(wanted + rng.normal(0.0, NOISE, wanted.shape), -1.0, 1.0).astype(np.float32)
                 observation, reward, terminated, truncated, info = env.step(np.asarray(scale(share[None]))[0])
                 following = _flat(prepare(observation, info))
+                if not (math.isfinite(reward) and np.isfinite(following).all()):
+                    raise FloatingPointError(
+                        f"The environment gave a reward or an observation that is not finite at step {step}. Mend "
+                        "it: one NaN in the replay buffer spoils the model."
+                    )
                 memory = memory or ReplayBuffer(min(REPLAY, timesteps), state.size, share.size)
                 parts = (state, share, following, reward, 0.0, terminated, terminated or truncated)
                 memory.add(Transitions(*(np.asarray(part, np.float32)[None] for part in parts)))
@@ -91,8 +97,6 @@ def training_loop(
                     speed = step / max(time.monotonic() - began, 1e-9)
                     run.log({**told, **losses, "speed/policy_transitions_per_second": speed}, step)
             _keep(model, run)
-        finally:
-            env.close()
 
 
 @dataclass
@@ -142,6 +146,20 @@ def _open_run(config: dict[str, Any]) -> Iterator[Run]:
         yield active.touchline
 
 
+def _refuse_other_arguments(env: Any, action_function: Any, preprocess_class: Any, timesteps: Any) -> None:
+    if not isinstance(timesteps, int) or timesteps < 1:
+        raise UsageError(f"timesteps is {timesteps!r}. Give a whole number of at least 1.")
+    if hasattr(env, "num_envs"):
+        raise UsageError("The environment is a vector of several. Give one, as gymnasium.make makes it.")
+    if action_function is None and not hasattr(env.action_space, "low"):
+        raise UsageError(
+            f"The actions are {env.action_space}, and nothing says what the model's, in [-1, 1], mean there. Give an "
+            "action_function."
+        )
+    if preprocess_class is not None and not callable(preprocess_class):
+        raise UsageError(f"preprocess_class is {preprocess_class!r}, which cannot be called. Give the class itself.")
+
+
 def _refuse_other_models(model: Any) -> None:
     try:
         inspect.signature(model.train).bind(*range(6))
@@ -150,6 +168,18 @@ def _refuse_other_models(model: Any) -> None:
             f"A {type(model).__qualname__} cannot be trained here: it needs train(states, actions, rewards, "
             "next_states, dones, epochs), as touchline.compat.competition.DDPG_FF has it."
         ) from None
+
+
+def _refuse_other_observations(model: Any, state: Any) -> None:
+    """A matrix that does not fit tells of shapes, not of what was given."""
+    try:
+        with torch.inference_mode():
+            model(torch.from_numpy(state[None]))
+    except RuntimeError as error:
+        raise UsageError(
+            f"The model does not take what it is to see, {state.size} numbers ({error}). Give it as many "
+            "features, or a preprocess_class that makes those it takes."
+        ) from error
 
 
 def _scaled_to(space: Any) -> Callable[[Any], Any]:
