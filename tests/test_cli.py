@@ -133,6 +133,36 @@ def test_lineage_of_a_model_that_is_not_there_is_a_sentence(tmp_path: Path) -> N
     assert "ddpg_finetuned" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "package, extra, command",
+    [
+        ("torch", "learning", "evaluate walker"),
+        ("mujoco", "soccer", "film walker"),
+        ("mlflow", "mlflow", "lineage ddpg_finetuned@Champion"),
+        ("jax", "learning", "run pretrain --recipe smoke"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_told_with_its_extra(
+    tmp_path: Path, package: str, extra: str, command: str
+) -> None:
+    without = (
+        f"import sys; sys.modules[{package!r}] = None; from touchline.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    (tmp_path / ".touchline").mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TOUCHLINE_", "MLFLOW_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", without, *command.split()],
+        cwd=tmp_path,
+        env=kept | {"TOUCHLINE_SINKS": "tensorboard"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert f"pip install 'touchline[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_sync_of_an_unknown_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".touchline").mkdir()
     done = touchline("sync", "no-such-run", at=tmp_path)

@@ -17,7 +17,7 @@ import tyro
 from touchline import __version__
 from touchline.commands.options import Home, settings_of
 from touchline.config import Settings, overlay, read_toml
-from touchline.errors import TouchlineError, UsageError, unknown
+from touchline.errors import TouchlineError, UsageError, missing_package, unknown
 from touchline.jobs.base import JOBS, Interrupted, find_job
 from touchline.tracking.exit import listen
 
@@ -274,6 +274,11 @@ def guarded(call: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("touchline: Interrupted.", file=sys.stderr)
         return KILLED
+    except ModuleNotFoundError as error:
+        if (told := missing_package(error)) is None:
+            raise
+        print(f"touchline: {told}", file=sys.stderr)
+        return 1
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
             print(f"touchline: {error}. Free the disk or mend the path, then repeat the command.", file=sys.stderr)

@@ -31,6 +31,39 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
     return UsageError(f"There is no {kind} {name!r}.{hint} Known: {', '.join(names)}.")
 
 
+EXTRAS = {
+    "mlflow": "mlflow",
+    "scipy": "mlflow",
+    "wandb": "wandb",
+    "tensorboard": "tensorboard",
+    "mujoco": "soccer",
+    "sai_mujoco": "soccer",
+    "gymnasium": "soccer",
+    "imageio": "soccer",
+    "imageio_ffmpeg": "soccer",
+    "PIL": "soccer",
+    "jax": "learning",
+    "flax": "learning",
+    "optax": "learning",
+    "flashbax": "learning",
+    "torch": "learning",
+    "onnx": "learning",
+    "onnxruntime": "learning",
+    "optuna": "tuning",
+    "fsspec": "checkpoint",
+}
+"""Module → the extra of ours that brings it."""
+
+
+def missing_package(error: ModuleNotFoundError) -> str | None:
+    """Return a sentence with the remedy for a module of one of our extras; None for any other."""
+    module = (error.name or "").partition(".")[0]
+    if module not in EXTRAS:
+        return None
+    extra = EXTRAS[module]
+    return f"The package {module} is not installed here; install it with: pip install 'touchline[{extra}]'"
+
+
 def is_number(value: object) -> bool:
     """Whether a value can be compared with numbers, as those of NumPy can; text and None cannot."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -175,3 +175,15 @@ def test_a_judge_plays_the_file_of_a_policy_that_comes_without(policy, ready):
         ended = terminated or truncated
     assert plain.scores[scenario.task] == file.scores[scenario.task] == [info["score"]]
     assert isinstance(policy, Policy) and not isinstance(policy, DeployedPolicy)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_broken_sensor_gives_shares_and_does_not_outlast_its_call(module, value):
+    seen = observations(1)
+    broken = seen.copy()
+    broken[0, ::3] = value
+    first = call(module, broken)
+    assert np.isfinite(first).all() and (np.abs(first) <= 1.0).all()
+    for _ in range(PERIOD):
+        following = call(module, seen)
+        assert np.isfinite(following).all()

@@ -69,7 +69,8 @@ class DeployedModule(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Return the shares and count the call."""
-        observation = observation.float()
+        # A sensor's NaN would otherwise be held as a target for as many calls as a policy step has.
+        observation = torch.nan_to_num(observation.float(), nan=0.0, posinf=0.0, neginf=0.0)
         position, velocity = observation[:, : self.joints], observation[:, self.joints : 2 * self.joints]
         place = observation[:, self.place_start : self.place_stop]
         if self.remaining.size(0) != observation.size(0):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from touchline.config import Settings, digest
-from touchline.errors import TouchlineError
+from touchline.errors import TouchlineError, missing_package
 from touchline.jax_guard import guard_jax
 from touchline.jobs.base import SLOW_DELIVERY_SECONDS, Interrupted, Job, JobResult
 from touchline.jobs.checkpoints import Resume, going_on, store_of, training_config
@@ -115,6 +115,10 @@ def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], re
             f"  Going on with the run [bold]{run.id}[/] after {found.step:,} policy transitions; "
             "to start over: --fresh"
         )
+    elif left.run_id is not None:
+        terminal().print(
+            f"  The run [bold]{left.run_id}[/] is unfinished, but ended before its first checkpoint: this one is new"
+        )
     elif left.otherwise is not None and _has_checkpoints(left.otherwise, config, settings):
         terminal().print(
             f"  The run [bold]{left.otherwise}[/] is unfinished, with another configuration, and this is a new one. "
@@ -135,7 +139,8 @@ def _whole(result: JobResult, seconds: float) -> dict[str, Any]:
 
 def _failed(job: Job, run: Run, error: Exception) -> JobFailed:
     """Record the traceback, mark the run and build the sentence."""
-    what = str(error) if isinstance(error, TouchlineError) else f"{type(error).__name__}: {error}"
+    missing = missing_package(error) if isinstance(error, ModuleNotFoundError) else None
+    what = missing or (str(error) if isinstance(error, TouchlineError) else f"{type(error).__name__}: {error}")
     told = f"The job {job.name} failed. {what.rstrip('.')}."
     try:
         path = _attach(run, "traceback.txt", "".join(traceback.format_exception(error)))
