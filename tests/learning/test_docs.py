@@ -24,4 +24,4 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch) -> None:
         assert progress.episodes.summary()["episode_length"] == 200
     assert np.abs(names["policy"](np.zeros((2, 3), np.float32))).max() <= 1
     assert (tmp_path / "pendulum-policy" / "policy.safetensors").is_file()
-    assert {path.name for path in (tmp_path / "pendulum-checkpoints").glob("step-*")} >= {"step-000000001200"}
+    assert list((tmp_path / "pendulum-checkpoints").glob("step-000000001200*"))
