@@ -221,9 +221,18 @@ class RunEvents:
         payload = {"name": name, "version": version, "aliases": list(aliases), "digest": digest, "path": kept}
         self._writer.put("milestone", payload, self._step)
 
-    def log_input(self, model: str, context: str = "model") -> None:
-        """Record that this run starts from ``model``, a ``models:/…`` URI or an MLflow model id."""
-        self._writer.put("input", {"model": str(model), "context": context})
+    def log_input(
+        self, model: str, context: str = "model", *, digest: str = "", run: str = "", model_id: str = ""
+    ) -> None:
+        """Record that this run reads ``model``, a ``models:/…`` URI or an MLflow model id.
+
+        Where they are known, ``digest`` is the sha256 of its files, ``run`` the MLflow run that made it, and
+        ``model_id`` MLflow's id of the logged model behind a registered version, by which MLflow itself draws the
+        edge.
+        """
+        details = {"digest": digest, "run": run, "model_id": model_id}
+        told = {name: value for name, value in details.items() if value}
+        self._writer.put("input", {"model": str(model), "context": context, **told})
 
     def log_dataset(self, name: str, *, digest: str, source: str, context: str = "training") -> None:
         """Record that this run reads a dataset: its name, a digest of its content and where it comes from."""
