@@ -220,6 +220,7 @@ COMMANDS = {
     "ui": Command("ui [--port N]", "open MLflow and TensorBoard on this machine", ui),
     "doctor": Command("doctor [--json]", "check the machine and say what is missing", _of("doctor", "doctor")),
     "lineage": Command("lineage NAME@ALIAS", "show where a registered model comes from", _of("lineage", "lineage")),
+    "compare": Command("compare MODEL MODEL", "show versions side by side", _of("compare", "compare")),
     "recipes": Command("recipes", "list the recipes", recipes),
 }
 

@@ -54,7 +54,7 @@ def about(catalog: Catalog, version: ModelVersion) -> About:
     """Collect it; of a version whose Run is gone, or that has none, what the registry holds."""
     from mlflow.exceptions import MlflowException
 
-    step = int(told) if (told := version.tags.get(STEP_TAG, "")).lstrip("-").isdecimal() else None
+    step = int(told) if (told := version.tag(STEP_TAG)).isdecimal() else None
     if not version.mlflow_run_id:
         return About(version, step)
     with telling(catalog.settings, f"read the Run of {version}"):

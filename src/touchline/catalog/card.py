@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from touchline.catalog.about import About
-from touchline.catalog.version import INPUTS_TAG, OUTPUTS_TAG
+from touchline.catalog.version import INPUTS_TAG, JOB_TAG, OUTPUTS_TAG
 
 LONGEST = 4_900
 """Characters; MLflow's own stores keep 5,000 of a version's description."""
@@ -30,15 +30,15 @@ def card(about: About, changes: Mapping[str, str]) -> str:
 
 def _head(about: About) -> Iterator[str]:
     version = about.version
-    run = f", made by the {version.tags.get('touchline.job', 'training')} Run `{version.run_id}`"
+    run = f", made by the {version.tag(JOB_TAG) or 'training'} Run `{version.run_id}`"
     step = "" if about.step is None else f", after {about.step:,} policy transitions"
-    yield f"**{version}**{run if version.run_id else ''}{step}."
+    yield f"**{_plain(str(version))}**{run if version.run_id else ''}{step}."
     yield ""
     yield f"sha256 of its files: `{version.digest}`" if version.digest else "It carries no digest."
 
 
 def _use(about: About) -> Iterator[str]:
-    takes, gives = (_shape(about.version.tags.get(tag, "")) for tag in (INPUTS_TAG, OUTPUTS_TAG))
+    takes, gives = (_shape(about.version.tag(tag)) for tag in (INPUTS_TAG, OUTPUTS_TAG))
     yield "```python"
     if takes:
         yield "import numpy as np"
@@ -59,9 +59,9 @@ def _shape(text: str) -> str:
 
 
 def _verdict(about: About) -> Iterator[str]:
-    tags = about.version.tags
-    if reason := tags.get("gate3.reason"):
-        word = "provisional verdict" if tags.get("gate3.provisional") == "true" else "verdict"
+    version = about.version
+    if reason := version.tag("gate3.reason"):
+        word = "provisional verdict" if version.tag("gate3.provisional") == "true" else "verdict"
         yield f"**Gate 3, {word}.** {_plain(reason, 600)}"
     if about.film:
         film = f"[{about.film}]({about.film_address})" if about.film_address else f"`{about.film}`"

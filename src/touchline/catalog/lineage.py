@@ -82,18 +82,18 @@ def shortened(digest: str | None) -> str:
 
 def _from_version(catalog: Catalog, version: ModelVersion, seen: frozenset[str]) -> Node:
     aliases = "".join(f" @{alias}" for alias in version.aliases)
-    facts = [f"{shortened(version.digest)}, registered {_moment(version.created)}", *_judged(version.tags)]
+    facts = [f"{shortened(version.digest)}, registered {_moment(version.created)}", *_judged(version)]
     if not version.mlflow_run_id:
         facts.append("made by no Run: somebody registered it by hand")
     parents = (_from_run(catalog, version.mlflow_run_id, seen),) if version.mlflow_run_id else ()
     return Node("version", f"{version}{aliases}", tuple(facts), parents=parents)
 
 
-def _judged(tags: Mapping[str, str]) -> Iterator[str]:
+def _judged(version: ModelVersion) -> Iterator[str]:
     """The gate's verdict of a version, if it was judged."""
-    if (passed := tags.get("gate3.passed")) is not None:
-        verdict = "passed" if passed == "true" else "not passed"
-        yield f"gate 3 {'provisionally ' if tags.get('gate3.provisional') == 'true' else ''}{verdict}"
+    if passed := version.tag("gate3.passed"):
+        provisionally = "provisionally " if version.tag("gate3.provisional") == "true" else ""
+        yield f"gate 3 {provisionally}{'passed' if passed == 'true' else 'not passed'}"
 
 
 def _from_run(catalog: Catalog, mlflow_run_id: str, seen: frozenset[str]) -> Node:

@@ -10,11 +10,11 @@ DIGEST_TAG = "touchline.digest"
 CODE_DIGEST_TAG = "touchline.code_digest"
 RUN_TAG = "touchline.run_id"
 JOB_TAG = "touchline.job"
-STEP_TAG = "touchline.step"
+STEP_TAG = "touchline_step"
 """Policy transitions after which the model was taken from its training."""
-MODEL_TAG = "touchline.model_id"
-INPUTS_TAG = "touchline.inputs"
-OUTPUTS_TAG = "touchline.outputs"
+MODEL_TAG = "touchline_model_id"
+INPUTS_TAG = "touchline_inputs"
+OUTPUTS_TAG = "touchline_outputs"
 """Shapes of what the model takes and gives, as JSON such as [-1, 89]; of models with one unnamed array each."""
 
 
@@ -76,6 +76,10 @@ class ModelVersion:
     def run_id(self) -> str | None:
         """Touchline's id of the run that made it."""
         return self.tags.get(RUN_TAG)
+
+    def tag(self, name: str) -> str:
+        """A tag, or nothing; Unity Catalog refuses dots in names, so that ``_`` may stand for each."""
+        return self.tags.get(name, self.tags.get(name.replace(".", "_"), ""))
 
     def __str__(self) -> str:
         return f"{self.name} version {self.version}"

@@ -31,7 +31,7 @@ def update_card(catalog: Catalog, version: ModelVersion) -> None:
 
 def changes(about: About) -> dict[str, str]:
     """Return what the version's Run was configured with, other than the defaults of its job."""
-    job = JOBS.get(about.version.tags.get(JOB_TAG, ""))
+    job = JOBS.get(about.version.tag(JOB_TAG))
     if job is None:
         return {}
     defaults = _flat(job.config_class()())

@@ -38,10 +38,11 @@ def log_policy(run: Run, policy: Policy, name: str = "model") -> str:
     return digest
 
 
-def register(run: Run, policy: Policy, digest: str, step: int, tags: dict[str, str]) -> ModelVersion:
-    """Register the run's model, which is ``policy``, as the milestone its job may set; both tracks are told.
+def register(run: Run, digest: str, step: int, tags: dict[str, str]) -> ModelVersion:
+    """Register the model that the run logged as the milestone its job may set; both tracks are told.
 
-    ``step`` is the number of policy transitions after which it was taken from the training.
+    ``digest`` is what ``log_policy`` returned, ``step`` the number of policy transitions after which the model was
+    taken from the training.
 
     Raises:
         TouchlineError: MLflow does not have the model in time; the journal has, so nothing is lost.
@@ -55,21 +56,21 @@ def register(run: Run, policy: Policy, digest: str, step: int, tags: dict[str, s
         )
     tags = {**tags, STEP_TAG: str(step)}
     version = Catalog.of(run.settings).register(run.job, run.mlflow_run_id, digest=digest, tags=tags)
-    tell_milestone(run, policy, version)
+    tell_milestone(run, version)
     return version
 
 
-def tell_milestone(run: Run, policy: Policy, version: ModelVersion) -> None:
-    """Tell everybody which version carries which aliases now: the sinks, and its card.
+def tell_milestone(run: Run, version: ModelVersion) -> None:
+    """Tell everybody which aliases the version carries now: the sinks, and its card.
 
-    W&B gets the files too, under the same digest; there an alias leaves the version that had it before.
+    W&B gets its files too, as the catalog has them and so under the same digest. There as here an alias belongs to
+    one version of a model, so it leaves the one that had it before.
     """
-    from touchline.jobs.deployment import deployed
-
-    update_card(Catalog.of(run.settings), version)
+    catalog = Catalog.of(run.settings)
+    update_card(catalog, version)
     with tempfile.TemporaryDirectory(prefix="milestone-", dir=run.directory) as directory:
         run.log_milestone(
-            deployed(policy).save(Path(directory) / "policy"),
+            catalog.download(version, Path(directory) / "model"),
             name=version.name,
             version=version.version,
             aliases=version.aliases,

@@ -223,7 +223,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         "eval.stochastic_return": f"{explored.returns.mean():.1f}",
         "eval.untrained_return": f"{mean_before:.1f}",
     }
-    version = register(run, trained, digest, best_step, told)
+    version = register(run, digest, best_step, told)
     apart = "the 95 % intervals do not overlap" if low > high_before else "the 95 % intervals overlap"
     return JobResult(
         {"evaluation": figures, "model": str(version), "cost": recorder.cost},
