@@ -101,7 +101,7 @@ def _of_own_run(one: About) -> Scores | None:
 
 
 def _played(catalog: Catalog, versions: Sequence[About]) -> Iterator[Played]:
-    digests = {one.version.digest: one.version for one in versions if one.version.digest}
+    digests = {str(one.version): one.version.digest for one in versions if one.version.digest}
     seen = set()
     for one in versions:
         for context in ("Candidate-Finetuned", "Champion"):
@@ -141,13 +141,10 @@ def _artifact(catalog: Catalog, run: Any, name: str) -> dict[str, Any]:
             return {}
 
 
-def _of_gate(run_id: str, evidence: Mapping[str, Any], digests: Mapping[str, ModelVersion]) -> Iterator[Played]:
-    episodes = {
-        digest: one["scores"]
-        for one in _players(evidence)
-        for digest, version in digests.items()
-        if one["name"].removeprefix("the champion, ") == str(version)
-    }
+def _of_gate(run_id: str, evidence: Mapping[str, Any], digests: Mapping[str, str]) -> Iterator[Played]:
+    """``digests``: those of the compared versions, by what a gate calls them."""
+    players = {one["name"].removeprefix("the champion, "): one for one in _players(evidence)}
+    episodes = {digest: players[name]["scores"] for name, digest in digests.items() if name in players}
     if episodes:
         provisional = " (provisional)" if evidence["verdict"]["provisional"] else ""
         yield Played(run_id, f"gate 3{provisional}", episodes)
@@ -161,8 +158,9 @@ def _players(evidence: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return list(evidence["evaluations"])
 
 
-def _of_evaluation(run_id: str, document: Mapping[str, Any], digests: Mapping[str, ModelVersion]) -> Iterator[Played]:
-    names = {one["name"]: one["digest"] for one in document["players"] if one["digest"] in digests}
+def _of_evaluation(run_id: str, document: Mapping[str, Any], digests: Mapping[str, str]) -> Iterator[Played]:
+    wanted = set(digests.values())
+    names = {one["name"]: one["digest"] for one in document["players"] if one["digest"] in wanted}
     for kind, series in document["series"].items():
         episodes: dict[str, dict[str, list[float]]] = {}
         for name, digest in names.items():
