@@ -23,6 +23,10 @@ PREFIX = "TOUCHLINE_"
 STAND_IN_PREFIX = "TOUCHLINE_NVML_"
 """Variables of the stand-in for NVIDIA's driver (``touchline.testing.nvml``), which a run under test carries too."""
 MINIMUM_FREE_BYTES = 200 * 1024 * 1024
+WEBHOOK_URL = PREFIX + "WEBHOOK_URL"
+"""Variable with the address that the sink ``webhook`` sends to; it may hold a secret, so it is no setting."""
+WEBHOOK_SECRET = PREFIX + "WEBHOOK_SECRET"
+"""Variable with the secret that signs what the sink sends."""
 NATIVE_VARIABLES = {
     "MLFLOW_TRACKING_URI": "mlflow_tracking_uri",
     "WANDB_PROJECT": "project",
@@ -167,6 +171,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     ours = {PREFIX + field.name.upper(): field.name for field in dataclasses.fields(Settings)}
     values = {key: environment[name] for name, key in NATIVE_VARIABLES.items() if environment.get(name)}
     for name, value in environment.items():
+        if name in (WEBHOOK_URL, WEBHOOK_SECRET):
+            continue
         if name.startswith(PREFIX) and not name.startswith(STAND_IN_PREFIX):
             if name not in ours:
                 raise unknown("setting", name, ours)

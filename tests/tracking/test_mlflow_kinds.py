@@ -32,6 +32,7 @@ def test_everything_a_run_records_is_in_mlflow(settings: Settings, tmp_path: Pat
     run.log_table("episodes", ["seed", "goal"], [[1, True], [2, False]], step=10)
     run.log_milestone(tmp_path / "policy", name="soccer.policy", version=3, aliases=["Champion"], digest="sha256:abc")
     run.log_dataset("kicks", digest="d" * 64, source="https://example.com/kicks.npz", context="evaluation")
+    run.log_decision("refused", model="m", alias="Champion", version=4, previous=3, reason="It falls.")
     run._writer.put("console", {"stream": "stdout", "text": "hello\n"})
     run._writer.put("console", {"stream": "stderr", "text": "a warning\n"})
     run._writer.put("from the future", {"x": 1})
@@ -53,6 +54,8 @@ def test_everything_a_run_records_is_in_mlflow(settings: Settings, tmp_path: Pat
         "aliases": ["Champion"],
         "digest": "sha256:abc",
     }
+    (decision,) = (value for key, value in tags.items() if key.startswith("touchline.decision."))
+    assert decision == "m version 4 refused as @Champion (which stays version 3): It falls."
     assert tags["touchline.delivered"] == str(delivery["mlflow"].delivered)
     assert [one for one in delivery["mlflow"].set_aside if "acc@5" in one.reason]
 

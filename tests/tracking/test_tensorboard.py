@@ -34,13 +34,14 @@ def test_scalars_can_be_read_back_once_each_although_the_courier_was_killed(home
     for step in range(100, 200):
         run.log({"x": step / 2}, step)
     run.alert("hot")
+    run.log_decision("refused", model="m", alias="Champion", version=4, previous=3, reason="It falls.")
     delivery = run.finish(timeout=30)
     assert delivery.complete, delivery.sentences()
     events = EventAccumulator(str(run.directory / "tensorboard"), size_guidance={"scalars": 0})
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("x")] == [(step, step / 2) for step in range(200)]
     assert all(math.isnan(event.value) for event in events.Scalars("none"))
-    assert "alerts" in events.Tags()["tensors"]
+    assert {"alerts", "decisions"} <= set(events.Tags()["tensors"])
 
 
 def test_an_interrupt_from_the_terminal_ends_the_training_but_not_its_couriers(home: Path, tmp_path: Path) -> None:

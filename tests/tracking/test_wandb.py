@@ -39,6 +39,7 @@ def test_a_run_arrives_whole(settings: Settings, backend: WandbBackend, tmp_path
     run.log_video(video, "eval", caption="goal")
     video.unlink()
     run.alert("hot", "too hot", level="error")
+    run.log_decision("refused", model="m", alias="Champion", version=4, previous=3, reason="It falls.")
     run.log_artifact(Path(__file__), "code/test.py")
     delivery = run.finish(timeout=60)
     assert delivery.complete, delivery.sentences()
@@ -51,7 +52,11 @@ def test_a_run_arrives_whole(settings: Settings, backend: WandbBackend, tmp_path
     assert math.isnan(points(far, "none")[0][1])
     assert points(far, "high") == [(30, math.inf)]
     assert (far.config["rate"]["value"], far.tags) == (0.1, ["team=red"])
-    assert far.alerts == [{"title": "hot", "text": "too hot", "severity": "ERROR"}]
+    refused = "m version 4 refused as @Champion (which stays version 3)"
+    assert far.alerts == [
+        {"title": "hot", "text": "too hot", "severity": "ERROR"},
+        {"title": refused, "text": "It falls.", "severity": "WARN"},
+    ]
     video_row = next(row["eval"] for row in far.history if "eval" in row)
     assert (video_row["caption"], video_row["path"] in far.files) == ("goal", True)
     assert [next(iter(artifact["files"])) for artifact in far.artifacts] == ["test.py"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_CURVES = 6
 """Curves that are drawn when none is named."""
-_KINDS = ("params", "tags", "summary", "goal", "alert", "problem")
+_KINDS = ("params", "tags", "summary", "goal", "alert", "decision", "problem")
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _newest(events: Iterable[Event], kind: str) -> dict[str, Any]:
 def _words(events: Sequence[Event]) -> None:
     from touchline.tracking.narrate import narrate
 
-    for kind, title in (("alert", "Alerts"), ("problem", "Problems")):
+    for kind, title in (("decision", "Decisions"), ("alert", "Alerts"), ("problem", "Problems")):
         if found := [event for event in events if event.kind == kind]:
             _section(title)
             print("\n".join(f"  {line}" for event in found for line in narrate(event)))

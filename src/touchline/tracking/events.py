@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from touchline.config import Settings, plain
 from touchline.errors import UsageError
+from touchline.tracking.decisions import DECISIONS, headline_of_decision, level_of_decision
 from touchline.tracking.film import VideoQueue
 from touchline.tracking.media import keep, keep_image
 from touchline.tracking.narrate import clean, headline_of
@@ -220,6 +221,39 @@ class RunEvents:
         kept = self._keep(Path(directory), "milestones", slug(name))
         payload = {"name": name, "version": version, "aliases": list(aliases), "digest": digest, "path": kept}
         self._writer.put("milestone", payload, self._step)
+
+    def log_decision(
+        self,
+        decision: str,
+        *,
+        model: str,
+        alias: str,
+        version: int,
+        previous: int | None,
+        reason: str,
+        provisional: bool = False,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record, and tell people, that a version was ``promoted``, ``refused`` or ``rolled-back``.
+
+        ``previous`` is the version that had the alias before, or has it still; ``details`` is JSON beside that.
+        Raises UsageError for another decision.
+        """
+        if decision not in DECISIONS:
+            raise UsageError(f"A decision is one of {', '.join(DECISIONS)}, and this is {decision!r}.")
+        payload = {
+            "decision": decision,
+            "model": model,
+            "alias": alias,
+            "version": version,
+            "previous": previous,
+            "reason": reason,
+            "provisional": provisional,
+            "details": plain(dict(details or {})),
+        }
+        self._writer.put("decision", payload, self._step)
+        if not self._is_shown:
+            logger.log(LEVELS[level_of_decision(payload)], "%s", clean(headline_of_decision(payload)))
 
     def log_input(
         self, model: str, context: str = "model", *, digest: str = "", run: str = "", model_id: str = ""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from touchline.tracking.decisions import headline_of_decision
 from touchline.tracking.journal import Event, encode_number
 
 _LONGEST = 400
@@ -112,6 +113,7 @@ _TELLERS: dict[str, Callable[[Event], str]] = {
         for line in str(event.payload.get("text", "")).splitlines()
     ),
     "alert": lambda event: f"ALERT ({event.payload.get('level', 'warn')}): {headline(event)}",
+    "decision": lambda event: f"DECISION: {headline_of_decision(event.payload)}",
     "problem": lambda event: f"problem: {event.payload.get('metric')}: {event.payload.get('reason')}",
     "artifact": _file,
     "video": _file,

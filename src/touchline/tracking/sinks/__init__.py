@@ -21,10 +21,13 @@ SINKS = {
     "mlflow": "touchline.tracking.sinks.mlflow:MlflowSink",
     "wandb": "touchline.tracking.sinks.wandb:WandbSink",
     "tensorboard": "touchline.tracking.sinks.tensorboard:TensorboardSink",
+    "webhook": "touchline.tracking.sinks.webhook:WebhookSink",
     "console": "touchline.tracking.sinks.console:ConsoleSink",
 }
 CONSOLE = "console"
 """The sink that the training process feeds itself: it has no courier, no cursor and nothing to catch up on."""
+WITHOUT_PACKAGE = ("webhook", CONSOLE)
+"""Sinks of ours that need no package; the others need the one, and the extra, of their name."""
 
 
 def find_sinks() -> dict[str, str]:
@@ -51,7 +54,7 @@ def load_sink(name: str, settings: Settings) -> Sink:
     Raises UsageError when there is no such sink, SinkUnavailable when its package is not installed.
     """
     known_sinks([name])
-    if name in SINKS and name != CONSOLE and importlib.util.find_spec(name) is None:
+    if name in SINKS and name not in WITHOUT_PACKAGE and importlib.util.find_spec(name) is None:
         raise SinkUnavailable(
             f"The package {name} is not installed here; install it with: pip install 'touchline[{name}]'.",
             permanent=True,

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from touchline.config import Settings
+from touchline.tracking.decisions import headline_of_decision
 from touchline.tracking.journal import Event
 from touchline.tracking.narrate import headline
 from touchline.tracking.sinks.base import RunInfo, SetAside
@@ -79,6 +80,8 @@ class ConsoleSession:
                 self.values = {name: last for name, last in self.values.items() if last[0] <= (event.step or 0)}
             elif event.kind == "alert":
                 self._notes.append(f"{event.payload['level']}: {headline(event)}")
+            elif event.kind == "decision":
+                self._notes.append(headline_of_decision(event.payload))
             elif event.kind == "milestone":
                 self._notes.append(f"{event.payload['name']} version {event.payload['version']} is a milestone")
             self._done = event.seq

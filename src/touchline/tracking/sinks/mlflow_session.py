@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from touchline.config import Settings
+from touchline.tracking.decisions import headline_of_decision
 from touchline.tracking.journal import Event
 from touchline.tracking.mlflow_store import unavailable
 from touchline.tracking.sinks.base import RunInfo, SetAside, SinkUnavailable
@@ -86,6 +87,7 @@ class MlflowSession:
             "summary": self._summary,
             "goal": self._goal,
             "alert": self._alert,
+            "decision": self._decision,
             "problem": self._problem,
             "artifact": self._artifact,
             "video": self._stepped,
@@ -234,6 +236,9 @@ class MlflowSession:
     def _alert(self, event: Event, batch: Batch) -> None:
         text = f"{event.payload['level']}: {event.payload['title']}. {event.payload['text']}"
         batch.add_tag(event.seq, f"touchline.alert.{event.seq}", text)
+
+    def _decision(self, event: Event, batch: Batch) -> None:
+        batch.add_tag(event.seq, f"touchline.decision.{event.seq}", headline_of_decision(event.payload))
 
     def _problem(self, event: Event, batch: Batch) -> None:
         text = f"{event.payload['metric']}: {event.payload['reason']}"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from touchline.tracking.decisions import headline_of_decision
 from touchline.tracking.journal import Event
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def summary_of(event: Event, directory: Path) -> Summary | None:
         "tags": lambda event: text("tags", table(("tag", "value"), event.payload.items())),
         "summary": lambda event: text("summary", table(("result", "value"), event.payload.items())),
         "alert": _alert,
+        "decision": lambda event: text("decisions", headline_of_decision(event.payload)),
         "milestone": _milestone,
         "histogram": _histogram,
         "table": lambda event: text(

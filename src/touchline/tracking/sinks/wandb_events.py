@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from touchline.tracking.decisions import level_of_decision, title_of_decision
 from touchline.tracking.journal import Event
 from touchline.tracking.sinks.base import RunInfo, SetAside
 
@@ -60,6 +61,7 @@ class WandbEvents:
             "rewind": self._rewind,
             "console": self._console,
             "alert": self._alert,
+            "decision": self._decision,
             "artifact": self._artifact,
             "model": self._artifact,
             "milestone": self._milestone,
@@ -215,9 +217,15 @@ class WandbEvents:
                 self.handle.write_logs(line)
 
     def _alert(self, event: Event) -> None:
+        self._tell(event, event.payload["title"], event.payload["text"], event.payload["level"])
+
+    def _decision(self, event: Event) -> None:
+        payload = event.payload
+        self._tell(event, title_of_decision(payload), payload["reason"], level_of_decision(payload))
+
+    def _tell(self, event: Event, title: str, text: str, level: str) -> None:
         if event.seq > self.alerted:
-            payload = event.payload
-            self.handle.alert(payload["title"], payload["text"], level=_LEVELS[payload["level"]], wait_duration=0)
+            self.handle.alert(title, text, level=_LEVELS[level], wait_duration=0)
             self.alerted = event.seq
 
     def _artifact(self, event: Event) -> None:
