@@ -44,7 +44,7 @@ def test_it_says_what_a_person_should_know():
         "**Gate 3, provisional verdict.** Provisionally passed: it scores \\| more.",
         "[videos/rollout-1500.mp4](#/experiments/1/",
         "| eval/score | -0.9931 |",
-        "recipe smoke",
+        "**Configuration** other than the defaults (recipe smoke)",
         "| total\\_steps | 1500 |",
         "- converted m-1",
         "code 0123, Python 3.11.7, numpy 2.0",

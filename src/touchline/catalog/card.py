@@ -70,13 +70,13 @@ def _verdict(about: About) -> Iterator[str]:
 
 def _figures(about: About) -> Iterator[str]:
     rows = {name: f"{value:.4g}" for name, value in about.metrics.items()}
-    where = "last logged" if about.step is None else f"at step {about.step:,}"
-    yield from _table(f"metric, {where}", "value", rows)
+    where = "as last logged" if about.step is None else f"at step {about.step:,}"
+    yield from _table(f"**Figures** {where}", ("metric", "value"), rows)
 
 
 def _configuration(about: About, changes: Mapping[str, str]) -> Iterator[str]:
-    recipe = about.tags.get("touchline.recipe")
-    yield from _table(f"configuration other than the defaults{f', recipe {recipe}' if recipe else ''}", "", changes)
+    recipe = f" (recipe {_plain(told)})" if (told := about.tags.get("touchline.recipe")) else ""
+    yield from _table(f"**Configuration** other than the defaults{recipe}", ("option", "value"), changes)
 
 
 def _origin(about: About) -> Iterator[str]:
@@ -95,11 +95,10 @@ def _environment(about: About) -> Iterator[str]:
         yield f"**Environment:** {_plain(', '.join(told), 600)}."
 
 
-def _table(name: str, value: str, rows: Mapping[str, str]) -> Iterator[str]:
+def _table(title: str, columns: tuple[str, str], rows: Mapping[str, str]) -> Iterator[str]:
     if not rows:
         return
-    yield f"| {name} | {value} |"
-    yield "|---|---|"
+    yield from (title, "", f"| {columns[0]} | {columns[1]} |", "|---|---|")
     for key, text in list(rows.items())[:MOST_ROWS]:
         yield f"| {_plain(key)} | {_plain(text)} |"
     if len(rows) > MOST_ROWS:
