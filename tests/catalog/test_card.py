@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from touchline.catalog import ModelVersion
-from touchline.catalog.about import About
+from touchline.catalog.about import About, Film
 from touchline.catalog.card import LONGEST, card
 
 VERSION = ModelVersion(
@@ -29,8 +29,7 @@ ABOUT = About(
     {"system.python": "3.11.7", "touchline.recipe": "smoke", "code.commit": "0123"},
     {"numpy": "2.0", "tyro": "1.0"},
     ("finetune 2026", "converted m-1"),
-    "videos/rollout-1500.mp4",
-    "#/experiments/1/runs/f/artifacts/videos/rollout-1500.mp4",
+    Film("videos/rollout-1500.mp4", 1_500, "#/experiments/1/runs/f/artifacts/videos/rollout-1500.mp4"),
 )
 
 
@@ -68,6 +67,11 @@ def test_it_fits_into_the_registry_whatever_there_is_to_tell():
     assert len(text) <= LONGEST
     assert "and 286 more" in text
     assert text.count("```") == 2
+
+
+def test_a_film_of_another_step_says_so():
+    assert "of another step" not in card(ABOUT, {})
+    assert "of another step" in card(replace(ABOUT, step=500), {})
 
 
 def test_the_same_version_has_the_same_card():

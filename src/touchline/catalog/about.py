@@ -23,6 +23,17 @@ FILMS = "videos"
 
 
 @dataclass(frozen=True)
+class Film:
+    """A film among a Run's artifacts."""
+
+    path: str
+    step: int
+    """Policy transitions after which it was filmed."""
+    address: str = ""
+    """On MLflow's own pages, seen from another of them; empty where they have other addresses."""
+
+
+@dataclass(frozen=True)
 class About:
     """A version and what its Run tells of it."""
 
@@ -39,10 +50,8 @@ class About:
     """Installed versions by name, where the Run recorded them."""
     parents: tuple[str, ...] = ()
     """What it was made from, nearest first."""
-    film: str = ""
-    """Path of a film of the policy among the Run's artifacts."""
-    film_address: str = ""
-    """The film on MLflow's own pages."""
+    film: Film | None = None
+    """Of the training's films the one nearest to the step."""
 
     @property
     def code(self) -> str:
@@ -64,7 +73,6 @@ def about(catalog: Catalog, version: ModelVersion) -> About:
             if is_absent(error):
                 return About(version, step)
             raise
-        film = _film(catalog, run, step)
         return About(
             version,
             step,
@@ -73,8 +81,7 @@ def about(catalog: Catalog, version: ModelVersion) -> About:
             dict(run.data.tags),
             _packages(catalog, run),
             tuple(node.title.partition(" @")[0] for node in lineage(catalog, version.uri).walk())[1:],
-            film,
-            _address(catalog, run, film) if film else "",
+            _film(catalog, run, step),
         )
 
 
@@ -100,19 +107,14 @@ def _packages(catalog: Catalog, run: Any) -> dict[str, str]:
     return dict(line.split("==", 1) for line in text.splitlines() if "==" in line)
 
 
-def _film(catalog: Catalog, run: Any, step: int | None) -> str:
+def _film(catalog: Catalog, run: Any, step: int | None) -> Film | None:
     """Of the Run's films the one nearest to the step, or the last."""
     paths = [file.path for file in catalog.client.list_artifacts(run.info.run_id, FILMS) if not file.is_dir]
     steps = {path: int(found[1]) for path in paths if (found := re.search(r"-(\d+)\.(?:mp4|webm|gif)$", path))}
     if not steps:
-        return ""
+        return None
     wanted = max(steps.values()) if step is None else step
-    nearest: str = min(steps, key=lambda path: (abs(steps[path] - wanted), path))
-    return nearest
-
-
-def _address(catalog: Catalog, run: Any, path: str) -> str:
-    """Where MLflow's pages show an artifact, seen from another of its pages; Databricks has other addresses."""
-    if catalog.settings.tracking_uri.startswith("databricks"):
-        return ""
-    return f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts/{path}"
+    path = min(steps, key=lambda path: (abs(steps[path] - wanted), path))
+    on_databricks = catalog.settings.tracking_uri.startswith("databricks")
+    address = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts/{path}"
+    return Film(path, steps[path], "" if on_databricks else address)

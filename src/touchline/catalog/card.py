@@ -63,9 +63,10 @@ def _verdict(about: About) -> Iterator[str]:
     if reason := version.tag("gate3.reason"):
         word = "provisional verdict" if version.tag("gate3.provisional") == "true" else "verdict"
         yield f"**Gate 3, {word}.** {_plain(reason, 600)}"
-    if about.film:
-        film = f"[{about.film}]({about.film_address})" if about.film_address else f"`{about.film}`"
-        yield f"**Film:** {film}, an artifact of its Run."
+    if (film := about.film) is not None:
+        link = f"[{film.path}]({film.address})" if film.address else f"`{film.path}`"
+        other = "" if about.step in (None, film.step) else ", of another step of the same training"
+        yield f"**Film:** {link}, an artifact of its Run{other}."
 
 
 def _figures(about: About) -> Iterator[str]:
