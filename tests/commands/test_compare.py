@@ -61,7 +61,7 @@ def test_two_versions_stand_side_by_side_in_80_columns(
     assert next(line.split() for line in text.splitlines() if "champion " in line) == ["champion", "yes", "no"]
     assert "−0.400 [−0.600, −0.200]" in text
     assert "ddpg_finetuned/1 minus ddpg_finetuned/2: +1.490" in " ".join(text.split())
-    assert "which is more than chance" in " ".join(text.split())
+    assert "more than chance explains" in " ".join(text.split())
     assert "ddpg_finetuned/1 is champion." in text
     assert "ddpg.learning_rate" in text
     assert "seed" not in text, "what is alike is left out"
@@ -75,6 +75,9 @@ def test_what_has_no_scores_and_what_is_no_pair_is_said(
     first, second = found.scores
     text = shown(Compared(found.versions, (first, None), ()), capsys, monkeypatch)
     assert "ddpg_finetuned/2 has no official score" in text
+    alike = Played("gate", "gate 3", {"1" * 64: EPISODES, "2" * 64: EPISODES})
+    same = " ".join(shown(Compared(found.versions, (first, second), (alike,)), capsys, monkeypatch).split())
+    assert "ddpg_finetuned/1 and ddpg_finetuned/2 score the same in every scenario." in same
     apart = " ".join(shown(Compared(found.versions, (first, second), ()), capsys, monkeypatch).split())
     assert "did not meet the same scenarios" in apart
 

@@ -200,9 +200,12 @@ def _sentences(found: Compared) -> Iterator[str]:
             yield f"{short(one)}: {scores.source}."
     pairs = list(_differences(found))
     for ours, theirs, value in pairs:
-        told = "which is more than chance" if value.low > 0 or value.high < 0 else "which chance may explain"
+        if value.method == "point" and value.mean == 0:
+            yield f"{ours} and {theirs} score the same in every scenario."
+            continue
+        told = "more than chance explains" if value.low > 0 or value.high < 0 else "which chance may explain"
         if value.method in ("none", "point"):
-            told = "of which nothing can be said"
+            told = "too few scenarios to tell more" if value.method == "none" else "as if one episode were repeated"
         yield f"{ours} minus {theirs}: {number(value.mean, signed=True)} {interval(value, signed=True)}, {told}."
     if not pairs and sum(scores is not None for scores in found.scores) > 1:
         yield "They did not meet the same scenarios, so these scores are no comparison of pairs."
