@@ -3,6 +3,7 @@ from dataclasses import replace
 from touchline.catalog import ModelVersion
 from touchline.catalog.about import About, Film
 from touchline.catalog.card import LONGEST, card
+from touchline.catalog.version import DIGEST_TAG, INPUTS_TAG, JOB_TAG, OUTPUTS_TAG, RUN_TAG
 
 VERSION = ModelVersion(
     "club.models.ddpg_finetuned",
@@ -10,11 +11,11 @@ VERSION = ModelVersion(
     "f" * 32,
     "",
     {
-        "touchline.digest": "a" * 64,
-        "touchline.run_id": "20261127-finetune",
-        "touchline.job": "finetune",
-        "touchline_inputs": "[-1, 89]",
-        "touchline_outputs": "[-1, 12]",
+        DIGEST_TAG: "a" * 64,
+        RUN_TAG: "20261127-finetune",
+        JOB_TAG: "finetune",
+        INPUTS_TAG: "[-1, 89]",
+        OUTPUTS_TAG: "[-1, 12]",
         "gate3.passed": "true",
         "gate3.provisional": "true",
         "gate3.reason": "Provisionally passed: it scores | more.",

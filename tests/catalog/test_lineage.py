@@ -3,6 +3,7 @@ import re
 import pytest
 
 from touchline.catalog import Node, lineage
+from touchline.catalog.version import DIGEST_TAG
 from touchline.errors import UsageError
 
 
@@ -76,7 +77,7 @@ def test_what_a_run_read_is_known_although_the_version_was_deleted(catalog, cham
 
 
 def test_a_version_that_is_not_what_was_read_is_told(catalog, champion):
-    catalog.client.set_model_version_tag("club.models.mjx_sac", "1", "touchline.digest", "f" * 64)
+    catalog.client.set_model_version_tag("club.models.mjx_sac", "1", DIGEST_TAG, "f" * 64)
     changed = next(node for node in nodes(catalog) if node.trouble)
     assert changed.title.startswith("club.models.mjx_sac version 1")
     assert changed.trouble.startswith("not what was read: that had sha256 ")

@@ -11,6 +11,7 @@ import pytest
 
 from touchline.catalog import Catalog, ModelVersion
 from touchline.catalog.about import About
+from touchline.catalog.version import DIGEST_TAG
 from touchline.config import Settings
 from touchline.jobs.scores import difference, recorded
 
@@ -18,7 +19,7 @@ NAME = "club.models.ddpg_finetuned"
 
 
 def version(number: int, run: str, **tags: str) -> About:
-    return About(ModelVersion(NAME, number, run, "", {"touchline.digest": f"{number}" * 64, **tags}))
+    return About(ModelVersion(NAME, number, run, "", {DIGEST_TAG: f"{number}" * 64, **tags}))
 
 
 class Store:
