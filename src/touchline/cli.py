@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from touchline import __version__
-from touchline.commands.options import Home, settings_of
+from touchline.commands.options import Home
 from touchline.config import Settings, overlay, read_toml
 from touchline.errors import TouchlineError, UsageError, missing_package, unknown
 from touchline.jobs.base import JOBS, Interrupted, find_job
@@ -33,15 +33,6 @@ class UiOptions:
 
     port: int | None = None
     """First port; the pages take it and the following ones. Without it free ports are found."""
-    home: Home = None
-
-
-@dataclass(frozen=True)
-class LineageOptions:
-    """Show which runs and models a registered model comes from."""
-
-    model: tyro.conf.Positional[str]
-    """NAME@ALIAS or NAME/VERSION, such as ddpg_finetuned@Champion."""
     home: Home = None
 
 
@@ -189,20 +180,6 @@ def ui(arguments: list[str]) -> int:
     return 0
 
 
-def lineage(arguments: list[str]) -> int:
-    """``touchline lineage NAME@ALIAS``."""
-    options = _parse(LineageOptions, arguments, "touchline lineage")
-    # Without a server of its own, the store is in the home, and a mistyped home is not to be created.
-    settings = Settings.load(home=options.home)
-    if settings.mlflow_tracking_uri is None:
-        settings_of(options.home).ensure_home()
-    from touchline.catalog import Catalog, render
-    from touchline.catalog import lineage as trace
-
-    print(render(trace(Catalog.of(settings), options.model)))
-    return 0
-
-
 def recipes(arguments: list[str]) -> int:
     """``touchline recipes``."""
     _parse(RecipesOptions, arguments, "touchline recipes")
@@ -242,7 +219,8 @@ COMMANDS = {
     "gc": Command("gc [--days N]", "remove old runs that are delivered everywhere", _of("gc", "gc")),
     "ui": Command("ui [--port N]", "open MLflow and TensorBoard on this machine", ui),
     "doctor": Command("doctor [--json]", "check the machine and say what is missing", _of("doctor", "doctor")),
-    "lineage": Command("lineage NAME@ALIAS", "show where a registered model comes from", lineage),
+    "lineage": Command("lineage NAME@ALIAS", "show where a registered model comes from", _of("lineage", "lineage")),
+    "compare": Command("compare MODEL MODEL", "show versions side by side", _of("compare", "compare")),
     "recipes": Command("recipes", "list the recipes", recipes),
 }
 

@@ -91,6 +91,7 @@ def log_model(catalog: Catalog, settings: Settings, policy: Path, tmp_path: Path
         inputs: dict[str, str] | None = None,
         signature: ModelSignature | None = SIGNATURE,
         metadata: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
     ) -> str:
         client: MlflowClient = catalog.client
         mlflow.set_tracking_uri(settings.tracking_uri)
@@ -100,9 +101,9 @@ def log_model(catalog: Catalog, settings: Settings, policy: Path, tmp_path: Path
         experiment = client.get_experiment_by_name("club")
         location = (settings.home / "mlartifacts").as_uri()
         number = experiment.experiment_id if experiment else client.create_experiment("club", location)
-        tags = {"touchline.run_id": run_id, "touchline.job": job, "touchline.status": "finished"}
-        tags |= {f"touchline.input.{context}": uri for context, uri in (inputs or {}).items()}
-        with mlflow.start_run(experiment_id=number, tags=tags) as run:
+        told = {"touchline.run_id": run_id, "touchline.job": job, "touchline.status": "finished", **(tags or {})}
+        told |= {f"touchline.input.{context}": uri for context, uri in (inputs or {}).items()}
+        with mlflow.start_run(experiment_id=number, tags=told) as run:
             mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(code),

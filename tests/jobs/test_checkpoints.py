@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 from tests.jobs.toys import COUNT, TOYS, CountConfig, CountPipeline
+from touchline import __version__
+from touchline.catalog.lineage import RESUMED_TAG
 from touchline.checkpoint import CheckpointStore, Refused, StopSignal
 from touchline.config import Settings
 from touchline.errors import TouchlineError
@@ -75,10 +78,15 @@ def newest_run(settings: Settings) -> str:
 
 def sums(settings: Settings, run_id: str) -> list[tuple[int, float]]:
     """What MLflow has of the curve, in the order in which it was told."""
+    history = connect(settings).get_metric_history(in_mlflow(settings, run_id).info.run_id, "sum")
+    return [(metric.step, metric.value) for metric in history]
+
+
+def in_mlflow(settings: Settings, run_id: str) -> Any:
     client = connect(settings)
     experiment = client.get_experiment_by_name(settings.project)
     (run,) = client.search_runs([experiment.experiment_id], f"tags.`touchline.run_id` = '{run_id}'")
-    return [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, "sum")]
+    return run
 
 
 def start_process(home: Path, seconds: float) -> subprocess.Popen[str]:
@@ -147,6 +155,10 @@ def test_a_single_job_goes_on_too_and_fresh_starts_over(settings: Settings) -> N
     again = counted(settings)
     assert again.run_id == run_id
     assert [step for step, _ in sums(settings, run_id)] == list(range(1, 201))
+    tags = in_mlflow(settings, run_id).data.tags
+    assert tags["code.touchline"] == __version__
+    (resumed,) = (value for name, value in tags.items() if name.startswith(RESUMED_TAG))
+    assert re.fullmatch(r"step-\d{12} sha256 [0-9a-f]{64}", resumed)
     anew = counted(settings)
     assert anew.run_id != run_id, "a finished run is finished"
     second = cut_off(settings)

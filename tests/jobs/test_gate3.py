@@ -28,7 +28,7 @@ def milestone(settings, job, policy):
     """Register a policy as a job does, the untrained one beside it."""
     with start_run(job, settings=settings) as run:
         log_policy(run, FALLING, "untrained")
-        return register(run, policy, log_policy(run, policy), {})
+        return register(run, log_policy(run, policy), 0, {})
 
 
 def judge(settings):

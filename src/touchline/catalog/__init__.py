@@ -1,10 +1,11 @@
 """Milestones in the MLflow Model Registry: what may be registered, what is champion, where it came from.
 
-``models`` registers, resolves, downloads and loads versions; ``promotion`` moves the Champion alias.
+``models`` registers, resolves, downloads and loads versions; ``promotion`` moves the Champion alias; ``lineage``
+finds what a version was made from, ``lineage_text`` and ``lineage_page`` draw it; ``card`` describes a version.
 """
 
 from touchline.catalog.digest import directory_digest
-from touchline.catalog.lineage import Node, lineage, render
+from touchline.catalog.lineage import Node, lineage
 from touchline.catalog.milestones import MILESTONES, Milestone
 from touchline.catalog.models import Catalog, load_model
 from touchline.catalog.version import LoggedModel, ModelVersion
@@ -19,5 +20,4 @@ __all__ = [
     "directory_digest",
     "lineage",
     "load_model",
-    "render",
 ]

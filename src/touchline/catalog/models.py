@@ -16,6 +16,7 @@ from touchline.catalog.version import (
     CODE_DIGEST_TAG,
     DIGEST_TAG,
     JOB_TAG,
+    MODEL_TAG,
     RUN_TAG,
     LoggedModel,
     ModelVersion,
@@ -70,7 +71,7 @@ class Catalog:
         short, alias = registering(job, self.milestones)
         name = self.full_name(short)
         logged = self.logged(mlflow_run_id, model_name)
-        found, code = inspect(self.client, self.settings, logged, digest)
+        found, code, shapes = inspect(self.client, self.settings, logged, digest)
         run = self.client.get_run(mlflow_run_id)
         described = {
             **(tags or {}),
@@ -78,6 +79,8 @@ class Catalog:
             CODE_DIGEST_TAG: code,
             RUN_TAG: run.data.tags.get(RUN_TAG, ""),
             JOB_TAG: job,
+            MODEL_TAG: logged.model_id,
+            **shapes,
         }
         with telling(self.settings, f"register {name}"), changing(self.settings):
             self._ensure_model(name)
@@ -221,6 +224,11 @@ class Catalog:
         from touchline.catalog.promotion import promote
 
         return promote(self, candidate, expected_champion, evidence, job)
+
+    def describe(self, version: ModelVersion, text: str) -> None:
+        """Set the description that MLflow's pages show of a version, see ``card``."""
+        with telling(self.settings, f"describe {version}"):
+            self.client.update_model_version(version.name, str(version.version), description=text)
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Point an alias at a version, remove its other spellings, and read it back."""

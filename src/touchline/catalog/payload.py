@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from touchline.catalog.digest import directory_digest, files_digest
 from touchline.catalog.store import registry_uri, telling
-from touchline.catalog.version import CODE_DIGEST_TAG, LoggedModel, ModelVersion
+from touchline.catalog.version import CODE_DIGEST_TAG, INPUTS_TAG, OUTPUTS_TAG, LoggedModel, ModelVersion
 from touchline.config import Settings
 from touchline.errors import TouchlineError
 
@@ -64,8 +65,10 @@ def source_of(client: MlflowClient, settings: Settings, logged: LoggedModel) -> 
     return logged.uri
 
 
-def inspect(client: MlflowClient, settings: Settings, logged: LoggedModel, digest: str | None) -> tuple[str, str]:
-    """Return the digests of payload and code of what the store really has.
+def inspect(
+    client: MlflowClient, settings: Settings, logged: LoggedModel, digest: str | None
+) -> tuple[str, str, dict[str, str]]:
+    """Return the digests of payload and code of what the store really has, and tags of its shapes.
 
     Raises TouchlineError when the model has no signature with inputs and outputs, or not the given digest.
     """
@@ -85,7 +88,15 @@ def inspect(client: MlflowClient, settings: Settings, logged: LoggedModel, diges
         expected = digest or logged.digest
         if expected is not None and expected != found:
             raise mismatch(f"The logged model {logged.uri}", "payload", expected, found)
-        return found, code_digest(directory)
+        shapes = {INPUTS_TAG: signature.inputs, OUTPUTS_TAG: signature.outputs}
+        return found, code_digest(directory), {tag: told for tag, side in shapes.items() if (told := _shape(side))}
+
+
+def _shape(schema: Any) -> str:
+    """The shape of the one unnamed array that a schema describes, as JSON; empty for any other schema."""
+    if not schema.is_tensor_spec() or schema.has_input_names():
+        return ""
+    return json.dumps(list(schema.inputs[0].shape))
 
 
 def verify(source: ModelVersion | LoggedModel, directory: Path) -> Path:

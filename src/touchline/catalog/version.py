@@ -10,6 +10,12 @@ DIGEST_TAG = "touchline.digest"
 CODE_DIGEST_TAG = "touchline.code_digest"
 RUN_TAG = "touchline.run_id"
 JOB_TAG = "touchline.job"
+STEP_TAG = "touchline_step"
+"""Policy transitions after which the model was taken from its training."""
+MODEL_TAG = "touchline_model_id"
+INPUTS_TAG = "touchline_inputs"
+OUTPUTS_TAG = "touchline_outputs"
+"""Shapes of what the model takes and gives, as JSON such as [-1, 89]; of models with one unnamed array each."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class ModelVersion:
     """URI of the logged model."""
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    created: float = 0.0
+    """When it was registered, in seconds since the epoch."""
 
     @property
     def uri(self) -> str:
@@ -60,9 +68,18 @@ class ModelVersion:
         return self.tags.get(DIGEST_TAG)
 
     @property
+    def model_id(self) -> str:
+        """MLflow's id of the logged model that was registered, which its SQL stores do not keep; empty if unknown."""
+        return self.tags.get(MODEL_TAG, "")
+
+    @property
     def run_id(self) -> str | None:
         """Touchline's id of the run that made it."""
         return self.tags.get(RUN_TAG)
+
+    def tag(self, name: str) -> str:
+        """A tag, or nothing; Unity Catalog refuses dots in names, so that ``_`` may stand for each."""
+        return self.tags.get(name, self.tags.get(name.replace(".", "_"), ""))
 
     def __str__(self) -> str:
         return f"{self.name} version {self.version}"
@@ -78,4 +95,5 @@ class ModelVersion:
             source=entity.source or "",
             tags=dict(entity.tags),
             aliases=tuple(sorted(alias for alias, target in aliases.items() if target == version)),
+            created=entity.creation_timestamp / 1e3,
         )

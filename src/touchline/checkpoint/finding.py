@@ -57,6 +57,9 @@ class Newest(NamedTuple):
     """The newest checkpoint that verifies, not loaded."""
 
     step: int
+    name: str
+    digest: str
+    """sha256 of its manifest, which has those of all its files."""
     directory: Path
     """Its files, on the local disk."""
 

@@ -31,6 +31,8 @@ class Manifest(NamedTuple):
     """What can be known without reading the files: step, time, metrics, run."""
     files: Mapping[str, Mapping[str, Any]]
     """``bytes`` and ``sha256`` by name."""
+    digest: str
+    """sha256 of all of this, and so of the checkpoint."""
 
     @property
     def size(self) -> int:
@@ -111,7 +113,7 @@ def parse(text: bytes) -> Manifest:
         )
     if wrong := [name for name in files if Path(name).name != name]:
         raise Damaged(f"its manifest names {wrong[0]!r}, which is not a file of its own")
-    return Manifest(about, files)
+    return Manifest(about, files, digest)
 
 
 def sync_directory(directory: Path) -> None:

@@ -232,7 +232,7 @@ class CheckpointStore:
                 return
             if not self.allow_changes:
                 self._refuse_another(self._storage.where(found.name), found.content)
-            yield Newest(found.manifest.about["step"], found.directory)
+            yield Newest(found.manifest.about["step"], found.name, found.manifest.digest, found.directory)
 
     def load(self, step: int) -> Checkpoint:
         """Load the newest checkpoint of one step; raises TouchlineError when it is missing, Damaged when it is."""

@@ -36,6 +36,9 @@ class From:
     run_id: str
     step: int
     """Policy transitions."""
+    name: str
+    digest: str
+    """sha256 of its manifest, which has those of all its files."""
     directory: Path
     """Its files, verified, on the local disk."""
 
@@ -79,7 +82,7 @@ def going_on(run_id: str | None, config: Any, settings: Settings, how: Resume) -
     store = store_of(run_id, config, settings, allow_changes=how.allow_changes)
     with store.newest() as newest:
         if newest is not None:
-            yield From(run_id, newest.step, newest.directory)
+            yield From(run_id, *newest)
         elif how.run_id is None:
             yield None
         else:

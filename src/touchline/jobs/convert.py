@@ -41,6 +41,7 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
     from touchline.jax_guard import guard_jax
 
     guard_jax(run.settings)
+    import hashlib
     import json
     import tempfile
     from pathlib import Path
@@ -69,12 +70,16 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
                 observation, _ = env.reset(seed=config.seed + i + 1)
         env.close()
 
+    observations = np.stack(recorded)
+    digest = hashlib.sha256(observations.tobytes()).hexdigest()
+    run.log_dataset("recorded observations", digest=digest, source=config.world, context="parity")
+
     warning = doubt_of(loaded.source)
     if warning:
         run.alert("The policy may lose by acting without noise", warning, level="warn")
     module = conversion.NormalisedActor(policy).eval()
     converted = conversion.policy_of(module.actor, policy, {**policy.metadata, "job": "convert", "run": run.id})
-    sets, reference = conversion.observation_sets(np.stack(recorded), config.seed), conversion.jax_functions(policy)
+    sets, reference = conversion.observation_sets(observations, config.seed), conversion.jax_functions(policy)
     parity = conversion.parity(reference, conversion.torch_functions(module), sets)
     run.log(
         {

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from touchline.catalog.lineage import CODE_TAG, RESUMED_TAG
+from touchline.checkpoint.origin import origin
 from touchline.config import Settings, digest
 from touchline.errors import TouchlineError, missing_package
 from touchline.jax_guard import guard_jax
 from touchline.jobs.base import SLOW_DELIVERY_SECONDS, Interrupted, Job, JobResult
-from touchline.jobs.checkpoints import Resume, going_on, store_of, training_config
+from touchline.jobs.checkpoints import From, Resume, going_on, store_of, training_config
 from touchline.jobs.history import JOB, JOB_DIGEST, PIPELINE, RESULT, Unfinished, encode_result, unfinished
 from touchline.jobs.progress import terminal
 
@@ -104,7 +106,7 @@ def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], re
         run = start_run(
             job=job.name,
             config=config,
-            tags=tags,
+            tags={**tags, **_made_by(), **_resumed(found)},
             settings=settings,
             group=tags.get(PIPELINE),
             run_id=found.run_id if found is not None else None,
@@ -125,6 +127,16 @@ def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], re
             f"To go on with that one: touchline run {job.name} --resume {left.otherwise} --allow-changes"
         )
     return run
+
+
+def _made_by() -> dict[str, str]:
+    """Tags of the code that runs: Touchline's version and, from a git checkout, its commit and what was changed."""
+    return {f"{CODE_TAG}{name}": value for name, value in origin(beside=Path(__file__)).code.items()}
+
+
+def _resumed(found: From | None) -> dict[str, str]:
+    """The tag of the checkpoint that the run goes on from; a run that was cut off twice has two."""
+    return {} if found is None else {f"{RESUMED_TAG}{found.step:012d}": f"{found.name} sha256 {found.digest}"}
 
 
 def _has_checkpoints(run_id: str, config: Any, settings: Settings) -> bool:

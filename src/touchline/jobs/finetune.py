@@ -142,7 +142,7 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     first_score, best_score = selection.first_score, selection.score
     digest = log_policy(run, best)
     run.set_tags({"finetune.best_step": best_step, "finetune.best_score": f"{best_score:.4f}"})
-    version = register(run, best, digest, {"eval.score": f"{best_score:.4f}"})
+    version = register(run, digest, best_step, {"eval.score": f"{best_score:.4f}"})
     if best_step:
         told = f"the actor after {best_step:,} policy transitions was best: {first_score:.3f} → {best_score:.3f}"
     else:

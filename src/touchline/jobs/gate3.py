@@ -133,7 +133,7 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
         # evidence first, alias last: what is crowned can always be checked
         run.wait_delivered("mlflow", DELIVERY_SECONDS)
         champion = catalog.promote(version, champion, told).champion
-        tell_milestone(run, players["candidate"], champion)
+        tell_milestone(run, champion)
     scores = {
         task: {name: float(judged.scores[task].mean()) for name, judged in official.items()} for task in world.tasks
     }

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from touchline.catalog import Catalog, LoggedModel, ModelVersion, directory_digest
 from touchline.catalog.lineage import INPUT_TAG
-from touchline.catalog.version import DIGEST_TAG
+from touchline.catalog.version import DIGEST_TAG, STEP_TAG
 from touchline.errors import TouchlineError
 from touchline.jobs.base import SLOW_DELIVERY_SECONDS
+from touchline.jobs.cards import update_card
 from touchline.jobs.history import JOB
 from touchline.learning.policy import Policy
 from touchline.tracking.run import Run
@@ -39,8 +40,11 @@ def log_policy(run: Run, policy: Policy, name: str = "model") -> str:
     return digest
 
 
-def register(run: Run, policy: Policy, digest: str, tags: dict[str, str]) -> ModelVersion:
-    """Register the run's model, which is ``policy``, as the milestone its job may set; both tracks are told.
+def register(run: Run, digest: str, step: int, tags: dict[str, str]) -> ModelVersion:
+    """Register the model that the run logged as the milestone its job may set; both tracks are told.
+
+    ``digest`` is what ``log_policy`` returned, ``step`` the number of policy transitions after which the model was
+    taken from the training.
 
     Raises:
         TouchlineError: MLflow does not have the model in time; the journal has, so nothing is lost.
@@ -54,18 +58,23 @@ def register(run: Run, policy: Policy, digest: str, tags: dict[str, str]) -> Mod
             f"{time.monotonic() - began:.0f} s ({state.reason or state.state}), so it cannot become a milestone. "
             f"Mend the connection, then: touchline sync {run.id} and start the pipeline again."
         )
+    tags = {**tags, STEP_TAG: str(step)}
     version = Catalog.of(run.settings).register(run.job, run.mlflow_run_id, digest=digest, tags=tags)
-    tell_milestone(run, policy, version)
+    tell_milestone(run, version)
     return version
 
 
-def tell_milestone(run: Run, policy: Policy, version: ModelVersion) -> None:
-    """Tell the sinks which version carries which aliases now; W&B gets its files too, under the same digest."""
-    from touchline.jobs.deployment import deployed
+def tell_milestone(run: Run, version: ModelVersion) -> None:
+    """Tell everybody which aliases the version carries now: the sinks, and its card.
 
+    W&B gets its files too, as the catalog has them and so under the same digest. There as here an alias belongs to
+    one version of a model, so it leaves the one that had it before.
+    """
+    catalog = Catalog.of(run.settings)
+    update_card(catalog, version)
     with tempfile.TemporaryDirectory(prefix="milestone-", dir=run.directory) as directory:
         run.log_milestone(
-            deployed(policy).save(Path(directory) / "policy"),
+            catalog.download(version, Path(directory) / "model"),
             name=version.name,
             version=version.version,
             aliases=version.aliases,
@@ -89,7 +98,7 @@ def load_policy(run: Run, model: str, alias: str) -> Loaded:
     """
     catalog = Catalog.of(run.settings)
     version = milestone(catalog, model, alias)
-    run.log_input(version.uri, alias)
+    _tell_input(run, version, alias)
     return Loaded(_fetch(run, catalog, version), version)
 
 
@@ -115,19 +124,21 @@ def load_converted(run: Run) -> Loaded:
     if not runs:
         raise TouchlineError(f"{source} was not converted yet. Convert it with: touchline run convert")
     logged = catalog.logged(runs[0].info.run_id)
-    run.log_input(logged.uri, "converted")
+    _tell_input(run, logged, "converted")
     return Loaded(_canonical(_fetch(run, catalog, logged)), logged)
 
 
 def load_untrained(run: Run) -> Policy:
-    """Load the untrained policy that ``mjx_sac@Candidate-Pretrain`` began as.
+    """Load the untrained policy that ``mjx_sac@Candidate-Pretrain`` began as, and record it as the run's input.
 
     Raises:
         TouchlineError: there is no such milestone, or the files are not those that were written.
     """
     catalog = Catalog.of(run.settings)
     source = milestone(catalog, "mjx_sac", "Candidate-Pretrain")
-    return _fetch(run, catalog, catalog.logged(source.mlflow_run_id, "untrained"))
+    logged = catalog.logged(source.mlflow_run_id, "untrained")
+    _tell_input(run, logged, "untrained")
+    return _fetch(run, catalog, logged)
 
 
 def milestone(catalog: Catalog, model: str, alias: str) -> ModelVersion:
@@ -139,6 +150,17 @@ def milestone(catalog: Catalog, model: str, alias: str) -> ModelVersion:
             "Run the job that sets it first; touchline run pipeline runs them all in order."
         )
     return version
+
+
+def _tell_input(run: Run, source: ModelVersion | LoggedModel, context: str) -> None:
+    """Record what the run reads: which model, with which digest, made by which Run."""
+    run.log_input(
+        source.uri,
+        context,
+        digest=source.digest or "",
+        run=source.mlflow_run_id,
+        model_id=source.model_id,
+    )
 
 
 def _canonical(policy: Policy) -> Policy:

@@ -124,6 +124,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
             logger.warning("%s", note)
     world = config.load_world()
     run.set_tags(world.verify(importlib.import_module("jax.numpy" if config.backend == "mjx" else "numpy")))
+    run.log_dataset(f"scene of {world.name}", digest=world.digest, source=config.world)
     metadata = {**world.metadata(), "world": world.name, "job": "pretrain", "run": run.id, "seed": config.seed}
 
     def policy_of(state: algorithm.State) -> Policy:
@@ -222,7 +223,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         "eval.stochastic_return": f"{explored.returns.mean():.1f}",
         "eval.untrained_return": f"{mean_before:.1f}",
     }
-    version = register(run, trained, digest, told)
+    version = register(run, digest, best_step, told)
     apart = "the 95 % intervals do not overlap" if low > high_before else "the 95 % intervals overlap"
     return JobResult(
         {"evaluation": figures, "model": str(version), "cost": recorder.cost},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -246,6 +247,15 @@ class World(ABC):
     def model(self) -> mujoco.MjModel:
         """The compiled scene, without what only a camera sees."""
         return self.spec().compile()
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the compiled scene: what a training learns from, beside its configuration and the code."""
+        import mujoco
+
+        whole = np.empty(mujoco.mj_sizeModel(self.model), np.uint8)
+        mujoco.mj_saveModel(self.model, None, whole)
+        return hashlib.sha256(whole.tobytes()).hexdigest()
 
     @cached_property
     def visual_model(self) -> mujoco.MjModel:

@@ -100,15 +100,28 @@ def _create_artifact(backend: Backend, variables: dict[str, Any]) -> dict[str, A
         "files": {},
         "state": "PENDING",
     }
-    for known in backend.run(str(artifact["run"])).artifacts:
-        if all(known[key] == artifact[key] for key in ("name", "digest")) and known["state"] == "COMMITTED":
-            known["aliases"] += [alias for alias in artifact["aliases"] if alias not in known["aliases"]]
-            artifact = known
+    # As W&B does: what is there already, whichever run brought it, is the same version and gets the aliases too.
+    for known in _versions(backend, artifact["name"]):
+        if known["digest"] == artifact["digest"] and known["state"] == "COMMITTED":
+            aliases = [*known["aliases"], *(alias for alias in artifact["aliases"] if alias not in known["aliases"])]
+            known["aliases"], artifact = aliases, known
+            _take_aliases(backend, known)
             break
     else:
         backend.run(str(artifact["run"])).artifacts.append(artifact)
     sequence = {"id": "s1", "latestArtifact": None}
     return {"createArtifact": {"artifact": {**_id_and_state(artifact), "artifactSequence": sequence}}}
+
+
+def _versions(backend: Backend, name: str) -> list[dict[str, Any]]:
+    return [artifact for run in backend.runs.values() for artifact in run.artifacts if artifact["name"] == name]
+
+
+def _take_aliases(backend: Backend, artifact: dict[str, Any]) -> None:
+    """An alias belongs to one version of an artifact: the others lose it, as at W&B."""
+    for other in _versions(backend, artifact["name"]):
+        if other is not artifact:
+            other["aliases"] = [alias for alias in other["aliases"] if alias not in artifact["aliases"]]
 
 
 def _id_and_state(artifact: dict[str, Any]) -> dict[str, Any]:
@@ -190,6 +203,7 @@ def _create_artifact_files(backend: Backend, variables: dict[str, Any]) -> dict[
 def _commit_artifact(backend: Backend, variables: dict[str, Any]) -> dict[str, Any]:
     artifact = find_artifact(backend, variables["artifactID"])
     artifact["state"] = "COMMITTED"
+    _take_aliases(backend, artifact)
     return {"commitArtifact": {"artifact": {"id": artifact["id"], "digest": artifact["digest"]}}}
 
 

@@ -255,9 +255,18 @@ class RunEvents:
         if not self._is_shown:
             logger.log(LEVELS[level_of_decision(payload)], "%s", clean(headline_of_decision(payload)))
 
-    def log_input(self, model: str, context: str = "model") -> None:
-        """Record that this run starts from ``model``, a ``models:/…`` URI or an MLflow model id."""
-        self._writer.put("input", {"model": str(model), "context": context})
+    def log_input(
+        self, model: str, context: str = "model", *, digest: str = "", run: str = "", model_id: str = ""
+    ) -> None:
+        """Record that this run reads ``model``, a ``models:/…`` URI or an MLflow model id.
+
+        Where they are known, ``digest`` is the sha256 of its files, ``run`` the MLflow run that made it, and
+        ``model_id`` MLflow's id of the logged model behind a registered version, by which MLflow itself draws the
+        edge.
+        """
+        details = {"digest": digest, "run": run, "model_id": model_id}
+        told = {name: value for name, value in details.items() if value}
+        self._writer.put("input", {"model": str(model), "context": context, **told})
 
     def log_dataset(self, name: str, *, digest: str, source: str, context: str = "training") -> None:
         """Record that this run reads a dataset: its name, a digest of its content and where it comes from."""

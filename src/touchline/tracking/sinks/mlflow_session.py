@@ -272,9 +272,12 @@ class MlflowSession:
     def _input(self, event: Event, batch: Batch) -> None:
         from mlflow.entities import LoggedModelInput
 
-        uri = str(event.payload["model"])
-        batch.add_tag(event.seq, f"touchline.input.{event.payload['context']}", uri)
-        model_id = uri.removeprefix("models:/")
+        uri, context = str(event.payload["model"]), event.payload["context"]
+        batch.add_tag(event.seq, f"touchline.input.{context}", uri)
+        for name in ("digest", "run"):
+            if told := event.payload.get(name):
+                batch.add_tag(event.seq, f"touchline.input_{name}.{context}", told)
+        model_id = event.payload.get("model_id") or uri.removeprefix("models:/")
         if model_id.startswith("m-"):
             self._client.log_inputs(self.remote_id, models=[LoggedModelInput(model_id)])
 

@@ -185,9 +185,10 @@ class WandbEvents:
         self.handle.tags = tuple(dict.fromkeys([*kept, *new]))
 
     def _input(self, event: Event) -> None:
-        self.handle.config.update(
-            {f"input.{event.payload['context']}": event.payload["model"]}, allow_val_change=True
-        )
+        payload = event.payload
+        context = payload["context"]
+        told = {f"input_{name}.{context}": payload[name] for name in ("digest", "run") if name in payload}
+        self.handle.config.update({f"input.{context}": payload["model"], **told}, allow_val_change=True)
 
     def _dataset(self, event: Event) -> None:
         dataset = {key: event.payload[key] for key in ("name", "digest", "source")}
