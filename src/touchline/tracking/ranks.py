@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ class SilentRun(Run):
     def _keep_image(self, image: Any, stem: str) -> str:
         return ""
 
-    def _start_couriers(self) -> None:
+    def _start_couriers(self, sinks: Iterable[str]) -> None:
         """No courier is needed."""
 
     def _end_with_process(self) -> None:
