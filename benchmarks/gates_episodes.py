@@ -1,7 +1,7 @@
 """Play our own policies once, 200 perturbed scenarios of each task, for ``gates.py`` to simulate gates from.
 
-Walker, a twin of it (as good, and not the same), walker-steady, "stand still" and zero torque meet the same scenarios,
-a piece at a time: a run that is stopped goes on, and what is played is paired whenever it stops.
+Walker, a twin of it (as good, and not the same), walker-steady, "stand still" and zero torque meet the same
+scenarios, a piece at a time: a run that is stopped goes on, and what is played is paired whenever it stops.
 
 Usage: python benchmarks/gates_episodes.py [--quick] [--fresh]; writes results/gates-episodes.json.
 """

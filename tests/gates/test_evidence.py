@@ -55,7 +55,9 @@ def test_the_verdict_can_be_reckoned_again_from_its_evidence(judge, given):
 def test_any_contest_survives_the_file(seed, shift, count, first):
     random = np.random.default_rng(seed)
     ours, theirs = (Evaluation(name, {"a": random.normal(size=count), "b": random.random(count)}) for name in "xy")
-    contest = Contest(Evaluation("x", {t: s + shift for t, s in ours.scores.items()}), theirs, None if first else theirs)
+    contest = Contest(
+        Evaluation("x", {t: s + shift for t, s in ours.scores.items()}), theirs, None if first else theirs
+    )
     document = written(gate3(contest), contest)
     assert written(confirm(document), contest) == document
 
@@ -74,7 +76,9 @@ def test_a_bound_that_does_not_exist_is_null():
         lambda document: document["verdict"].update(passed=not document["verdict"]["passed"]),
         lambda document: document["verdict"].update(provisional=False),
         lambda document: document["verdict"]["checks"].pop(),
-        lambda document: document["verdict"]["checks"][0].update(passed=not document["verdict"]["checks"][0]["passed"]),
+        lambda document: document["verdict"]["checks"][0].update(
+            passed=not document["verdict"]["checks"][0]["passed"]
+        ),
         lambda document: document["given"]["candidate"]["scores"].update(kick=[-9.0, -8.0, -9.5, -9.0]),
         lambda document: document.pop("verdict"),
     ],

@@ -94,7 +94,7 @@ def test_an_advantage_on_average_does_not_buy_a_task_that_is_worse():
     verdict = gate3(Contest(candidate, STANDING, CHAMPION))
     assert verdict.check("better than the champion").passed
     assert not verdict.passed
-    assert "worse than version 1 by more than 0.05 on kick (by -0." in verdict.reason
+    assert "may be worse than version 1 by more than 0.05 on kick (-0.1" in verdict.reason
 
 
 def test_the_first_champion_needs_one_task_and_must_not_lose_another():
@@ -155,7 +155,9 @@ def test_a_column_of_another_length_is_refused(column):
         Contest(evaluation(**{column: everywhere(0, 19)}), STANDING)
 
 
-@pytest.mark.parametrize(("options", "match"), [({"attempt": 0}, "count from 1"), ({"margin": -0.1}, "margin is -0.1")])
+@pytest.mark.parametrize(
+    ("options", "match"), [({"attempt": 0}, "count from 1"), ({"margin": -0.1}, "margin is -0.1")]
+)
 def test_what_cannot_be_judged_is_refused(options, match):
     with pytest.raises(UsageError, match=match):
         Contest(evaluation(), STANDING, **options)
@@ -181,7 +183,7 @@ def test_unperturbed_episodes_are_reported_apart_and_decide_nothing():
 
 
 def test_falls_are_told_with_exact_bounds():
-    fell = {task: (True,) * 2 + (False,) * 18 for task in TASKS}
+    fell = dict.fromkeys(TASKS, (True,) * 2 + (False,) * 18)
     check = gate3(Contest(evaluation(falls=fell), STANDING)).check("falls")
     assert "version 2 10%" in check.sentence
     assert check.intervals["version 2, kick"].method == "exact"

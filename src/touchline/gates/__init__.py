@@ -1,7 +1,7 @@
 """Gates: pure functions from tables of evaluations to a verdict with its evidence.
 
-``table`` has the checks of every gate, ``contest`` and ``agreement`` what they judge, ``promotion`` the checks of gate
-3, ``statistics``, ``bounds`` and ``aggregates`` the figures, ``evidence`` what is written down and judged again.
+``table`` has the checks of every gate, ``contest`` and ``agreement`` what they judge, ``promotion`` the checks of
+gate 3, ``statistics``, ``bounds`` and ``aggregates`` the figures, ``evidence`` what is written down and judged again.
 """
 
 from touchline.gates.agreement import Agreement

@@ -35,7 +35,9 @@ def probability_of_improvement(ours: Scores, theirs: Scores, confidence: float =
     Raises UsageError when tasks or numbers of scenarios differ.
     """
     if sorted(ours) != sorted(theirs):
-        raise UsageError(f"Policies can only be compared on the same tasks, not on {sorted(ours)} and {sorted(theirs)}.")
+        raise UsageError(
+            f"Policies can only be compared on the same tasks, not on {sorted(ours)} and {sorted(theirs)}."
+        )
     random = np.random.default_rng(seed)
     values, drawn, pairs = [], [], 0
     for a, b in zip(strata(ours), strata(theirs), strict=True):

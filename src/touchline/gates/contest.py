@@ -68,7 +68,7 @@ class Contest:
                 if tuple(self.candidate.scenarios.get(task, ())) != tuple(other.scenarios.get(task, ())):
                     raise UsageError(
                         f"{self.candidate.name} and {other.name} were evaluated on different scenarios of task "
-                        f"{task!r}, so their scores cannot be paired. Evaluate both on the same ones in the same order."
+                        f"{task!r}, so their scores cannot be paired. Evaluate both on the same ones, in one order."
                     )
         for player in self.players:
             _refuse_what_does_not_fit(player)
@@ -76,8 +76,8 @@ class Contest:
             copies = len(digests) - len(set(digests))
             if copies:
                 raise UsageError(
-                    f"{copies} of the {len(digests)} scenarios of task {task!r} are copies of another one, and a copy "
-                    "tells nothing new. Draw distinct ones."
+                    f"{copies} of the {len(digests)} scenarios of task {task!r} are copies of another one, and a "
+                    "copy tells nothing new. Draw distinct ones."
                 )
 
     @property

@@ -39,9 +39,9 @@ def rejudge(document: Mapping[str, Any]) -> Verdict:
     judge = _JUDGES.get(str(document.get("gate")))
     if judge is None or document.get("format") != FORMAT:
         raise TouchlineError(
-            f"This is no evidence that Touchline {__version__} can judge: its gate is {document.get('gate')!r} and its "
-            f"format {document.get('format')!r}, and format {FORMAT} of {', '.join(_JUDGES)} is known. Use the version "
-            f"that wrote it ({document.get('versions', {}).get('touchline', 'which it does not tell')})."
+            f"This is no evidence that Touchline {__version__} can judge: its gate is {document.get('gate')!r} and "
+            f"its format {document.get('format')!r}; known is format {FORMAT} of {', '.join(_JUDGES)}. Use the "
+            f"version that wrote it ({document.get('versions', {}).get('touchline', 'which it does not tell')})."
         )
     try:
         return judge(document["given"])
@@ -66,7 +66,7 @@ def confirm(document: Mapping[str, Any]) -> Verdict:
 
 
 def tags(verdict: Verdict, contest: Contest) -> dict[str, str]:
-    """Return a verdict of gate 3 in short, as text: ``verdict``, ``passed``, ``provisional``, ``reason`` and so on."""
+    """Return a verdict of gate 3 in short, as text: ``verdict``, ``passed``, ``provisional``, ``reason`` and more."""
     first = next(check for check in verdict.checks if check.decides)
     found = {
         "verdict": verdict.word,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -16,6 +14,8 @@ from touchline.gates.verdict import Finding
 MINIMUM_SURVIVAL = 100.0
 MINIMUM_RETURN = -100.0
 MAXIMUM_SPREAD = 2.0
+TASK_ERROR = 0.25
+"""How likely a challenger passes though it is worse than the champion by just the margin on one task, an attempt."""
 REPORTED = 0.975
 """Confidence of each bound of what is only reported: the two of an interval hold 95 %."""
 
@@ -29,28 +29,16 @@ def better_than_champion(contest: Contest) -> Finding | None:
     if interval.method == "none":
         return Finding(False, _no_interval(f"its score minus that of {name}", interval), interval.mean)
     sentence = (
-        f"its score minus that of {name} is {interval.mean:+.3f} on average over tasks ({contest.margin:g} or more is "
-        f"wanted), with {_percent(interval.confidence)} confidence above {interval.low:+.3f} (more than 0 is wanted)"
+        f"its score minus that of {name} is {interval.mean:+.3f} on average over tasks (at least {contest.margin:g} "
+        f"is wanted), with {_percent(interval.confidence)} confidence above {interval.low:+.3f} (above 0 is wanted)"
     )
     found = interval.low > 0.0 and interval.mean >= contest.margin
     return Finding(found, sentence, interval.mean, {"mean of the tasks": interval})
 
 
 def no_task_worse(contest: Contest) -> Finding | None:
-    """On no task does a challenger score less than the champion by more than the margin."""
-    if contest.champion is None:
-        return None
-    intervals = {task: mean_bounds({task: those}, 1.0 - REPORTED) for task, those in contest.paired.items()}
-    unknown = _without_interval(contest, intervals)
-    worse = [task for task, interval in intervals.items() if interval.mean < -contest.margin]
-    value = min(interval.mean for interval in intervals.values())
-    if worse:
-        sentence = f"it is worse than {contest.champion.name} by more than {contest.margin:g} on {_of(intervals, worse)}"
-    elif unknown:
-        sentence = _no_interval(f"on {' and '.join(unknown)} its score minus that of {contest.champion.name}")
-    else:
-        sentence = f"on no task is it worse than {contest.champion.name} by more than {contest.margin:g}"
-    return Finding(not worse and not unknown, sentence, value, intervals)
+    """On no task is a challenger likely to score less than the champion by more than the margin."""
+    return None if contest.champion is None else _no_task_below(contest, TASK_ERROR)
 
 
 def better_on_some_task(contest: Contest) -> Finding | None:
@@ -74,25 +62,7 @@ def better_on_some_task(contest: Contest) -> Finding | None:
 
 def no_task_inferior(contest: Contest) -> Finding | None:
     """On every task the first champion is shown not to be worse than the baseline by more than the margin."""
-    if contest.champion is not None:
-        return None
-    intervals = {task: mean_bounds({task: those}, contest.error) for task, those in contest.paired.items()}
-    name = contest.baseline.name
-    unknown = _without_interval(contest, intervals)
-    doubtful = [
-        task
-        for task, interval in intervals.items()
-        if interval.method != "none" and not interval.low > -contest.margin
-    ]
-    value = min(interval.mean for interval in intervals.values())
-    if unknown:
-        sentence = _no_interval(f"on {' and '.join(unknown)} its score minus that of {name}")
-    elif doubtful:
-        lows = " and ".join(f"{task} (as low as {intervals[task].low:+.3f})" for task in doubtful)
-        sentence = f"it may be worse than {name} by more than {contest.margin:g} on {lows}"
-    else:
-        sentence = f"on no task is it worse than {name} by more than {contest.margin:g}"
-    return Finding(not doubtful and not unknown, sentence, value, intervals)
+    return None if contest.champion is not None else _no_task_below(contest, contest.error)
 
 
 def survival(contest: Contest) -> Finding | None:
@@ -154,46 +124,66 @@ def improvement(contest: Contest) -> Finding:
 
 def advantages(contest: Contest) -> Finding:
     """The candidate's score minus everybody else's, by task and on average."""
-    intervals = {}
+    intervals, told = {}, []
     for other in list(contest.players)[1:]:
         paired = differences(contest.candidate.scores, other.scores)
-        intervals[other.name] = mean_bounds(paired, 1.0 - REPORTED)
+        intervals[other.name] = overall = mean_bounds(paired, 1.0 - REPORTED)
+        told.append(f"{other.name} {overall.mean:+.3f}")
         for task, those in paired.items():
             intervals[f"{other.name}, {task}"] = mean_bounds({task: those}, 1.0 - REPORTED)
-    told = ", ".join(f"{name} {interval.mean:+.3f}" for name, interval in intervals.items() if ", " not in name)
-    return Finding(None, f"its mean score minus another's: {told}", None, intervals)
+    return Finding(None, f"its mean score minus another's: {', '.join(told)}", None, intervals)
 
 
 def nominal(contest: Contest) -> Finding | None:
     """What everybody scores in the unperturbed episodes: apart, because of these there may be only one."""
     told = [
         f"{task}: "
-        + ", ".join(f"{one.name} {np.mean(one.nominal[task]):.3f}" for one in contest.players if task in one.nominal)
+        + ", ".join(
+            f"{one.name} {np.asarray(one.nominal[task], dtype=np.float64).mean():.3f}"
+            for one in contest.players
+            if task in one.nominal
+        )
         for task in sorted(contest.candidate.nominal)
     ]
     return Finding(None, f"unperturbed episodes score, {'; '.join(told)}") if told else None
 
 
-def _without_interval(contest: Contest, intervals: Mapping[str, Interval]) -> list[str]:
-    """Tasks on which nothing can be said.
+def _no_task_below(contest: Contest, error: float) -> Finding:
+    """On every task the difference's lower bound is above minus the margin.
 
-    Where both score the same in every one of several different scenarios there is no interval either, and none is
-    needed to say that neither is worse.
+    Where both score the same in every one of several different scenarios there is no interval, and none is needed to
+    say that neither is worse.
     """
-    return [
+    intervals = {task: mean_bounds({task: those}, error) for task, those in contest.paired.items()}
+    name, sure = contest.opponent.name, f"with {_percent(1.0 - error)} confidence"
+    unknown = [
         task
         for task, interval in intervals.items()
-        if interval.method == "none" and not (interval.mean == 0.0 and _differ(contest.candidate.scores[task]))
+        if interval.method == "none" and not (interval.mean == 0.0 and _vary(contest.candidate.scores[task]))
     ]
+    doubtful = [task for task, one in intervals.items() if one.method != "none" and not one.low > -contest.margin]
+    worst = min(interval.mean for interval in intervals.values())
+    if unknown:
+        sentence = _no_interval(f"on {' and '.join(unknown)} its score minus that of {name}")
+    elif doubtful:
+        lows = " and ".join(
+            f"{task} ({intervals[task].mean:+.3f}, above {intervals[task].low:+.3f})" for task in doubtful
+        )
+        sentence = f"it may be worse than {name} by more than {contest.margin:g} on {lows}, {sure}"
+    else:
+        sentence = f"on no task is it worse than {name} by more than {contest.margin:g}, {sure}"
+    return Finding(not doubtful and not unknown, sentence, worst, intervals)
 
 
-def _differ(scores: ArrayLike) -> bool:
+def _vary(scores: ArrayLike) -> bool:
     return varies(np.asarray(scores, dtype=np.float64))
 
 
 def _no_interval(what: str, interval: Interval | None = None) -> str:
     same = interval is not None and interval.mean == 0.0
-    return f"there is no interval: {what} {'is 0' if same else 'does not vary'} over the scenarios, or they are too few"
+    return (
+        f"there is no interval: {what} {'is 0' if same else 'does not vary'} over the scenarios, or they are too few"
+    )
 
 
 def _of(intervals: dict[str, Interval], tasks: list[str]) -> str:

@@ -58,8 +58,14 @@ def gate3(contest: Contest) -> Verdict:
 
 
 def decision(contest: Contest) -> bool:
-    """Whether gate 3 is passed: the checks that decide, without those that only report."""
-    return passed(apply(tuple(line for line in lines_of("gate3") if line.decides), contest))
+    """Whether gate 3 is passed, without a word about it: for simulations of many gates."""
+    decided = False
+    for line in lines_of("gate3"):
+        found = line.find(contest) if line.decides else None
+        if found is not None and not found.passed:
+            return False
+        decided = decided or found is not None
+    return decided
 
 
 def _verdict(gate: str, checks: tuple[Check, ...], provisional: bool = False, notes: str = "") -> Verdict:
