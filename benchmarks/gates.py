@@ -320,6 +320,11 @@ def main() -> None:
         "equal to the champion": (played.equal, many, False),
         "equal to the baseline, no champion yet": (played.equal, some, True),
         "obstacle worse by 0.3, goalie better by 0.9": (played.shifted({TASKS[0]: 0.9, TASKS[1]: -0.3}), some, False),
+        "obstacle worse by 0.05, goalie better by 0.9, no champion yet": (
+            played.shifted({TASKS[0]: 0.9, TASKS[1]: -0.05}),
+            some,
+            True,
+        ),
         "zero torque, no champion yet": (played.pair("zero torque", "stand still"), some, True),
         "walker, no champion yet": (played.pair("walker", "stand still"), some, True),
         "walker-steady, no champion yet": (played.pair("walker-steady", "stand still"), some, True),
