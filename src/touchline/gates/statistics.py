@@ -32,7 +32,7 @@ class Interval:
     pairs: int
     """Scenarios, all tasks together."""
     method: str
-    """How the bounds were found, as ``BCa``, ``skewness-corrected t`` or ``exact``; ``point``: there is no variance;
+    """How the bounds were found, as ``BCa``, ``percentile`` or ``exact``; ``point``: there is no variance;
     ``none``: there is no interval."""
 
 
