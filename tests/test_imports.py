@@ -14,8 +14,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "touchline"
 LAYERS = (
     {"errors", "overlay", "config", "cadence", "filesystem", "jax_guard", "leash", "masking", "__init__"},
-    {"checkpoint", "watch", "tracking"},
-    {"learning", "simulation", "soccer", "tuning", "gates", "catalog"},
+    {"checkpoint", "gates", "watch", "tracking"},
+    {"learning", "simulation", "soccer", "tuning", "catalog"},
     {"jobs", "testing", "integrations", "compat", "deploy", "report"},
     {"recipes", "ui", "commands", "cli"},
 )

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from touchline.gates.checks import NEGLIGIBLE
 from touchline.gates.statistics import Interval
 
 if TYPE_CHECKING:
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 120
 """Columns where there is no terminal."""
+NEGLIGIBLE = 1e-3
+"""A difference of scores that nobody needs to be told of."""
 _HEADINGS = {
     "perturbed": "On {} perturbed scenarios a task",
     "nominal": "On unperturbed official resets",

@@ -1,9 +1,9 @@
-"""What is written down about a verdict, so that anyone can check it later."""
+"""What is written down about a verdict, so that anyone can judge again and compare."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from importlib.metadata import version
 from typing import Any
@@ -11,47 +11,77 @@ from typing import Any
 import numpy as np
 
 from touchline import __version__
-from touchline.gates.checks import Evaluation, Verdict
-from touchline.gates.statistics import RESAMPLES
+from touchline.errors import TouchlineError
+from touchline.gates.agreement import Agreement
+from touchline.gates.contest import Contest, Evaluation
+from touchline.gates.table import gate1, gate2, gate3
+from touchline.gates.verdict import Verdict
 
-FORMAT = 1
+FORMAT = 2
 
 
-def evidence(verdict: Verdict, *evaluations: Evaluation | None) -> dict[str, Any]:
-    """Return the verdict, its checks and every score as strict JSON values; None among evaluations is left out.
-
-    Bounds that do not exist are null.
-    """
+def evidence(verdict: Verdict, given: Agreement | Contest) -> dict[str, Any]:
+    """Return a verdict and all that its gate was given as strict JSON values; what is not finite is null."""
     return {
         "format": FORMAT,
-        "gate": "gate3",
+        "gate": verdict.gate,
         "versions": {"touchline": __version__, "numpy": version("numpy"), "scipy": version("scipy")},
-        "method": {
-            "statistic": "mean over tasks of the mean paired difference of the competition's score",
-            "bound": "stratified bootstrap, BCa, one-sided",
-            "confidence": verdict.confidence,
-            "resamples": RESAMPLES,
-            "seed": verdict.seed,
-        },
         "verdict": plain(verdict),
-        "evaluations": [plain(one) for one in evaluations if one is not None],
+        "given": plain(given),
     }
 
 
-def tags(verdict: Verdict) -> dict[str, str]:
-    """Return the verdict in short, as text: ``passed``, ``provisional``, ``reason``, ``mean``, ``low`` and so on."""
-    decisive = verdict.checks[0]
+def rejudge(document: Mapping[str, Any]) -> Verdict:
+    """Return the verdict on what evidence holds, reckoned anew; what the document says of a verdict is not looked at.
+
+    Raises TouchlineError when the document is no evidence that this version can read.
+    """
+    judge = _JUDGES.get(str(document.get("gate")))
+    if judge is None or document.get("format") != FORMAT:
+        raise TouchlineError(
+            f"This is no evidence that Touchline {__version__} can judge: its gate is {document.get('gate')!r} and "
+            f"its format {document.get('format')!r}; known is format {FORMAT} of {', '.join(_JUDGES)}. Use the "
+            f"version that wrote it ({document.get('versions', {}).get('touchline', 'which it does not tell')})."
+        )
+    try:
+        return judge(document["given"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TouchlineError(
+            f"The evidence cannot be read ({type(error).__name__}: {error}). Take the file that the gate wrote."
+        ) from error
+
+
+def confirm(document: Mapping[str, Any]) -> Verdict:
+    """Judge evidence again and return the verdict; TouchlineError when it is not the one that the document tells."""
+    found = rejudge(document)
+    told = document.get("verdict", {})
+    ours, theirs = _decisions(plain(found)), _decisions(told)
+    if ours != theirs:
+        wrong = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+        raise TouchlineError(
+            f"The evidence tells another verdict than it supports: {', '.join(wrong)} came out otherwise when it was "
+            "judged again. Do not rely on it; run the gate again."
+        )
+    return found
+
+
+def tags(verdict: Verdict, contest: Contest) -> dict[str, str]:
+    """Return a verdict of gate 3 in short, as text: ``verdict``, ``passed``, ``provisional``, ``reason`` and more."""
+    first = next(check for check in verdict.checks if check.decides)
     found = {
+        "verdict": verdict.word,
         "passed": str(verdict.passed).lower(),
         "provisional": str(verdict.provisional).lower(),
         "reason": verdict.reason,
-        "opponent": verdict.opponent,
-        "pairs": ", ".join(f"{task} {n}" for task, n in verdict.pairs.items()),
-        "worse_than_standing": ", ".join(verdict.worse_than_standing) or "none",
+        "opponent": contest.opponent.name,
+        "scenarios": ", ".join(f"{task} {n}" for task, n in contest.scenarios.items()),
+        "attempt": str(contest.attempt),
+        "error": f"{contest.error:.3g}",
     }
-    if decisive.interval is not None:
-        found["mean"] = f"{decisive.interval.mean:.6g}"
-        found["low"] = f"{decisive.interval.low:.6g}"
+    if first.value is not None:
+        found["mean"] = f"{first.value:.6g}"
+    if first.intervals:
+        found["low"] = f"{max(interval.low for interval in first.intervals.values()):.6g}"
     return found
 
 
@@ -68,3 +98,36 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _agreement(given: Mapping[str, Any]) -> Agreement:
+    worst = {
+        name: {part: math.nan if value is None else float(value) for part, value in row.items()}
+        for name, row in given["worst"].items()
+    }
+    return Agreement(worst, given["observations"], given["tolerance"], tuple(given["ignored"]))
+
+
+def _contest(given: Mapping[str, Any]) -> Contest:
+    return Contest(
+        **{
+            **given,
+            "candidate": Evaluation(**given["candidate"]),
+            "baseline": Evaluation(**given["baseline"]),
+            "champion": None if given["champion"] is None else Evaluation(**given["champion"]),
+            "others": tuple(Evaluation(**other) for other in given["others"]),
+        }
+    )
+
+
+_JUDGES: Mapping[str, Callable[[Mapping[str, Any]], Verdict]] = {
+    "gate1": lambda given: gate1(_agreement(given)),
+    "gate2": lambda given: gate2(_agreement(given)),
+    "gate3": lambda given: gate3(_contest(given)),
+}
+
+
+def _decisions(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """What a verdict says, without figures, whose last digits may differ between machines."""
+    checks = {f"check {check['name']!r}": check["passed"] for check in verdict.get("checks", ())}
+    return {name: verdict.get(name) for name in ("gate", "passed", "provisional")} | checks

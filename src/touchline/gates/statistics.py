@@ -32,8 +32,8 @@ class Interval:
     pairs: int
     """Scenarios, all tasks together."""
     method: str
-    """``BCa``, ``percentile`` (where BCa is undefined), ``point`` (no variance), ``none`` (too few pairs) or, of a
-    share, ``exact``."""
+    """How the bounds were found, as ``BCa``, ``percentile`` or ``exact``; ``point``: there is no variance;
+    ``none``: there is no interval."""
 
 
 def differences(ours: Scores, theirs: Scores) -> dict[str, NDArray[np.float64]]:
@@ -70,22 +70,31 @@ def paired_bootstrap(differences: Scores | ArrayLike, confidence: float = 0.95, 
     """
     if not 0.5 < confidence < 1.0:
         raise UsageError(f"A confidence lies between 0.5 and 1, and this is {confidence}. 0.95 is usual.")
-    tasks = differences if isinstance(differences, Mapping) else {"": differences}
-    samples = [np.asarray(tasks[task], dtype=np.float64) for task in sorted(tasks)]
-    if not samples or any(sample.ndim != 1 or sample.size == 0 for sample in samples):
-        raise UsageError("A bound needs at least one difference in each task, in arrays of one dimension.")
+    samples = strata(differences if isinstance(differences, Mapping) else {"": differences})
     mean = float(np.mean([sample.mean() for sample in samples]))
     pairs = sum(sample.size for sample in samples)
     if any(sample.size < 2 for sample in samples):
         return Interval(mean, -math.inf, math.inf, confidence, pairs, "none")
-    # A mean of equal numbers rounds, so that their spread is tiny instead of 0.
-    if all(np.ptp(sample) <= 1e-12 * max(1.0, float(np.abs(sample).max())) for sample in samples):
+    if not any(varies(sample) for sample in samples):
         return Interval(mean, mean, mean, confidence, pairs, "point")
     for method in ("BCa", "percentile"):
         low, high = _bounds(samples, confidence, seed, method)
         if math.isfinite(low) and math.isfinite(high):
             break
     return Interval(mean, low, high, confidence, pairs, method)
+
+
+def strata(tasks: Scores) -> list[NDArray[np.float64]]:
+    """Return the values of each task, tasks in alphabetical order; UsageError where there are none."""
+    samples = [np.asarray(tasks[task], dtype=np.float64) for task in sorted(tasks)]
+    if not samples or any(sample.ndim != 1 or sample.size == 0 for sample in samples):
+        raise UsageError("A bound needs at least one value of each task, in arrays of one dimension.")
+    return samples
+
+
+def varies(sample: NDArray[np.float64]) -> bool:
+    """Whether there is more in a sample's spread than rounding: a mean of equal numbers rounds."""
+    return bool(np.ptp(sample) > 1e-12 * max(1.0, float(np.abs(sample).max())))
 
 
 def exact_share(successes: int, trials: int, confidence: float = 0.95) -> Interval:

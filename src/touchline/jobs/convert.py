@@ -10,7 +10,7 @@ from touchline.jobs.base import JobResult
 
 if TYPE_CHECKING:
     from touchline.catalog import LoggedModel, ModelVersion
-    from touchline.learning.convert import Parity
+    from touchline.gates import Verdict
     from touchline.tracking.run import Run
 
 
@@ -48,6 +48,7 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
 
     import numpy as np
 
+    from touchline import gates
     from touchline.jobs.deployment import FILE_NAME, DeployedPolicy, deployed
     from touchline.jobs.models import load_policy, log_policy
     from touchline.jobs.worlds import load_world, refuse_another_world
@@ -81,19 +82,14 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
     converted = conversion.policy_of(module.actor, policy, {**policy.metadata, "job": "convert", "run": run.id})
     sets, reference = conversion.observation_sets(observations, config.seed), conversion.jax_functions(policy)
     parity = conversion.parity(reference, conversion.torch_functions(module), sets)
-    run.log(
-        {
-            **{f"parity/logits_{name}": value for name, value in parity.logits.items()},
-            **{f"parity/actions_{name}": value for name, value in parity.actions.items()},
-            "parity/worst": parity.worst,
-        },
-        0,
-    )
-    _refuse(parity, "The converted actor")
+    metrics = {f"parity/{what}_{name}": value for name, row in parity.worst.items() for what, value in row.items()}
+    run.log({**metrics, "parity/worst": parity.largest}, 0)
+    verdict = gates.gate2(parity)
+    _refuse(verdict, "The converted actor")
     with tempfile.TemporaryDirectory(dir=run.directory) as directory:
         path = Path(directory) / "converted"
         path.mkdir()
-        files: dict[str, conversion.Parity] = {}
+        files: dict[str, gates.Agreement] = {}
         for name, form in export.FORMATS.items():
             form.write(converted, path / name)
             files[name] = conversion.parity(reference, form.read(path / name), sets)
@@ -101,19 +97,25 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
         if isinstance(ready, DeployedPolicy):
             (path / FILE_NAME).write_bytes(ready.file)
             files[FILE_NAME] = conversion.parity(reference, (ready.logits, ready), sets)
-        run.log({f"parity/file_{name}": found.worst for name, found in files.items()}, 0)
-        for name, found in files.items():
-            _refuse(found, f"The file {name}")
-        figures = {**parity.to_dict(), "files": {name: found.to_dict() for name, found in files.items()}}
-        (path / "parity.json").write_text(json.dumps(figures, indent=2) + "\n")
+        run.log({f"parity/file_{name}": found.largest for name, found in files.items()}, 0)
+        verdicts = {name: gates.gate2(found) for name, found in files.items()}
+        for name, judged in verdicts.items():
+            _refuse(judged, f"The file {name}")
+        evidence = {
+            "actor": gates.evidence(verdict, parity),
+            "files": {name: gates.evidence(verdicts[name], found) for name, found in files.items()},
+        }
+        (path / "parity.json").write_text(json.dumps(evidence, indent=2, allow_nan=False) + "\n")
         run.log_artifact(path)
     log_policy(run, ready)
-    worst = max(parity.worst, *(found.worst for found in files.values()))
+    worst = max(parity.largest, *(found.largest for found in files.values()))
+    count = sum(parity.observations.values())
     run.set_tags({"parity.worst": f"{worst:.2e}", "convert.deterministic": "doubtful" if warning else "good"})
+    figures = {name: found.largest for name, found in files.items()}
     return JobResult(
-        {"parity": figures},
+        {"parity": {"worst": worst, "observations": count, "actor": parity.largest, "files": figures}},
         (
-            f"PyTorch, JAX and the files {', '.join(files)} agree to {worst:.1e} on {parity.observations:,} "
+            f"PyTorch, JAX and the files {', '.join(files)} agree to {worst:.1e} on {count:,} "
             f"observations (tolerance {conversion.TOLERANCE:.0e}).",
             *([warning] if warning else []),
         ),
@@ -136,12 +138,7 @@ def doubt_of(source: ModelVersion | LoggedModel) -> str:
     )
 
 
-def _refuse(parity: Parity, what: str) -> None:
+def _refuse(verdict: Verdict, what: str) -> None:
     """Raise TouchlineError unless ``what`` acts as the JAX actor does."""
-    from touchline.learning.convert import TOLERANCE
-
-    if not parity.passed:
-        raise TouchlineError(
-            f"{what} differs from the JAX actor by {parity.worst:.1e}, more than {TOLERANCE:.0e} (logits "
-            f"{dict(parity.logits)}). Compare layer by layer: nothing was kept."
-        )
+    if not verdict.passed:
+        raise TouchlineError(f"{what} does not act as the JAX actor does. {verdict.reason} Nothing was kept.")

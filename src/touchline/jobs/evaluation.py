@@ -201,7 +201,7 @@ def document(
         ],
         "series": {
             series.kind: {
-                "scenarios": [_scenario(scenario) for scenario in series.scenarios],
+                "scenarios": [{**scenario.to_dict(), "digest": scenario.digest} for scenario in series.scenarios],
                 "players": {
                     name: {
                         **gates.plain(findings.standings[name]),
@@ -214,11 +214,6 @@ def document(
             for series, findings in found
         },
     }
-
-
-def _scenario(scenario: Scenario) -> dict[str, Any]:
-    digest = getattr(scenario, "digest", None)
-    return scenario.to_dict() | ({} if digest is None else {"digest": digest})
 
 
 def _rows(judged: Judged) -> Iterator[dict[str, Any]]:

@@ -19,8 +19,6 @@ class Gate3Config:
 
     world: str = "soccer"
     """The world of the pipeline, see *pretrain*."""
-    seed: int = 0
-    """Seed of the bootstrap; the scenarios are drawn afresh for every attempt."""
     scenarios: int = 8
     """Scenarios a task that decide; below 200 the verdict is called provisional."""
     official_episodes: int = 8
@@ -41,15 +39,12 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
     Every player meets the same scenarios: the candidate, the champion if there is one, "stand still" (action 0
     under stiff ankles) and the untrained policy that the present ``mjx_sac@Candidate-Pretrain`` began as.
     """
-    import hashlib
     import json
-
-    import numpy as np
 
     from touchline import gates
     from touchline.catalog import Catalog
     from touchline.jobs.deployment import DeployedPolicy, deployed
-    from touchline.jobs.judge import Judge, Judged
+    from touchline.jobs.judge import Judge, Judged, outcomes_of
     from touchline.jobs.models import DELIVERY_SECONDS, load_policy, load_untrained, milestone, tell_milestone
     from touchline.jobs.progress import progress
     from touchline.jobs.worlds import load_world, refuse_another_world
@@ -78,9 +73,13 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
     files = {name: policy.digest for name, policy in players.items() if isinstance(policy, DeployedPolicy)}
     names = {"candidate": str(version), "champion": f"the champion, {champion}", "untrained": "the untrained policy"}
 
-    attempt = np.random.default_rng(list(hashlib.sha256(run.id.encode()).digest()))
-    seeds = [int(seed) for seed in attempt.choice(2**31, config.scenarios, replace=False)]
-    decisive = world.scenarios(seeds, config.perturbation)
+    decisive = [
+        scenario
+        for task in world.tasks
+        for scenario in world.scenarios(gates.scenario_seeds(run.id, 1, task, config.scenarios), config.perturbation)
+        if scenario.task == task
+    ]
+    digests = {task: tuple(one.digest for one in decisive if one.task == task) for task in world.tasks}
     unperturbed = world.scenarios(range(config.official_episodes))
     evaluations: dict[str, gates.Evaluation] = {}
     official: dict[str, Judged] = {}
@@ -93,14 +92,19 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
         for name, policy in players.items():
             raise_if_stopped(f"before judging {name}")
             judged = judge.evaluate(policy, decisive, raise_if_stopped)
+            official[name] = judge.evaluate(policy, unperturbed, raise_if_stopped)
             evaluations[name] = gates.Evaluation(
                 names.get(name, name),
                 judged.scores,
                 judged.returns,
                 judged.physics_steps,
-                dict.fromkeys(world.tasks, tuple(seeds)),
+                {
+                    task: tuple(bool(outcomes_of(episode)["fall"]) for episode in episodes)
+                    for task, episodes in judged.episodes.items()
+                },
+                digests,
+                official[name].scores,
             )
-            official[name] = judge.evaluate(policy, unperturbed, raise_if_stopped)
             played += len(decisive) + len(unperturbed)
             run.log(
                 {
@@ -112,20 +116,20 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
             )
             bar.update(played, score=official[name].mean_score)
 
-    verdict = gates.gate3(
+    contest = gates.Contest(
         evaluations["candidate"],
-        evaluations.get("champion"),
-        evaluations["untrained"],
         evaluations["stand still"],
-        seed=config.seed,
+        evaluations.get("champion"),
+        (evaluations["untrained"],),
     )
-    evidence = gates.evidence(verdict, *evaluations.values())
+    verdict = gates.gate3(contest)
+    evidence = gates.evidence(verdict, contest)
     evidence["files"] = files
     evidence["scenarios"] = [scenario.to_dict() for scenario in decisive]
     path = run.directory / "evidence.json"
     path.write_text(json.dumps(evidence, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     run.log_artifact(path)
-    told = gates.tags(verdict)
+    told = gates.tags(verdict, contest)
     if "candidate" in files:
         told["file"] = files["candidate"]
     run.set_tags({f"gate3.{key}": value for key, value in told.items()})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from touchline.gates import Agreement
 from touchline.learning.ddpg import Mlp
 from touchline.learning.policy import Policy
 
@@ -119,46 +119,24 @@ def observation_sets(recorded: NDArray[np.float32], seed: int = 0) -> dict[str, 
     return {"recorded": recorded, "small": unit * np.float32(1e-3), "unit": unit, "large": unit * np.float32(10)}
 
 
-@dataclass(frozen=True)
-class Parity:
-    """Largest differences between two policies, at the scale that ``TOLERANCE`` tells."""
-
-    logits: Mapping[str, float]
-    """By observation set, before tanh."""
-    actions: Mapping[str, float]
-    """By observation set, after tanh."""
-    observations: int
-    """Observations compared in all."""
-
-    @property
-    def worst(self) -> float:
-        """The largest difference of all."""
-        return max([*self.logits.values(), *self.actions.values()])
-
-    @property
-    def passed(self) -> bool:
-        """Whether every difference is below ``TOLERANCE``."""
-        return bool(self.worst < TOLERANCE)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON."""
-        return {**asdict(self), "worst": self.worst, "passed": self.passed, "tolerance": TOLERANCE}
-
-
 def parity(
     reference: tuple[Function, Function],
     converted: tuple[Function, Function],
     sets: Mapping[str, NDArray[np.float32]],
-) -> Parity:
-    """Compare (logits, actions) of two policies on every observation set; NaN counts as infinite."""
+) -> Agreement:
+    """Compare ``logits`` and ``actions`` of two policies on every observation set: gate 2 judges it.
 
-    logits, actions = {}, {}
+    The differences are at the scale that ``TOLERANCE`` tells; NaN counts as infinite.
+    """
+    worst = {}
     for name, x in sets.items():
         expected = reference[0](x)
         scale = np.maximum(np.abs(expected).max(axis=-1, keepdims=True), 1.0)
-        logits[name] = _largest((expected - converted[0](x)) / scale)
-        actions[name] = _largest((reference[1](x) - converted[1](x)) / scale)
-    return Parity(logits, actions, sum(len(x) for x in sets.values()))
+        worst[name] = {
+            "logits": _largest((expected - converted[0](x)) / scale),
+            "actions": _largest((reference[1](x) - converted[1](x)) / scale),
+        }
+    return Agreement(worst, {name: len(x) for name, x in sets.items()}, TOLERANCE)
 
 
 def keeps_return(deterministic: float, stochastic: float) -> bool:

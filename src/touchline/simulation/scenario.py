@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,11 @@ class Scenario:
     """One of the world's tasks."""
     seed: int
     """Seed of the reset, from which everything random of the episode is drawn."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the JSON form, 64 hexadecimal digits: equal scenarios have equal digests, on every machine."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, fit for JSON."""

@@ -1,4 +1,4 @@
-"""Gate 1: our observations agree with the recorded official ones, field by field and task by task.
+"""What gate 1 judges: how far our observations are from the recorded official ones, by task and field.
 
 Two of them are compared: the competition's own fields put through the layout (``from_info``), and the training
 scene set up in the recorded states (``from_scene``). Both run in NumPy or JAX.
@@ -6,14 +6,13 @@ scene set up in the recorded states (``from_scene``). Both run in NumPy or JAX.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from touchline.gates import Agreement
 from touchline.soccer import observation
 from touchline.soccer.episode import Episode
 from touchline.soccer.layout import FIELDS, LAYOUT
@@ -27,55 +26,14 @@ TOLERANCE = 1e-6
 """Largest difference allowed; rounding an exact value of 16 to 32 m to float32 alone costs up to 0.95e-6."""
 FLOAT32_TOLERANCE = 1e-5
 """The same where the state itself is float32, as in MJX; a spin of 16 rad/s turned in float32 is off by 3.7e-6."""
-CONTACT_FIELDS = frozenset({"accelerometer"})
+CONTACT_FIELDS = ("accelerometer",)
 """What the training scene's simpler contacts change."""
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How far observations are from the official ones."""
-
-    worst: Mapping[str, Mapping[str, float]]
-    """Task → field → largest absolute difference."""
-    observations: Mapping[str, int]
-    """Task → how many were compared."""
-    tolerance: float
-    ignored: frozenset[str] = frozenset()
-    """Fields that do not count."""
-
-    @property
-    def wrong(self) -> tuple[str, ...]:
-        """Fields that differ by the tolerance or more in some task, in the layout's order."""
-        return tuple(name for name in LAYOUT if name not in self.ignored and not self._of(name) < self.tolerance)
-
-    @property
-    def passed(self) -> bool:
-        """Whether every field that counts is within the tolerance."""
-        return not self.wrong
-
-    @property
-    def largest(self) -> float:
-        """The largest difference among the fields that count."""
-        return max(self._of(name) for name in LAYOUT if name not in self.ignored)
-
-    @property
-    def sentence(self) -> str:
-        """What was found, for a person."""
-        counts = sorted(set(self.observations.values()))
-        compared = f"{' or '.join(map(str, counts))} recorded official observations of each task"
-        if self.passed:
-            return f"every field is within {self.largest:.1e} of {compared} (allowed: {self.tolerance:.0e})"
-        fields = ", ".join(f"{name} by {self._of(name):.1e}" for name in self.wrong)
-        return f"differs from {compared} by more than {self.tolerance:.0e}: {fields}"
-
-    def _of(self, name: str) -> float:
-        return float(np.max([fields[name] for fields in self.worst.values()]))  # max() would lose a NaN
-
-
 def agreement(
-    ours: Any, recording: Recording, *, tolerance: float = TOLERANCE, ignored: frozenset[str] = frozenset()
+    ours: Any, recording: Recording, *, tolerance: float = TOLERANCE, ignored: tuple[str, ...] = ()
 ) -> Agreement:
-    """Compare observations, shape (n, 89), with ``recording.official``, in float64."""
+    """Compare observations, shape (n, 89), with ``recording.official``, in float64: task by task, field by field."""
     difference = np.abs(np.asarray(ours, dtype=np.float64) - recording.official)
     chosen = {name: recording.task == i for i, name in enumerate(TASKS) if (recording.task == i).any()}
     worst = {
@@ -134,8 +92,8 @@ def from_scene(recording: Recording, model: mujoco.MjModel, xp: ModuleType = np)
     return shown(qpos[:, 1], qvel[:, 1], sensors, episode, recording.time[:, 1])
 
 
-def gate1(recording: Recording, model: mujoco.MjModel, xp: ModuleType = np) -> Agreement:
-    """Compare what ``observe`` shows of the training scene with the recording, in NumPy or JAX.
+def scene_agreement(recording: Recording, model: mujoco.MjModel, xp: ModuleType = np) -> Agreement:
+    """Compare what ``observe`` shows of the training scene with the recording, in NumPy or JAX: gate 1 judges it.
 
     The allowed difference is ``TOLERANCE`` in double precision, else ``FLOAT32_TOLERANCE``.
     """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -29,11 +27,6 @@ class Scenario(simulation.Scenario):
         task_named(self.task)
         if not isinstance(self.seed, int) or self.seed < 0:
             raise UsageError(f"Scenario.seed is {self.seed!r}. Give a whole number of at least 0.")
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the JSON form, 64 hexadecimal digits: equal scenarios have equal digests, on every machine."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, fit for JSON."""

@@ -140,13 +140,15 @@ class SoccerWorld(World):
 
     def verify(self, xp: ModuleType) -> dict[str, str]:
         """Pass gate 1 in NumPy or JAX; TouchlineError names the fields that differ from the official ones."""
-        from touchline.soccer.gate1 import gate1
+        from touchline.gates import gate1
+        from touchline.soccer.gate1 import scene_agreement
         from touchline.soccer.recording import load_recording
 
-        found = gate1(load_recording(), self.model, xp)
-        if not found.passed:
+        found = scene_agreement(load_recording(), self.model, xp)
+        verdict = gate1(found)
+        if not verdict.passed:
             raise TouchlineError(
-                f"The training scene does not show what the official environments show: it {found.sentence}. "
+                f"The training scene does not show what the official environments show. {verdict.reason} "
                 "Nothing was trained; docs/observation.md says how each field is meant."
             )
         return {"gate1.largest_difference": f"{found.largest:.1e}"}
