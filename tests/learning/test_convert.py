@@ -101,9 +101,16 @@ def without_the_floor(module):
     module.std[module.std <= 0.1] = 0.05
 
 
+def with_a_little_of_another_action(module):
+    """Small beside the largest logit, and plain in the action."""
+    with torch.no_grad():
+        module.actor.layers[-1].weight[0] += 1e-4 * module.actor.layers[-1].weight[1]
+
+
 @pytest.mark.parametrize(
     "mutate",
     [
+        with_a_little_of_another_action,
         with_layers_in_another_order,
         transposed,
         with_the_head_of_the_noise,

@@ -15,11 +15,14 @@ from touchline.learning.ddpg import Mlp
 from touchline.learning.policy import Policy
 
 TOLERANCE = 1e-5
-"""Largest difference allowed, before and after tanh, at the scale of an observation's logits where that is above 1.
+"""Largest difference allowed: of logits at the scale of an observation's largest where that is above 1, of actions as
+it is where no logit is above ``LOUD``.
 
-Two correct float32 implementations add up in different orders, so they differ by a few times 6e-8 of the largest
-number they add.
+Two correct float32 implementations add up in different orders, so their logits differ by a few times 6e-8 of the
+largest number they add.
 """
+LOUD = 32.0
+"""Where logits are larger, float32 does not keep actions to the tolerance; they are judged at this scale then."""
 RETURN_SHARE = 0.05
 """By how much of the stochastic return the deterministic one may stay below it."""
 Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -134,7 +137,7 @@ def parity(
         scale = np.maximum(np.abs(expected).max(axis=-1, keepdims=True), 1.0)
         worst[name] = {
             "logits": _largest((expected - converted[0](x)) / scale),
-            "actions": _largest((reference[1](x) - converted[1](x)) / scale),
+            "actions": _largest((reference[1](x) - converted[1](x)) / np.maximum(scale / LOUD, 1.0)),
         }
     return Agreement(worst, {name: len(x) for name, x in sets.items()}, TOLERANCE)
 
