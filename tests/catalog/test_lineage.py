@@ -1,6 +1,6 @@
 import pytest
 
-from touchline.catalog import lineage, render
+from touchline.catalog import claim_attempt, lineage, promote, render
 from touchline.errors import UsageError
 
 PASSED = {"passed": "true", "reason": "It is better."}
@@ -12,7 +12,8 @@ def champion(catalog, log_model):
     pretrained = catalog.register("pretrain", log_model("pretrain", run_id="aaaa"))
     converted = catalog.logged(log_model("convert", run_id="bbbb", inputs={"model": pretrained.uri}))
     tuned = log_model("finetune", run_id="cccc", inputs={"actor": converted.uri})
-    return catalog.promote(catalog.register("finetune", tuned), None, PASSED).champion
+    attempt = claim_attempt(catalog, catalog.register("finetune", tuned), run_id="dddd")
+    return promote(catalog, attempt, PASSED).champion
 
 
 def test_a_champion_leads_back_to_the_pretrained_model(catalog, champion):

@@ -73,7 +73,7 @@ def test_the_champion_is_crowned_kept_and_packed(settings):
     assert {scenario.perturbation for scenario in replayable} == {CONFIG.perturbation}
     champion = catalog.resolve("ddpg_finetuned", "champion")
     assert champion.version == better.version
-    assert champion.tags["gate3.passed"] == "true"
+    assert champion.tags["gate3_passed"] == "true"
 
     again, _ = judge(settings)
     assert "champion already" in again.sentences[0]

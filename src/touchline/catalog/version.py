@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-DIGEST_TAG = "touchline.digest"
-CODE_DIGEST_TAG = "touchline.code_digest"
+DIGEST_TAG = "touchline_digest"
+CODE_DIGEST_TAG = "touchline_code_digest"
+MADE_BY_RUN_TAG = "touchline_run_id"
+MADE_BY_JOB_TAG = "touchline_job"
 RUN_TAG = "touchline.run_id"
+"""Tag of an MLflow run, not of a version, as is the next."""
 JOB_TAG = "touchline.job"
+
+LONGEST_TAG = 250
+"""Characters of a version's tag value; Unity Catalog takes 255."""
+_RESERVED = re.compile(r"[.,\-=/:\s]")
+
+
+def tag_key(name: str) -> str:
+    """The key under which a version's tag may be called ``name``: Unity Catalog refuses ``. , - = / :`` in keys."""
+    return _RESERVED.sub("_", name)
+
+
+def tag_value(text: str) -> str:
+    """The text, shortened to what a version's tag can hold."""
+    text = text.strip()
+    return text if len(text) <= LONGEST_TAG else f"{text[: LONGEST_TAG - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -62,7 +81,7 @@ class ModelVersion:
     @property
     def run_id(self) -> str | None:
         """Touchline's id of the run that made it."""
-        return self.tags.get(RUN_TAG)
+        return self.tags.get(MADE_BY_RUN_TAG)
 
     def __str__(self) -> str:
         return f"{self.name} version {self.version}"

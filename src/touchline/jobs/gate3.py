@@ -47,7 +47,8 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
     import numpy as np
 
     from touchline import gates
-    from touchline.catalog import Catalog
+    from touchline.catalog import Catalog, claim_attempt, promote, refuse
+    from touchline.jobs.decisions import tell_decision
     from touchline.jobs.deployment import DeployedPolicy, deployed
     from touchline.jobs.judge import Judge, Judged
     from touchline.jobs.models import DELIVERY_SECONDS, load_policy, load_untrained, milestone, tell_milestone
@@ -65,6 +66,8 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
             (f"{version} is the champion already, so there is nothing to judge.",),
         )
 
+    claimed = claim_attempt(catalog, version, run_id=run.id)
+    champion = claimed.champion
     players: dict[str, Policy] = {"candidate": load_policy(run, "ddpg_finetuned", "Candidate-Finetuned").policy}
     if champion is not None:
         players["champion"] = load_policy(run, "ddpg_finetuned", "Champion").policy
@@ -78,8 +81,8 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
     files = {name: policy.digest for name, policy in players.items() if isinstance(policy, DeployedPolicy)}
     names = {"candidate": str(version), "champion": f"the champion, {champion}", "untrained": "the untrained policy"}
 
-    attempt = np.random.default_rng(list(hashlib.sha256(run.id.encode()).digest()))
-    seeds = [int(seed) for seed in attempt.choice(2**31, config.scenarios, replace=False)]
+    draws = np.random.default_rng(list(hashlib.sha256(f"{claimed.reign} {claimed.number}".encode()).digest()))
+    seeds = [int(seed) for seed in draws.choice(2**31, config.scenarios, replace=False)]
     decisive = world.scenarios(seeds, config.perturbation)
     unperturbed = world.scenarios(range(config.official_episodes))
     evaluations: dict[str, gates.Evaluation] = {}
@@ -125,15 +128,20 @@ def gate3(config: Gate3Config, run: Run) -> JobResult:
     path = run.directory / "evidence.json"
     path.write_text(json.dumps(evidence, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     run.log_artifact(path)
-    told = gates.tags(verdict)
+    told = gates.tags(verdict) | {"evidence_digest": hashlib.sha256(path.read_bytes()).hexdigest()}
     if "candidate" in files:
         told["file"] = files["candidate"]
     run.set_tags({f"gate3.{key}": value for key, value in told.items()})
+    # evidence first, alias last: what is crowned can always be checked
+    run.wait_delivered("mlflow", DELIVERY_SECONDS)
+    told["evidence"] = f"runs:/{run.mlflow_run_id}/{path.name}"
     if verdict.passed:
-        # evidence first, alias last: what is crowned can always be checked
-        run.wait_delivered("mlflow", DELIVERY_SECONDS)
-        champion = catalog.promote(version, champion, told).champion
+        promotion = promote(catalog, claimed, told)
+        champion = promotion.champion
         tell_milestone(run, players["candidate"], champion)
+        tell_decision(run, promotion.entry, champion)
+    else:
+        tell_decision(run, refuse(catalog, claimed, told), version)
     scores = {
         task: {name: float(judged.scores[task].mean()) for name, judged in official.items()} for task in world.tasks
     }

@@ -241,6 +241,10 @@ class RunEvents:
         if not self._is_shown:
             logger.log(LEVELS[level], "%s: %s", self._alert_is_called, clean(headline_of(title, text)))
 
+    def log_decision(self, decision: Mapping[str, Any]) -> None:
+        """Record what was decided about a champion: an entry of the catalog's ledger, as plain values."""
+        self._writer.put("decision", plain(dict(_mapping("A decision", decision))), self._step)
+
     def _log_apart(self, metrics: Mapping[str, Any], step: int) -> None:
         """Record values that know themselves how, and the others as numbers."""
         numbers = {name: value for name, value in metrics.items() if not isinstance(value, Loggable)}
