@@ -30,3 +30,13 @@ def nothing_configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
         mlflow.set_tracking_uri(None)
         mlflow.set_registry_uri(None)
+
+
+@pytest.fixture(scope="session")
+def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store with MLflow's tables, which take seconds to create."""
+    from touchline.catalog import Catalog
+
+    store = tmp_path_factory.mktemp("store") / "mlflow.db"
+    assert Catalog(f"sqlite:///{store}", "club.models").versions("any") == ()
+    return store

@@ -216,6 +216,11 @@ COMMANDS = {
     "evaluate": Command(
         "evaluate MODEL", "score a policy with intervals, against others", _of("evaluate", "evaluate")
     ),
+    "champion": Command("champion [NAME]", "show the champion and its history", _of("champion", "champion")),
+    "promote": Command("promote RUN", "promote what a gate's run has passed", _of("champion", "promote")),
+    "rollback": Command(
+        "rollback NAME --reason X", "make the previous champion champion again", _of("champion", "rollback")
+    ),
     "gc": Command("gc [--days N]", "remove old runs that are delivered everywhere", _of("gc", "gc")),
     "ui": Command("ui [--port N]", "open MLflow and TensorBoard on this machine", ui),
     "doctor": Command("doctor [--json]", "check the machine and say what is missing", _of("doctor", "doctor")),

@@ -29,6 +29,7 @@ WEBHOOK_SECRET = PREFIX + "WEBHOOK_SECRET"
 """Variable with the secret that signs what the sink sends."""
 NATIVE_VARIABLES = {
     "MLFLOW_TRACKING_URI": "mlflow_tracking_uri",
+    "MLFLOW_REGISTRY_URI": "mlflow_registry_uri",
     "WANDB_PROJECT": "project",
     "WANDB_ENTITY": "wandb_entity",
     "WANDB_BASE_URL": "wandb_base_url",
@@ -47,7 +48,9 @@ class Settings:
     catalog_prefix: str = "booster_soccer.rl_models"
     """Catalog and schema before each registered model's name, as Unity Catalog wants them."""
     mlflow_tracking_uri: str | None = None
-    """MLflow's tracking and registry URI; None is an SQLite file in the home."""
+    """MLflow's tracking URI, and the registry's; None is an SQLite file in the home."""
+    mlflow_registry_uri: str | None = None
+    """URI of the model registry, where it is another store than the tracking's, such as databricks-uc."""
     sinks: tuple[str, ...] = ("mlflow", "wandb", "tensorboard")
     """The far sides to which couriers deliver."""
     wandb_entity: str | None = None

@@ -6,15 +6,17 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
-from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from touchline.catalog import Catalog
+from touchline.catalog import Catalog, ModelVersion
+from touchline.catalog.store import create_version, ensure_model
+from touchline.catalog.version import DIGEST_TAG
 from touchline.config import Settings
 
 CODE = """
@@ -44,14 +46,6 @@ def array(size: int) -> Schema:
 SIGNATURE = ModelSignature(inputs=array(3), outputs=array(2))
 
 
-@pytest.fixture(scope="session")
-def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store with MLflow's tables, which take seconds to create."""
-    store = tmp_path_factory.mktemp("store") / "mlflow.db"
-    assert Catalog(f"sqlite:///{store}", "club.models").versions("any") == ()
-    return store
-
-
 @pytest.fixture
 def settings(tmp_path: Path, fresh_store: Path) -> Settings:
     home = tmp_path / "home"
@@ -67,55 +61,72 @@ def catalog(settings: Settings) -> Catalog:
 
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
-    directory = tmp_path / "policy"
+    return written_policy(tmp_path / "policy")
+
+
+def written_policy(directory: Path, gain: float = 0.5) -> Path:
     directory.mkdir()
-    (directory / "policy.json").write_text('{"gain": 0.5}')
+    (directory / "policy.json").write_text(f'{{"gain": {gain}}}')
     (directory / "policy.safetensors").write_bytes(bytes(64))
     return directory
+
+
+def log_to(
+    catalog: Catalog,
+    policy: Path,
+    job: str = "finetune",
+    run_id: str = "3f2a",
+    inputs: dict[str, str] | None = None,
+    signature: ModelSignature | None = SIGNATURE,
+    metadata: dict[str, str] | None = None,
+    tags: dict[str, str] | None = None,
+) -> str:
+    """Log a policy as a job's model; returns the MLflow run's id."""
+    client, settings = catalog.client, catalog.settings
+    code = policy.parent / "policy_model.py"
+    code.write_text(CODE)
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    mlflow.set_registry_uri(settings.tracking_uri)
+    experiment = client.get_experiment_by_name("club")
+    location = (settings.home / "mlartifacts").as_uri() if settings.tracking_uri.startswith("sqlite:") else None
+    number = experiment.experiment_id if experiment else client.create_experiment("club", location)
+    told = {"touchline.run_id": run_id, "touchline.job": job, "touchline.status": "finished", **(tags or {})}
+    told |= {f"touchline.input.{context}": uri for context, uri in (inputs or {}).items()}
+    with mlflow.start_run(experiment_id=number, tags=told) as run:
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(code),
+            artifacts={"policy": str(policy)},
+            signature=signature,
+            pip_requirements=["mlflow"],
+            tags=metadata,
+        )
+    # The catalog has to go by its own settings, so the process's global store is one that does not answer.
+    mlflow.set_tracking_uri("http://127.0.0.1:9")
+    mlflow.set_registry_uri("http://127.0.0.1:9")
+    return run.info.run_id
+
+
+def plain_version(catalog: Catalog, digest: str) -> ModelVersion:
+    """A version of ddpg_finetuned without files, for what does not look at them."""
+    name = catalog.full_name("ddpg_finetuned")
+    ensure_model(catalog.client, name)
+    made = create_version(catalog.client, name, "touchline:/none", None, tags={DIGEST_TAG: digest})
+    return catalog.get(name, int(made.version))
 
 
 LogModel = Callable[..., str]
 
 
 @pytest.fixture
-def log_model(catalog: Catalog, settings: Settings, policy: Path, tmp_path: Path, monkeypatch) -> LogModel:
+def log_model(catalog: Catalog, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LogModel:
     """Log the policy (or another) as a job's model; returns the MLflow run's id."""
-    code = tmp_path / "policy_model.py"
-    code.write_text(CODE)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
-    def log(
-        job: str = "finetune",
-        run_id: str = "3f2a",
-        gain: float | None = None,
-        inputs: dict[str, str] | None = None,
-        signature: ModelSignature | None = SIGNATURE,
-        metadata: dict[str, str] | None = None,
-        tags: dict[str, str] | None = None,
-    ) -> str:
-        client: MlflowClient = catalog.client
-        mlflow.set_tracking_uri(settings.tracking_uri)
-        mlflow.set_registry_uri(settings.tracking_uri)
+    def log(job: str = "finetune", run_id: str = "3f2a", gain: float | None = None, **more: Any) -> str:
         if gain is not None:
             (policy / "policy.json").write_text(f'{{"gain": {gain}}}')
-        experiment = client.get_experiment_by_name("club")
-        location = (settings.home / "mlartifacts").as_uri()
-        number = experiment.experiment_id if experiment else client.create_experiment("club", location)
-        told = {"touchline.run_id": run_id, "touchline.job": job, "touchline.status": "finished", **(tags or {})}
-        told |= {f"touchline.input.{context}": uri for context, uri in (inputs or {}).items()}
-        with mlflow.start_run(experiment_id=number, tags=told) as run:
-            mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(code),
-                artifacts={"policy": str(policy)},
-                signature=signature,
-                pip_requirements=["mlflow"],
-                tags=metadata,
-            )
-        # The catalog has to go by its own settings, so the process's global store is one that does not answer.
-        mlflow.set_tracking_uri("http://127.0.0.1:9")
-        mlflow.set_registry_uri("http://127.0.0.1:9")
-        return run.info.run_id
+        return log_to(catalog, policy, job, run_id, **more)
 
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     return log

@@ -1,5 +1,4 @@
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +7,6 @@ from mlflow.models import ModelSignature
 from tests.catalog.conftest import array
 from touchline.catalog import Catalog, directory_digest, load_model
 from touchline.errors import TouchlineError, UsageError
-
-
-def stored(catalog: Catalog, name: str) -> Path:
-    """The one stored file of this name in MLflow's artifacts."""
-    (path,) = (catalog.settings.home / "mlartifacts").rglob(name)
-    return path
 
 
 def test_a_registered_model_is_found_by_its_job_s_alias(catalog, log_model, policy):
@@ -136,32 +129,13 @@ def test_a_download_is_the_payload_that_was_logged(catalog, log_model, policy, t
 
 def test_a_logged_model_is_downloaded_without_being_registered(catalog, log_model, policy, tmp_path):
     digest = directory_digest(policy)
-    logged = catalog.logged(log_model("convert", metadata={"touchline.digest": digest}))
+    logged = catalog.logged(log_model("convert", metadata={"touchline_digest": digest}))
     assert directory_digest(catalog.download(logged, tmp_path / "copy")) == digest
 
 
 def test_a_model_without_a_digest_is_not_downloaded(catalog, log_model, tmp_path):
     with pytest.raises(TouchlineError, match="has no digest"):
         catalog.download(catalog.logged(log_model("convert")), tmp_path / "copy")
-
-
-def test_a_tampered_payload_is_refused_and_leaves_nothing_behind(catalog, log_model, policy, tmp_path):
-    version = catalog.register("finetune", log_model())
-    good = directory_digest(policy)
-    weights = stored(catalog, "policy.safetensors")
-    weights.write_bytes(b"\x01" + weights.read_bytes()[1:])
-    bad = directory_digest(weights.parent)
-    with pytest.raises(TouchlineError, match=f"{bad}, and {good} was expected.*restore"):
-        catalog.download(version, tmp_path / "copies" / "copy")
-    assert list((tmp_path / "copies").iterdir()) == []
-
-
-def test_tampered_code_is_refused_before_it_runs(catalog, log_model, settings, tmp_path):
-    catalog.register("finetune", log_model())
-    stored(catalog, "policy_model.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    with pytest.raises(TouchlineError, match="its code has the sha256 digest"):
-        load_model("ddpg_finetuned@Candidate-Finetuned", settings)
-    assert not (tmp_path / "ran").exists()
 
 
 def test_a_loaded_model_acts(catalog, log_model, settings):

@@ -80,8 +80,8 @@ def test_the_champion_is_crowned_kept_and_packed(settings, monkeypatch):
     assert {scenario.perturbation for scenario in replayable} == {CONFIG.perturbation}
     champion = catalog.resolve("ddpg_finetuned", "champion")
     assert champion.version == better.version
-    assert champion.tags["gate3.passed"] == "true"
-    assert champion.tags["gate3.verdict"] == "provisionally passed"
+    assert champion.tags["gate3_passed"] == "true"
+    assert champion.tags["gate3_verdict"] == "provisionally passed"
 
     again, _ = judge(settings)
     assert "champion already" in again.sentences[0]
@@ -96,7 +96,7 @@ def test_the_champion_is_crowned_kept_and_packed(settings, monkeypatch):
         packed = submit(SubmitConfig(), run)
     assert packed.summary["model"] == str(better)
     assert packed.summary["scores"]["goalie_penalty_kick"] == pytest.approx(-0.993, abs=0.02)
-    assert packed.summary["file"] == evidence["files"]["candidate"] == champion.tags["gate3.file"]
+    assert packed.summary["file"] == evidence["files"]["candidate"] == champion.tag("gate3.file")
     assert packed.summary["sai_rl"] == ("equal" if competition.is_installed() else "not played")
     file = next((run.directory / "media").rglob("submission/model.pt"))
     assert hashlib.sha256(file.read_bytes()).hexdigest() == packed.summary["file"]

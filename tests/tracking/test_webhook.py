@@ -173,7 +173,7 @@ def test_a_run_tells_its_decision_through_a_courier(
     receiver.answers = [503]
     with start_run("gate3") as run:
         run.log_decision(
-            "rolled-back", model="a.b.c", alias="Champion", version=3, previous=4, reason="It falls in the rain."
+            "rolled back", model="a.b.c", alias="Champion", version=3, previous=4, reason="It falls in the rain."
         )
         assert run.wait_delivered("webhook", 30.0)
     texts = [body["text"] for body in receiver.bodies()]

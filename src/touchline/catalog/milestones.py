@@ -22,7 +22,7 @@ class Milestone:
     may_register: bool = False
     """Whether the job may create versions."""
     may_promote: bool = False
-    """Whether the job may move its alias to a version that another job registered."""
+    """Whether the job (or the command of this name) may move its alias to a version that another job registered."""
 
 
 MILESTONES: Mapping[str, Milestone] = MappingProxyType(
@@ -35,6 +35,8 @@ MILESTONES: Mapping[str, Milestone] = MappingProxyType(
             Milestone("finetune", "ddpg_finetuned", "Candidate-Finetuned", may_register=True),
             Milestone("gate3", "ddpg_finetuned", "Champion", may_promote=True),
             Milestone("submit"),
+            Milestone("promote", "ddpg_finetuned", "Champion", may_promote=True),
+            Milestone("rollback", "ddpg_finetuned", "Champion", may_promote=True),
         )
     }
 )

@@ -11,23 +11,34 @@ from typing import TYPE_CHECKING, Any
 
 from touchline.catalog.milestones import MILESTONES, Milestone, registering
 from touchline.catalog.payload import fetch, inspect, payload_of, source_of, verify
-from touchline.catalog.store import changing, is_absent, open_client, settings_for, telling
+from touchline.catalog.store import (
+    all_versions,
+    create_version,
+    ensure_model,
+    is_absent,
+    is_unity_catalog,
+    open_client,
+    settings_for,
+    telling,
+)
+from touchline.catalog.tickets import Lease, holding
 from touchline.catalog.version import (
     CODE_DIGEST_TAG,
     DIGEST_TAG,
-    JOB_TAG,
+    MADE_BY_JOB_TAG,
+    MADE_BY_RUN_TAG,
     MODEL_TAG,
     RUN_TAG,
     LoggedModel,
     ModelVersion,
+    tag_key,
+    tag_value,
 )
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
-
-    from touchline.catalog.promotion import Promotion
 
 
 class Catalog:
@@ -37,10 +48,12 @@ class Catalog:
         """``tracking_uri``: MLflow's; ``prefix``: catalog and schema, like ``booster_soccer.rl_models``."""
         self.settings = settings_for(tracking_uri, prefix)
         self.milestones = milestones
+        self.lease = Lease()
+        self.closed_tickets: dict[str, dict[int, Mapping[str, str]]] = {}
 
     @classmethod
     def of(cls, settings: Settings) -> Catalog:
-        """Return the catalog of the settings' store and prefix, its lock in their home."""
+        """Return the catalog of the settings' store and prefix."""
         catalog = cls(settings.tracking_uri, settings.catalog_prefix)
         catalog.settings = settings
         return catalog
@@ -74,28 +87,20 @@ class Catalog:
         found, code, shapes = inspect(self.client, self.settings, logged, digest)
         run = self.client.get_run(mlflow_run_id)
         described = {
-            **(tags or {}),
+            **{tag_key(key): tag_value(value) for key, value in (tags or {}).items()},
             DIGEST_TAG: found,
             CODE_DIGEST_TAG: code,
-            RUN_TAG: run.data.tags.get(RUN_TAG, ""),
-            JOB_TAG: job,
+            MADE_BY_JOB_TAG: job,
+            **({MADE_BY_RUN_TAG: run_id} if (run_id := run.data.tags.get(RUN_TAG)) else {}),
             MODEL_TAG: logged.model_id,
             **shapes,
         }
-        with telling(self.settings, f"register {name}"), changing(self.settings):
-            self._ensure_model(name)
+        with telling(self.settings, f"register {name}"):
+            ensure_model(self.client, name)
+        with holding(self, name) as ticket, telling(self.settings, f"register {name}"):
             known = [v for v in self.versions(name) if (v.mlflow_run_id, v.digest) == (mlflow_run_id, found)]
-            if known:
-                version = known[0].version
-            else:
-                made = self.client.create_model_version(
-                    name,
-                    source_of(self.client, self.settings, logged),
-                    run_id=mlflow_run_id,
-                    tags=described,
-                    model_id=logged.model_id,
-                )
-                version = int(made.version)
+            version = known[0].version if known else self._create(name, logged, described)
+            ticket.must_hold()
             current = self.resolve(name, alias)
             # A repeated call for an older run must not take the alias back from a newer one.
             if current is None or current.version < version:
@@ -125,7 +130,8 @@ class Catalog:
         Raises TouchlineError when spellings that differ only in case point at different versions.
         """
         name = self.full_name(model)
-        spelled = {k: v for k, v in self._aliases(name).items() if k.casefold() == alias.casefold()}
+        aliases = self._aliases(name)
+        spelled = {k: v for k, v in aliases.items() if k.casefold() == alias.casefold()}
         if not spelled:
             return None
         if len(set(spelled.values())) > 1:
@@ -134,7 +140,7 @@ class Catalog:
                 f"The alias {alias!r} of {name} is ambiguous: {shown}. Aliases do not differ by letter case; "
                 "delete the wrong one in MLflow."
             )
-        return self.get(name, next(iter(spelled.values())))
+        return self._get(name, next(iter(spelled.values())), aliases)
 
     def find(self, reference: str) -> ModelVersion:
         """Return the version that ``NAME@ALIAS`` or ``NAME/VERSION`` means; raises UsageError when there is none."""
@@ -155,23 +161,16 @@ class Catalog:
 
     def get(self, model: str, version: int) -> ModelVersion:
         """Return one version; raises UsageError when it does not exist."""
-        from mlflow.exceptions import MlflowException
-
         name = self.full_name(model)
-        with telling(self.settings, f"read {name}"):
-            try:
-                return ModelVersion.read(self.client.get_model_version(name, str(version)), self._aliases(name))
-            except MlflowException as error:
-                if not is_absent(error):
-                    raise
-                known = ", ".join(str(other.version) for other in self.versions(name)) or "none"
-                raise UsageError(f"{name} has no version {version}. Its versions: {known}.") from error
+        return self._get(name, version, self._aliases(name))
 
     def versions(self, model: str) -> tuple[ModelVersion, ...]:
         """Return all versions, oldest first; empty when the model does not exist."""
         name = self.full_name(model)
         with telling(self.settings, f"list {name}"):
-            found = self.client.search_model_versions(f"name = '{name}'")
+            found = list(all_versions(self.client, name))
+            if is_unity_catalog(self.settings):  # which tells no tags of what it has found
+                found = [self.client.get_model_version(name, str(one.version)) for one in found]
             aliases = self._aliases(name) if found else {}
         return tuple(sorted((ModelVersion.read(v, aliases) for v in found), key=lambda v: v.version))
 
@@ -213,18 +212,6 @@ class Catalog:
             self.download(source, place)
         return mlflow.pyfunc.load_model(str(place))
 
-    def promote(
-        self,
-        candidate: ModelVersion,
-        expected_champion: ModelVersion | None,
-        evidence: Mapping[str, str],
-        job: str = "gate3",
-    ) -> Promotion:
-        """Make the candidate champion; see ``promotion.promote``."""
-        from touchline.catalog.promotion import promote
-
-        return promote(self, candidate, expected_champion, evidence, job)
-
     def describe(self, version: ModelVersion, text: str) -> None:
         """Set the description that MLflow's pages show of a version, see ``card``."""
         with telling(self.settings, f"describe {version}"):
@@ -235,9 +222,11 @@ class Catalog:
         name = self.full_name(model)
         with telling(self.settings, f"set {name}@{alias}"):
             self.client.set_registered_model_alias(name, alias, str(version))
-            for other in self._aliases(name):
-                if other != alias and other.casefold() == alias.casefold():
-                    self.client.delete_registered_model_alias(name, other)
+            spelled = [other for other in self._aliases(name) if other.casefold() == alias.casefold()]
+            if alias in spelled:  # Unity Catalog has made it lower case, and knows no second spelling
+                for other in spelled:
+                    if other != alias:
+                        self.client.delete_registered_model_alias(name, other)
         found = self.resolve(name, alias)
         if found is None or found.version != version:
             shown = "nothing" if found is None else f"version {found.version}"
@@ -245,6 +234,18 @@ class Catalog:
                 f"{name}@{alias} was set to version {version}, but reads back as {shown}: somebody else changed it "
                 "at the same time. Evaluate again against the present one."
             )
+
+    def _get(self, name: str, version: int, aliases: Mapping[str, int]) -> ModelVersion:
+        from mlflow.exceptions import MlflowException
+
+        with telling(self.settings, f"read {name}"):
+            try:
+                return ModelVersion.read(self.client.get_model_version(name, str(version)), aliases)
+            except MlflowException as error:
+                if not is_absent(error):
+                    raise
+                known = ", ".join(str(other.version) for other in self.versions(name)) or "none"
+                raise UsageError(f"{name} has no version {version}. Its versions: {known}.") from error
 
     def _aliases(self, name: str) -> dict[str, int]:
         from mlflow.exceptions import MlflowException
@@ -258,15 +259,17 @@ class Catalog:
                 raise
         return {alias: int(version) for alias, version in found.items()}
 
-    def _ensure_model(self, name: str) -> None:
-        from mlflow.exceptions import MlflowException
+    def _create(self, name: str, logged: LoggedModel, tags: Mapping[str, str]) -> int:
+        from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
-        try:
-            self.client.get_registered_model(name)
-        except MlflowException as error:
-            if not is_absent(error):
-                raise
-            self.client.create_registered_model(name)
+        more = {"run_id": logged.mlflow_run_id, "tags": dict(tags), "model_id": logged.model_id}
+        source = source_of(self.client, self.settings, logged)
+        if not is_unity_catalog(self.settings):
+            return int(create_version(self.client, name, source, None, **more).version)
+        # Its client looks the logged model up in the process's global store instead of ours.
+        with tempfile.TemporaryDirectory(prefix="touchline-") as files, _use_tracking_uri(self.settings.tracking_uri):
+            fetch(self.client, self.settings, logged, Path(files))
+            return int(create_version(self.client, name, source, Path(files), **more).version)
 
 
 def load_model(reference: str, settings: Settings | None = None) -> Any:

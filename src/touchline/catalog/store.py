@@ -1,15 +1,13 @@
-"""The registry behind the catalog: opened once, locked for changes, its failures told in sentences."""
+"""The registry behind the catalog: opened once, its failures told in sentences."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError
@@ -19,8 +17,8 @@ from touchline.tracking.sinks.base import SinkUnavailable
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-_POLL_SECONDS = 0.05
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+_PRESENT = ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS")
 
 
 def settings_for(tracking_uri: str, prefix: str) -> Settings:
@@ -32,7 +30,9 @@ def settings_for(tracking_uri: str, prefix: str) -> Settings:
 
 
 def registry_uri(settings: Settings) -> str:
-    """URI of the registry: the tracking store's own, on Databricks Unity Catalog."""
+    """URI of the registry: the configured one, else the tracking store's own, on Databricks Unity Catalog."""
+    if settings.mlflow_registry_uri is not None:
+        return settings.mlflow_registry_uri
     uri = settings.tracking_uri
     return uri.replace("databricks", "databricks-uc", 1) if uri.split(":")[0] == "databricks" else uri
 
@@ -52,9 +52,51 @@ def open_client(settings: Settings) -> MlflowClient:
     return client
 
 
+def is_unity_catalog(settings: Settings) -> bool:
+    """Whether versions lie in Databricks Unity Catalog, which copies the files of each and lends credentials."""
+    return registry_uri(settings).partition(":")[0] == "databricks-uc"
+
+
 def is_absent(error: Exception) -> bool:
     """Whether the registry said that there is no such thing."""
     return getattr(error, "error_code", "") in _ABSENT
+
+
+def ensure_model(client: MlflowClient, name: str) -> None:
+    """Create the registered model unless it is there; others may do so at the same moment."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(name)
+        return
+    except MlflowException as error:
+        if not is_absent(error):
+            raise
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if getattr(error, "error_code", "") not in _PRESENT:
+            raise
+
+
+def all_versions(client: MlflowClient, name: str) -> Iterator[Any]:
+    """Yield MLflow's entities of all versions of a model, page by page; those of Unity Catalog tell no tags."""
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(f"name = '{name}'", page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
+
+
+def create_version(client: MlflowClient, name: str, source: str, files: Path | None, **more: Any) -> Any:
+    """Create a version and return MLflow's entity; ``files`` is where the model lies, for a registry that copies it.
+
+    Without them Unity Catalog's client would fetch ``source`` itself, and remove that when it has uploaded it: a
+    local store would lose the model.
+    """
+    place = None if files is None else str(files)
+    return client._create_model_version(name, source, local_model_path=place, await_creation_for=0, **more)
 
 
 @contextlib.contextmanager
@@ -66,27 +108,3 @@ def telling(settings: Settings, what: str) -> Iterator[None]:
         yield
     except (MlflowException, OSError) as error:
         raise TouchlineError(f"The catalog could not {what}. {unavailable(settings, error)}") from error
-
-
-@contextlib.contextmanager
-def changing(settings: Settings, timeout: float = 60.0) -> Iterator[None]:
-    """Hold the machine's lock on changes of the catalog; raises TouchlineError after ``timeout`` seconds.
-
-    Aliases have no compare-and-set, so on one machine a file lock stands in for it. It does not reach other
-    machines: those are caught by the read before and the read after, not excluded.
-    """
-    path = settings.home / "catalog.lock"
-    deadline = time.monotonic() + timeout
-    with path.open("ab") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() >= deadline:
-                    raise TouchlineError(
-                        f"Another process has held the catalog's lock {path} for {timeout:.0f} s. "
-                        "Wait for its promotion to end, or stop it, then repeat the command."
-                    ) from error
-                time.sleep(_POLL_SECONDS)
-        yield

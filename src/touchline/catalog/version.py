@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-DIGEST_TAG = "touchline.digest"
-CODE_DIGEST_TAG = "touchline.code_digest"
+DIGEST_TAG = "touchline_digest"
+CODE_DIGEST_TAG = "touchline_code_digest"
+MADE_BY_RUN_TAG = "touchline_run_id"
+MADE_BY_JOB_TAG = "touchline_job"
 RUN_TAG = "touchline.run_id"
+"""Tag of an MLflow run, not of a version, as is the next."""
 JOB_TAG = "touchline.job"
 STEP_TAG = "touchline_step"
 """Policy transitions after which the model was taken from its training."""
@@ -16,6 +20,21 @@ MODEL_TAG = "touchline_model_id"
 INPUTS_TAG = "touchline_inputs"
 OUTPUTS_TAG = "touchline_outputs"
 """Shapes of what the model takes and gives, as JSON such as [-1, 89]; of models with one unnamed array each."""
+
+LONGEST_TAG = 250
+"""Characters of a version's tag value; Unity Catalog takes 255."""
+_RESERVED = re.compile(r"[.,\-=/:\s]")
+
+
+def tag_key(name: str) -> str:
+    """The key under which a version's tag may be called ``name``: Unity Catalog refuses ``. , - = / :`` in keys."""
+    return _RESERVED.sub("_", name)
+
+
+def tag_value(text: str) -> str:
+    """The text, shortened to what a version's tag can hold."""
+    text = text.strip()
+    return text if len(text) <= LONGEST_TAG else f"{text[: LONGEST_TAG - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -75,7 +94,7 @@ class ModelVersion:
     @property
     def run_id(self) -> str | None:
         """Touchline's id of the run that made it."""
-        return self.tags.get(RUN_TAG)
+        return self.tags.get(MADE_BY_RUN_TAG)
 
     def tag(self, name: str) -> str:
         """A tag, or nothing; Unity Catalog refuses dots in names, so that ``_`` may stand for each."""

@@ -96,10 +96,16 @@ def load_policy(run: Run, model: str, alias: str) -> Loaded:
     Raises:
         TouchlineError: there is no such milestone, or its files are not those that were registered.
     """
-    catalog = Catalog.of(run.settings)
-    version = milestone(catalog, model, alias)
-    _tell_input(run, version, alias)
-    return Loaded(_fetch(run, catalog, version), version)
+    return load_version(run, milestone(Catalog.of(run.settings), model, alias), alias)
+
+
+def load_version(run: Run, version: ModelVersion, context: str) -> Loaded:
+    """Load a version after verifying its digest, and record it as the run's input under ``context``.
+
+    Raises TouchlineError when its files are not those that were registered.
+    """
+    _tell_input(run, version, context)
+    return Loaded(_fetch(run, Catalog.of(run.settings), version), version)
 
 
 def load_converted(run: Run) -> Loaded:

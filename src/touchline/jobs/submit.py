@@ -62,7 +62,7 @@ def submit(config: SubmitConfig, run: Run) -> JobResult:
     loaded = load_policy(run, "ddpg_finetuned", "Champion")
     policy = loaded.policy
     assert isinstance(policy, DeployedPolicy)
-    judged = version.tags.get("gate3.file", policy.digest)
+    judged = version.tag("gate3.file") or policy.digest
     if judged != policy.digest:
         raise TouchlineError(
             f"The file of {version} has the digest {policy.digest}, and gate 3 played {judged}. Nothing was packed; "

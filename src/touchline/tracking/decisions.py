@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-DECISIONS = ("promoted", "refused", "rolled-back")
+DECISIONS = ("promoted", "refused", "rolled back")
 """What can be decided of a version; the last two are worth a second look."""
 
 
@@ -16,7 +16,7 @@ def title_of_decision(payload: Mapping[str, Any]) -> str:
     told = {
         "promoted": f"{name} version {version} promoted to @{alias}",
         "refused": f"{name} version {version} refused as @{alias}",
-        "rolled-back": f"{name} rolled back to version {version} as @{alias}",
+        "rolled back": f"{name} rolled back to version {version} as @{alias}",
     }[payload["decision"]]
     beside = "which stays version" if payload["decision"] == "refused" else "version before:"
     provisional = ", provisionally" if payload.get("provisional") else ""

@@ -234,7 +234,7 @@ class RunEvents:
         provisional: bool = False,
         details: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record, and tell people, that a version was ``promoted``, ``refused`` or ``rolled-back``.
+        """Record, and tell people, that a version was ``promoted``, ``refused`` or ``rolled back``.
 
         ``previous`` is the version that had the alias before, or has it still; ``details`` is JSON beside that.
         Raises UsageError for another decision.

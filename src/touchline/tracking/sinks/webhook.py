@@ -185,7 +185,8 @@ def _key(secret: str) -> bytes | None:
 def _told(event: Event) -> tuple[str, str, Mapping[str, Any]] | None:
     """The type, the sentence and the details of an event that is sent; None for any other."""
     if event.kind == "decision":
-        return f"decision.{event.payload['decision']}", headline_of_decision(event.payload), event.payload
+        kind = event.payload["decision"].replace(" ", "-")
+        return f"decision.{kind}", headline_of_decision(event.payload), event.payload
     if event.kind == "alert" and event.payload.get("level") in ALERTED:
         return f"alert.{event.payload['level']}", headline(event), event.payload
     return None

@@ -1,0 +1,129 @@
+"""Whatever changes in a registered model's files, it does not load."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from touchline.catalog import Catalog, directory_digest, load_model
+from touchline.errors import TouchlineError
+from touchline.testing.unity_catalog import environment_of, unity_catalog
+
+from .conftest import log_to, written_policy
+
+
+def stored(catalog: Catalog) -> Path:
+    """The directory of the one model in MLflow's artifacts."""
+    (path,) = (catalog.settings.home / "mlartifacts").rglob("MLmodel")
+    return path.parent
+
+
+def of_payload_and_code(model: Path) -> list[Path]:
+    payload = model / "artifacts" / "policy"
+    return sorted(p for p in model.rglob("*") if p.is_file() and (p.is_relative_to(payload) or p.suffix == ".py"))
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> tuple[str, int, int, int]:
+    """What is done, to which file, at which byte, with which bits."""
+    what = draw(st.sampled_from(["flip", "cut", "append", "remove", "add to payload", "add code", "rename"]))
+    return what, draw(st.integers(0, 99)), draw(st.integers(0, 10_000)), draw(st.integers(1, 255))
+
+
+def change(model: Path, what: str, which: int, where: int, bits: int) -> None:
+    files = of_payload_and_code(model)
+    file = files[which % len(files)]
+    content = bytearray(file.read_bytes())
+    match what:
+        case "flip":
+            content[where % len(content)] ^= bits
+            file.write_bytes(content)
+        case "cut":
+            file.write_bytes(content[: where % len(content)])
+        case "append":
+            file.write_bytes(bytes(content) + bytes([bits]))
+        case "remove":
+            file.unlink()
+        case "add to payload":
+            (model / "artifacts" / "policy" / f"new{which}").write_bytes(bytes([bits]))
+        case "add code":
+            (model / f"new{which}.py").write_bytes(b"")
+        case "rename":
+            file.rename(file.with_name(f"other-{file.name}"))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, fresh_store: Path) -> Catalog:
+    place = tmp_path_factory.mktemp("tampering")
+    shutil.copy(fresh_store, place)
+    catalog = Catalog(f"sqlite:///{place / 'mlflow.db'}", "club.models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        catalog.register("finetune", log_to(catalog, written_policy(place / "policy")))
+    return catalog
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(changes())
+def test_any_change_of_payload_or_code_is_refused_and_leaves_nothing_behind(model, tmp_path_factory, changed):
+    version, place = model.get("ddpg_finetuned", 1), tmp_path_factory.mktemp("copies")
+    original, kept = stored(model), place / "kept"
+    shutil.copytree(original, kept)
+    try:
+        change(original, *changed)
+        with pytest.raises(TouchlineError):
+            model.download(version, place / "copy")
+        assert sorted(path.name for path in place.iterdir()) == ["kept"]
+    finally:
+        shutil.rmtree(original)
+        shutil.copytree(kept, original)
+    assert directory_digest(model.download(version, place / "copy")) == version.digest
+
+
+def test_a_changed_payload_is_told_with_both_digests_and_a_remedy(model, tmp_path):
+    version, weights = model.get("ddpg_finetuned", 1), stored(model) / "artifacts" / "policy" / "policy.safetensors"
+    before = weights.read_bytes()
+    try:
+        weights.write_bytes(b"\x01" + before[1:])
+        found = directory_digest(weights.parent)
+        with pytest.raises(TouchlineError, match=f"{found}, and {version.digest} was expected.*restore"):
+            model.download(version, tmp_path / "copy")
+    finally:
+        weights.write_bytes(before)
+
+
+def test_changed_code_does_not_run(model, tmp_path):
+    code = stored(model) / "policy_model.py"
+    before = code.read_text()
+    try:
+        code.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+        with pytest.raises(TouchlineError, match="its code has the sha256 digest"):
+            load_model("ddpg_finetuned@Candidate-Finetuned", model.settings)
+    finally:
+        code.write_text(before)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_every_file_of_unity_catalog_is_held_against_its_digest(tmp_path, fresh_store, monkeypatch):
+    with unity_catalog() as server:
+        for name, value in environment_of(server).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        shutil.copy(fresh_store, tmp_path)
+        home = Catalog(f"sqlite:///{tmp_path / 'mlflow.db'}", "club.models").settings
+        catalog = Catalog.of(replace(home, mlflow_registry_uri="databricks-uc"))
+        version = catalog.register("finetune", log_to(catalog, written_policy(tmp_path / "policy")))
+        covered = [p for p in server.files if "/ddpg_finetuned/" in p and ("/policy/" in p or p.endswith(".py"))]
+        assert len(covered) >= 3
+        for path in covered:
+            before = server.files[path]
+            server.files[path] = bytes([before[0] ^ 1]) + before[1:]
+            with pytest.raises(TouchlineError, match="is not what was registered"):
+                catalog.download(version, tmp_path / "copy")
+            server.files[path] = before
+        assert directory_digest(catalog.download(version, tmp_path / "copy")) == version.digest
