@@ -3,7 +3,7 @@ from dataclasses import replace
 from touchline.catalog import ModelVersion
 from touchline.catalog.about import About, Film
 from touchline.catalog.card import LONGEST, card
-from touchline.catalog.version import DIGEST_TAG, INPUTS_TAG, JOB_TAG, OUTPUTS_TAG, RUN_TAG
+from touchline.catalog.version import DIGEST_TAG, INPUTS_TAG, MADE_BY_JOB_TAG, OUTPUTS_TAG, MADE_BY_RUN_TAG
 
 VERSION = ModelVersion(
     "club.models.ddpg_finetuned",
@@ -12,8 +12,8 @@ VERSION = ModelVersion(
     "",
     {
         DIGEST_TAG: "a" * 64,
-        RUN_TAG: "20261127-finetune",
-        JOB_TAG: "finetune",
+        MADE_BY_RUN_TAG: "20261127-finetune",
+        MADE_BY_JOB_TAG: "finetune",
         INPUTS_TAG: "[-1, 89]",
         OUTPUTS_TAG: "[-1, 12]",
         "gate3.passed": "true",

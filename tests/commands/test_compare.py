@@ -9,7 +9,7 @@ import pytest
 
 from touchline.catalog import ModelVersion
 from touchline.catalog.about import About
-from touchline.catalog.version import DIGEST_TAG, RUN_TAG
+from touchline.catalog.version import DIGEST_TAG, MADE_BY_RUN_TAG
 from touchline.cli import main
 from touchline.commands import compare
 from touchline.commands.compare import Compared, document
@@ -26,7 +26,7 @@ def interval(mean: float) -> Interval:
 
 
 def version(number: int, mean: float, *aliases: str, **params: str) -> About:
-    tags = {DIGEST_TAG: f"{number}" * 64, RUN_TAG: f"20261127-031556-finetune-847{number}"}
+    tags = {DIGEST_TAG: f"{number}" * 64, MADE_BY_RUN_TAG: f"20261127-031556-finetune-847{number}"}
     return About(
         ModelVersion(NAME, number, "f" * 32, "", tags, aliases),
         1_500 * number,
