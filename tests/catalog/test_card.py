@@ -3,7 +3,7 @@ from dataclasses import replace
 from touchline.catalog import ModelVersion
 from touchline.catalog.about import About, Film
 from touchline.catalog.card import LONGEST, card
-from touchline.catalog.version import DIGEST_TAG, INPUTS_TAG, MADE_BY_JOB_TAG, OUTPUTS_TAG, MADE_BY_RUN_TAG
+from touchline.catalog.version import DIGEST_TAG, INPUTS_TAG, MADE_BY_JOB_TAG, MADE_BY_RUN_TAG, OUTPUTS_TAG
 
 VERSION = ModelVersion(
     "club.models.ddpg_finetuned",

@@ -6,9 +6,11 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.catalog.conftest import plain_version
+from touchline import gates
 from touchline.catalog import Catalog, ModelVersion, claim_attempt, promote
 from touchline.cli import main
 from touchline.config import Settings
@@ -72,8 +74,8 @@ def test_a_rollback_moves_the_alias_and_tells_a_run(catalog, versions, home, cap
         (decision,) = [event.payload for event in journal.of_kind(["decision"])]
         tags = {key: value for event in journal.of_kind(["tags"]) for key, value in event.payload.items()}
         assert journal.newest("end").payload["status"] == "finished"
-    assert (decision["kind"], decision["version"], decision["previous"]) == ("rolled back", 1, 2)
-    assert (decision["reason"], decision["run_id"]) == ("Falls on wet grass.", directory.name)
+    assert (decision["decision"], decision["version"], decision["previous"]) == ("rolled back", 1, 2)
+    assert (decision["reason"], decision["details"]["digest"]) == ("Falls on wet grass.", "a" * 64)
     assert (tags["decision.kind"], tags["decision.model"]) == ("rolled back", catalog.full_name(MODEL))
     assert call("rollback", MODEL, "--reason", "And again.") == 2
     assert "only champion that there was" in capsys.readouterr().err
@@ -87,10 +89,16 @@ def test_a_gate_that_did_not_come_to_its_promotion_is_promoted_on_its_evidence(
 ):
     claim_attempt(catalog, versions[0], run_id="gate")
     evidence = tmp_path / "evidence.json"
-    evidence.write_text("{}")
+    scores = {"kick": np.linspace(0.5, 1.0, 8)}, {"kick": np.zeros(8)}
+    contest = gates.Contest(
+        *(gates.Evaluation(name, each) for name, each in zip(("ours", "rest"), scores, strict=True))
+    )
+    document = gates.evidence(gates.gate3(contest), contest)
+    evidence.write_text(json.dumps(document))
+    digest = hashlib.sha256(evidence.read_bytes()).hexdigest()
     client = catalog.client
     experiment = client.create_experiment(catalog.settings.project, (home / "mlartifacts").as_uri())
-    told = {"passed": "true", "reason": "It is better.", "evidence_digest": hashlib.sha256(b"{}").hexdigest()}
+    told = {"passed": "true", "reason": "It is better.", "evidence_digest": digest}
     tags = {"touchline.run_id": "gate"} | {f"gate3.{key}": value for key, value in told.items()}
     mlflow_run = client.create_run(experiment, tags=tags).info.run_id
     client.log_artifact(mlflow_run, str(evidence))
@@ -103,3 +111,8 @@ def test_a_gate_that_did_not_come_to_its_promotion_is_promoted_on_its_evidence(
     stored.write_text("[]")
     assert call("promote", "gate") == 1
     assert "Do not promote on it" in capsys.readouterr().err
+    document["given"]["candidate"]["scores"]["kick"] = [0.0] * 8
+    stored.write_text(json.dumps(document))
+    client.set_tag(mlflow_run, "gate3.evidence_digest", hashlib.sha256(stored.read_bytes()).hexdigest())
+    assert call("promote", "gate") == 1
+    assert "tells another verdict than it supports" in capsys.readouterr().err

@@ -160,7 +160,10 @@ def _tell(run: Run, done: Promotion) -> None:
 
 
 def _evidence(catalog: Catalog, run_id: str) -> Mapping[str, str]:
-    """The verdict's tags of a gate's run; raises TouchlineError unless its evidence is there and is what they say."""
+    """The verdict's tags of a gate's run, judged again from its evidence.
+
+    Raises TouchlineError unless the evidence is there, is the file that the tags name, and supports its verdict.
+    """
     from touchline.catalog.store import telling
     from touchline.catalog.version import RUN_TAG
 
@@ -177,12 +180,18 @@ def _evidence(catalog: Catalog, run_id: str) -> Mapping[str, str]:
         evidence = {key.removeprefix(f"{GATE}."): tags[key] for key in tags if key.startswith(f"{GATE}.")}
         with tempfile.TemporaryDirectory(prefix="touchline-") as place:
             file = Path(client.download_artifacts(found[0].info.run_id, "evidence.json", place))
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            content = file.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
     if digest != evidence.get("evidence_digest"):
         raise TouchlineError(
             f"The evidence of run {run_id} has the sha256 digest {digest}, and its tags say "
             f"{evidence.get('evidence_digest', 'nothing')}. Do not promote on it: run the gate again."
         )
+    from touchline import gates
+
+    # What the tags say is what the scores say: anyone can write a tag.
+    verdict = gates.confirm(json.loads(content))
+    evidence |= {"passed": str(verdict.passed).lower(), "provisional": str(verdict.provisional).lower()}
     return {**evidence, "evidence": f"runs:/{found[0].info.run_id}/evidence.json"}
 
 
