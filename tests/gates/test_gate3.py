@@ -253,3 +253,15 @@ def test_the_recorded_fall_is_what_the_official_environment_plays(recorded):
     assert info["score"] == pytest.approx(fall.scores[task][0], abs=1e-4)
     assert total == pytest.approx(fall.returns[task][0], abs=0.5)
     assert info["physics_steps"] == fall.survival[task][0]
+
+
+def test_a_quick_gate_judges_tasks_by_their_means_and_a_full_one_by_their_bounds():
+    random = np.random.default_rng(3)
+    noise = {task: random.normal(0, 0.5, 20) for task in TASKS}
+    better = {
+        task: STANDING.scores[task] + noise[task] - noise[task].mean() + 1.0 * (task == "goalie") for task in TASKS
+    }
+    quick = Contest(replace(STANDING, name="version 2", scores=better), STANDING)
+    assert decision(quick)
+    assert gate3(quick).word == "provisionally passed"
+    assert not decision(replace(quick, full_scenarios=20))

@@ -149,19 +149,22 @@ def nominal(contest: Contest) -> Finding | None:
 
 
 def _no_task_below(contest: Contest, error: float) -> Finding:
-    """On every task the difference's lower bound is above minus the margin.
+    """On every task the difference's lower bound is above minus the margin; in a provisional contest its mean is.
 
+    With 8 scenarios hardly any bound is, so a demo could never crown anybody; its verdict is called provisional.
     Where both score the same in every one of several different scenarios there is no interval, and none is needed to
     say that neither is worse.
     """
     intervals = {task: mean_bounds({task: those}, error) for task, those in contest.paired.items()}
-    name, sure = contest.opponent.name, f"with {_percent(1.0 - error)} confidence"
+    name = contest.opponent.name
+    sure = "as far as so few scenarios tell" if contest.provisional else f"with {_percent(1.0 - error)} confidence"
     unknown = [
         task
         for task, interval in intervals.items()
         if interval.method == "none" and not (interval.mean == 0.0 and _vary(contest.candidate.scores[task]))
     ]
-    doubtful = [task for task, one in intervals.items() if one.method != "none" and not one.low > -contest.margin]
+    low = {task: one.mean if contest.provisional else one.low for task, one in intervals.items()}
+    doubtful = [task for task, one in intervals.items() if one.method != "none" and not low[task] > -contest.margin]
     worst = min(interval.mean for interval in intervals.values())
     if unknown:
         sentence = _no_interval(f"on {' and '.join(unknown)} its score minus that of {name}")
