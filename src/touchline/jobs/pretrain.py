@@ -145,7 +145,9 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     sac = config.sac.for_step(world.step_seconds)
     run.log_params({"horizon_seconds": horizon_seconds(sac.gamma, 1.0 / world.step_seconds)})
-    untrained = policy_of(algorithm.Sac(world.observation_size, world.action_size, sac).init(config.seed))
+    felt = tuple(world.felt.tolist()) if config.demonstrations.transitions else None
+    learner = algorithm.Sac(world.observation_size, world.action_size, sac, world.symmetry, felt)
+    untrained = policy_of(learner.init(config.seed))
     if not run.resumed:
         select(untrained, 0)
     # By steps alone: which policies are compared must not depend on the speed of the machine.
@@ -171,10 +173,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 loop: sac_train.Loop = recorder.restore(fresh)
                 if loop.step or not config.demonstrations.transitions:
                     return loop
-                learner = algorithm.Sac(world.observation_size, world.action_size, sac, world.symmetry)
-                return demonstrations.begin(
-                    loop, learner, config.demonstrations, teacher, config.seed, felt=world.felt
-                )
+                return demonstrations.begin(loop, learner, config.demonstrations, teacher, config.seed)
 
             for progress in sac_train.train(
                 envs,
@@ -182,6 +181,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 total_steps=config.total_steps,
                 seed=config.seed,
                 symmetry=world.symmetry,
+                felt=felt,
                 section=recorder.section,
                 restore=begin,
             ):
