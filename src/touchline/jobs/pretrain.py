@@ -54,7 +54,7 @@ class PretrainConfig:
     evaluation_every: int = 50_000
     """Policy transitions between evaluations; the policy that did best in one of them is registered."""
     evaluation_episodes: int = 60
-    """Episodes of each evaluation in the training scene, on seeds that training never sees."""
+    """Episodes of each evaluation in the training scene, pushes and all, on seeds that training never sees."""
 
     def __post_init__(self) -> None:
         given = [name for name in ("num_envs", "episode_steps") if getattr(self, name) is not None]
@@ -116,7 +116,6 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.learning.policy import Policy
     from touchline.learning.progress import EpisodeStatistics, against_stochastic
     from touchline.simulation.backends import make_envs
-    from touchline.simulation.randomisation import NONE
     from touchline.watch import jax_memory
 
     if not jax_memory.live_backends():  # a pipeline may train twice in one process
@@ -129,7 +128,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     def policy_of(state: algorithm.State) -> Policy:
         return algorithm.to_policy(state, metadata)
 
-    examined = make_envs(world.varied(randomisation=NONE), "native", config.evaluation_episodes)
+    examined = make_envs(world, "native", config.evaluation_episodes)
 
     def examine(policy: Callable[[Any], Any], seed: int) -> Outcome:
         return evaluate_vector(examined, policy, seed=seed)
