@@ -69,8 +69,7 @@ def walker() -> PipelineConfig:
         initial_sigma=0.06,
         target_entropy_per_action=-1.5,
         reward_scale=0.05,
-        anchor=5.0,
-        anchor_half_life=200_000,
+        anchor=2.5,
     )
     weights = RewardWeights(
         alive=3.0,
@@ -122,7 +121,7 @@ def _long_finetuning(total_steps: int) -> FinetuneConfig:
 def workstation() -> PipelineConfig:
     """16 cores and a night: the walk, with eight times the practice and full randomisation. Not measured."""
     walk = walker().pretrain
-    sac = replace(walk.sac, batch_size=512, replay_size=2_000_000, anchor_half_life=1_600_000)
+    sac = replace(walk.sac, batch_size=512, replay_size=2_000_000)
     recording = replace(walk.recording, checkpoint_every=400_000)
     pretrain = replace(
         walk, total_steps=12_800_000, num_envs=256, randomisation="medium", sac=sac, evaluation_every=200_000
@@ -149,7 +148,6 @@ def l4() -> PipelineConfig:
         tau=0.1,
         replay_size=1_048_576,
         warmup_steps=20_480,
-        anchor_half_life=1_250_000,
     )
     recording = replace(walk.recording, checkpoint_every=1_000_000)
     pretrain = replace(walk, backend="mjx", total_steps=10_000_000, num_envs=2_048, randomisation="medium", sac=sac)
@@ -164,9 +162,7 @@ def h100() -> PipelineConfig:
     """One NVIDIA H100: 4,096 environments in MJX, 100 million policy transitions. Not measured."""
     smaller = l4()
     pretrain = smaller.pretrain
-    sac = replace(
-        pretrain.sac, batch_size=16_384, replay_size=4_194_304, warmup_steps=40_960, anchor_half_life=12_500_000
-    )
+    sac = replace(pretrain.sac, batch_size=16_384, replay_size=4_194_304, warmup_steps=40_960)
     recording = replace(pretrain.recording, checkpoint_every=5_000_000)
     return replace(
         smaller,
