@@ -69,6 +69,7 @@ def walker() -> PipelineConfig:
         initial_sigma=0.06,
         target_entropy_per_action=-1.5,
         reward_scale=0.05,
+        anchor=2.5,
     )
     weights = RewardWeights(
         alive=3.0,

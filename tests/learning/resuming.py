@@ -59,14 +59,14 @@ def sac_toy(restore):
 def sac_device(restore):
     from tests.learning.toy import DeviceSteer
 
-    return sac(DeviceSteer(4), restore, n_step=2, actor_every=2)
+    return sac(DeviceSteer(4), restore, n_step=2, actor_every=2, anchor=1.0, anchor_half_life=200)
 
 
 def sac_native(restore):
     from touchline.simulation.native import NativeWorld
     from touchline.soccer.world import SoccerWorld
 
-    return sac(NativeWorld(SoccerWorld(episode_steps=35), 4), restore)
+    return sac(NativeWorld(SoccerWorld(episode_steps=35), 4), restore, anchor=1.0, anchor_half_life=200)
 
 
 def ddpg_toy(restore):

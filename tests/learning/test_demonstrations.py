@@ -1,9 +1,13 @@
 """SAC that begins from a teacher acts as the teacher did before its first own transition."""
 
+import dataclasses
+
+import jax
 import numpy as np
 import pytest
+from numpy.testing import assert_equal
 
-from tests.learning.test_sac import SMALL, returns_of
+from tests.learning.test_sac import SMALL, batch, returns_of
 from tests.learning.toy import steer
 from touchline.learning import demonstrations, sac_train
 from touchline.learning.demonstration_config import DemonstrationConfig
@@ -54,14 +58,37 @@ def test_what_was_shown_is_what_the_environments_did():
     assert np.clip(observation + 0.5 * action, -2, 2) == pytest.approx(following, abs=1e-6)
 
 
-def test_a_clone_does_not_look_at_what_it_is_not_to_feel():
-    loops = []
+def test_an_actor_never_looks_at_what_it_is_not_to_feel():
+    blind = (False,)
 
     def restore(loop):
-        blind = np.zeros(1, dtype=bool)
-        loops.append(demonstrations.begin(loop, Sac(1, 1, SMALL), CONFIG, steers_well, seed=0, felt=blind))
-        return loops[0]
+        return demonstrations.begin(loop, Sac(1, 1, SMALL, felt=blind), CONFIG, steers_well, seed=0)
 
-    next(sac_train.train(steer(8), SMALL, total_steps=8, seed=0, restore=restore))
-    policy = to_policy(loops[0].learner)
+    *_, last = sac_train.train(steer(8), SMALL, total_steps=400, seed=0, felt=blind, restore=restore)
+    policy = to_policy(last.state)
     assert policy(np.array([[-1.0]])) == policy(np.array([[1.0]]))
+
+
+def test_an_anchored_training_is_held_by_the_clone_ever_less():
+    config = dataclasses.replace(SMALL, warmup_steps=8, anchor=4.0, anchor_half_life=8)
+
+    def restore(loop):
+        begun = demonstrations.begin(loop, Sac(1, 1, config), CONFIG, steers_well, seed=0)
+        assert_equal(jax.device_get(begun.learner.anchor.actor), jax.device_get(begun.learner.actor))
+        assert begun.learner.anchor.normaliser.count == 800
+        return begun
+
+    training = sac_train.train(steer(8), config, total_steps=24, seed=0, restore=restore)
+    assert [progress.metrics["anchor_weight"] for progress in training] == [4.0, 2.0, 1.0]
+    assert dataclasses.replace(config, anchor_half_life=0).anchor_at(24) == 4.0
+
+
+def test_the_value_of_a_clone_is_learned_by_the_critics_alone():
+    sac = Sac(1, 1, SMALL)
+    before, after = sac.init(0), sac.update_critics(sac.init(0), batch(sac))
+    kept = ("actor", "actor_optimiser", "log_alpha", "alpha_optimiser")
+    for name in kept:
+        assert_equal(jax.device_get(getattr(after, name)), jax.device_get(getattr(before, name)))
+    changed = jax.tree.map(lambda one, other: bool((one != other).any()), before.critic, after.critic)
+    assert all(jax.tree.leaves(changed))
+    assert after.updates == 2

@@ -9,6 +9,7 @@ from gymnasium.vector import AutoresetMode
 
 from tests.learning.toy import DeviceSteer, Mirror, steer
 from touchline.errors import UsageError
+from touchline.learning import normaliser as norm
 from touchline.learning import sac_train
 from touchline.learning.evaluate_vector import evaluate_vector
 from touchline.learning.sac import Batch, Sac, to_policy
@@ -117,6 +118,36 @@ def test_gamma_may_be_told_in_seconds():
     assert SacConfig(gamma=0.9).for_step(0.02).gamma == 0.9
     with pytest.raises(UsageError, match=r"horizon_seconds is 0.01"):
         SacConfig(horizon_seconds=0.01).for_step(0.02)
+
+
+def moved(anchor, weight=0.0):
+    """How far an actor's actions move in some updates: the mean square, as the last update tells it."""
+    sac = Sac(1, 1, dataclasses.replace(SMALL, anchor=anchor))
+    state = sac.init(0)
+    first = np.asarray(sac.act(state, observed := np.linspace(-1.0, 1.0, 9)[:, None]))
+    for seed in range(10):
+        state, metrics = sac.update(state, batch(sac, k=8, b=32, seed=seed), weight)
+    return float(np.square(sac.act(state, observed) - first).mean()), metrics
+
+
+def test_an_anchor_holds_the_actor_where_it_began():
+    free, plain = moved(anchor=0.0)
+    loose, _ = moved(anchor=1.0, weight=0.0)
+    held, metrics = moved(anchor=1.0, weight=100.0)
+    assert loose == free > 0.01
+    assert held < free / 20
+    assert 0.0 < metrics["anchor_distance"] < free
+    assert "anchor_distance" not in plain
+    assert Sac(1, 1, SMALL).init(0).anchor == ()
+
+
+def test_the_anchor_sees_as_the_actor_saw_when_it_was_set():
+    sac = Sac(1, 1, dataclasses.replace(SMALL, anchor=1.0))
+    _, same = sac.update(sac.init(0), batch(sac, k=1), 1.0)
+    wider = norm.update(sac.init(0).normaliser, np.random.default_rng(0).normal(3.0, 9.0, (100, 1)))
+    _, other = sac.update(sac.init(0)._replace(normaliser=wider), batch(sac, k=1), 1.0)
+    assert same["anchor_distance"] == 0.0
+    assert other["anchor_distance"] > 0.0
 
 
 def test_progress_counts_transitions_updates_and_the_buffer(trained):

@@ -54,7 +54,7 @@ class PretrainConfig:
     evaluation_every: int = 50_000
     """Policy transitions between evaluations; the policy that did best in one of them is registered."""
     evaluation_episodes: int = 60
-    """Episodes of each evaluation in the training scene, on seeds that training never sees."""
+    """Episodes of each evaluation in the training scene, pushes and all, on seeds that training never sees."""
 
     def __post_init__(self) -> None:
         given = [name for name in ("num_envs", "episode_steps") if getattr(self, name) is not None]
@@ -116,7 +116,6 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.learning.policy import Policy
     from touchline.learning.progress import EpisodeStatistics, against_stochastic
     from touchline.simulation.backends import make_envs
-    from touchline.simulation.randomisation import NONE
     from touchline.watch import jax_memory
 
     if not jax_memory.live_backends():  # a pipeline may train twice in one process
@@ -130,7 +129,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     def policy_of(state: algorithm.State) -> Policy:
         return algorithm.to_policy(state, metadata)
 
-    examined = make_envs(world.varied(randomisation=NONE), "native", config.evaluation_episodes)
+    examined = make_envs(world, "native", config.evaluation_episodes)
 
     def examine(policy: Callable[[Any], Any], seed: int) -> Outcome:
         return evaluate_vector(examined, policy, seed=seed)
@@ -146,7 +145,9 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     sac = config.sac.for_step(world.step_seconds)
     run.log_params({"horizon_seconds": horizon_seconds(sac.gamma, 1.0 / world.step_seconds)})
-    untrained = policy_of(algorithm.Sac(world.observation_size, world.action_size, sac).init(config.seed))
+    felt = tuple(world.felt.tolist()) if config.demonstrations.transitions else None
+    learner = algorithm.Sac(world.observation_size, world.action_size, sac, world.symmetry, felt)
+    untrained = policy_of(learner.init(config.seed))
     if not run.resumed:
         select(untrained, 0)
     # By steps alone: which policies are compared must not depend on the speed of the machine.
@@ -172,10 +173,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 loop: sac_train.Loop = recorder.restore(fresh)
                 if loop.step or not config.demonstrations.transitions:
                     return loop
-                learner = algorithm.Sac(world.observation_size, world.action_size, sac, world.symmetry)
-                return demonstrations.begin(
-                    loop, learner, config.demonstrations, teacher, config.seed, felt=world.felt
-                )
+                return demonstrations.begin(loop, learner, config.demonstrations, teacher, config.seed)
 
             for progress in sac_train.train(
                 envs,
@@ -183,6 +181,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 total_steps=config.total_steps,
                 seed=config.seed,
                 symmetry=world.symmetry,
+                felt=felt,
                 section=recorder.section,
                 restore=begin,
             ):

@@ -22,7 +22,7 @@ class DemonstrationConfig:
     clone_lr: float = 2e-3
     """Adam's learning rate at their beginning; it falls to 0 by a cosine."""
     critic_updates: int = 4_000
-    """Updates on the demonstrations of which only the critics keep what they learned."""
+    """Updates of the critics alone, on the demonstrations."""
 
     def __post_init__(self) -> None:
         at_least(0, self, "transitions", "clone_updates", "critic_updates")

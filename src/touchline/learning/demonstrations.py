@@ -62,23 +62,12 @@ def collect(
     return Demonstrations(Transition(*map(np.stack, zip(*transitions, strict=True))), np.stack(taught))
 
 
-def begin(
-    loop: Loop,
-    sac: Sac,
-    config: DemonstrationConfig,
-    teacher: Teacher,
-    seed: int,
-    *,
-    felt: NDArray[np.bool_] | None = None,
-) -> Loop:
-    """Return a fresh loop of ``sac_train.train`` that has learned from ``teacher``; its environments begin anew.
-
-    ``felt`` tells the numbers of an observation that the clone looks at, shape (n,): all unless given.
-    """
+def begin(loop: Loop, sac: Sac, config: DemonstrationConfig, teacher: Teacher, seed: int) -> Loop:
+    """Return a fresh loop of ``sac_train.train`` that has learned from ``teacher``; its environments begin anew."""
     shown = collect(loop.environments, teacher, config, seed)
     seen = jnp.asarray(shown.transitions.observation.reshape(-1, sac.observation_size))
     state = loop.learner._replace(normaliser=norm.update(loop.learner.normaliser, seen))
-    state = clone(state, sac, shown, config, np.random.default_rng(seed), felt=felt)
+    state = clone(state, sac, shown, config, np.random.default_rng(seed)).anchored(sac.config)
     memory = Memory.of(sac.config, loop.environments.num_envs)
     stored, add = loop.memory, jax.jit(memory.add, donate_argnums=0)
     for i in range(len(shown.taught)):
@@ -88,20 +77,9 @@ def begin(
 
 
 def clone(
-    state: State,
-    sac: Sac,
-    shown: Demonstrations,
-    config: DemonstrationConfig,
-    generator: np.random.Generator,
-    *,
-    felt: NDArray[np.bool_] | None = None,
+    state: State, sac: Sac, shown: Demonstrations, config: DemonstrationConfig, generator: np.random.Generator
 ) -> State:
-    """Return ``state`` with an actor whose deterministic action is nearest to the teacher's by mean square.
-
-    Where the robot happens to be tells nothing about the next step, but a clone would find something in it. The
-    actor's weights of what is not ``felt`` are 0 in the end, and free to grow in the training that follows.
-    """
-    seen = np.ones(sac.observation_size, bool) if felt is None else np.asarray(felt, dtype=bool)
+    """Return ``state`` with an actor whose deterministic action is nearest to the teacher's by mean square."""
     optimiser = optax.adam(optax.cosine_decay_schedule(config.clone_lr, max(1, config.clone_updates)))
     observations = shown.transitions.observation.reshape(-1, sac.observation_size)
     taught = shown.taught.reshape(-1, sac.action_size)
@@ -109,7 +87,7 @@ def clone(
     @jax.jit
     def update(actor: Any, moments: Any, observation: Any, wanted: Any) -> tuple[Any, Any]:
         def loss(params: Any) -> Any:
-            mean, _ = sac.actor.apply(params, seen * norm.apply(state.normaliser, observation))
+            mean, _ = sac.actor.apply(params, norm.apply(state.normaliser, observation))
             return ((jnp.tanh(mean) - wanted) ** 2).mean()
 
         change, moments = optimiser.update(jax.grad(loss)(actor), moments)
@@ -119,20 +97,13 @@ def clone(
     for _ in range(config.clone_updates):
         rows = generator.integers(0, len(taught), config.clone_batch)
         actor, moments = update(actor, moments, observations[rows], taught[rows])
-    first = actor["params"]["hidden_0"]
-    first = {**first, "kernel": first["kernel"] * seen[:, None]}
-    return state._replace(actor={**actor, "params": {**actor["params"], "hidden_0": first}})
+    return state._replace(actor=actor)
 
 
 def value(state: State, sac: Sac, memory: Memory, stored: Any, config: DemonstrationConfig, key: Any) -> State:
     """Return ``state`` with critics that know the actor's value where the demonstrations in ``stored`` went."""
-    kept = jax.tree.map(np.asarray, {name: getattr(state, name) for name in _UNTOUCHED})
     draw = jax.jit(memory.draw, static_argnums=2)
     for _ in range(config.critic_updates // _CHUNK):
         key, draw_key = jax.random.split(key)
-        state, _ = sac.update(state, draw(stored, draw_key, _CHUNK))
-        state = state._replace(**jax.tree.map(jnp.array, kept))
+        state = sac.update_critics(state, draw(stored, draw_key, _CHUNK))
     return state
-
-
-_UNTOUCHED = ("actor", "actor_optimiser", "log_alpha", "alpha_optimiser")

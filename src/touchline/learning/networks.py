@@ -22,10 +22,14 @@ class Actor(nn.Module):
     action_size: int
     hidden: Sequence[int]
     initial_sigma: float
+    felt: Sequence[bool] | None = None
+    """Which numbers of an observation it looks at; all unless given. The others' weights are never changed."""
 
     @nn.compact
     def __call__(self, x: Any) -> tuple[Any, Any]:
         """Return (mean, log_std)."""
+        if self.felt is not None:
+            x = x * jnp.asarray(self.felt, x.dtype)
         for i, width in enumerate(self.hidden):
             x = nn.relu(nn.Dense(width, name=f"hidden_{i}")(x))
         small = nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")

@@ -1,6 +1,8 @@
 """Soft actor-critic in JAX: pure functions over a frozen state, for any environment with numbers in and out.
 
-Source: Haarnoja et al. (2018), "Soft Actor-Critic Algorithms and Applications" (arXiv 1812.05905).
+Source: Haarnoja et al. (2018), "Soft Actor-Critic Algorithms and Applications" (arXiv 1812.05905). The anchor to the
+starting actor follows TD3+BC, Fujimoto and Gu (2021), arXiv 2106.06860. Critics that see more than the actor follow
+Pinto et al. (2017), "Asymmetric Actor Critic for Image-Based Robot Learning" (arXiv 1710.06542).
 """
 
 from __future__ import annotations
@@ -47,6 +49,14 @@ class Batch(NamedTuple):
     """1, or 0 for what is no transition: the step in which a vector environment restarts an episode."""
 
 
+class Anchor(NamedTuple):
+    """An actor as it once was."""
+
+    actor: Any
+    normaliser: norm.Normaliser
+    """The one it saw through: the learner's goes on changing, and the same weights would act otherwise."""
+
+
 class State(NamedTuple):
     """Everything that learning changes."""
 
@@ -62,7 +72,16 @@ class State(NamedTuple):
     """Updates of the critics so far."""
     actor_metrics: dict[str, Any]
     """Of the last update of the actor."""
+    anchor: Anchor | tuple[()]
+    """What ``config.anchor`` pulls the actor towards; () without a pull."""
     key: Any
+
+    def anchored(self, config: SacConfig) -> State:
+        """Return the state with its actor as the anchor, if ``config`` has one."""
+        if not config.anchor:
+            return self
+        # A copy: the update gives the state's arrays away to the device, each once.
+        return self._replace(anchor=jax.tree.map(jnp.copy, Anchor(self.actor, self.normaliser)))
 
 
 @dataclass(frozen=True)
@@ -74,11 +93,13 @@ class Sac:
     config: SacConfig
     symmetry: Symmetry | None = None
     """Half of each batch is learnt from in its mirror image, where there is one and ``config.mirror`` says so."""
+    felt: tuple[bool, ...] | None = None
+    """Which numbers of an observation the actor looks at; all unless given. The critics look at all."""
 
     @property
     def actor(self) -> Actor:
         """The actor's module."""
-        return Actor(self.action_size, self.config.actor_hidden, self.config.initial_sigma)
+        return Actor(self.action_size, self.config.actor_hidden, self.config.initial_sigma, self.felt)
 
     @property
     def critics(self) -> Critics:
@@ -101,9 +122,14 @@ class Sac:
         key, actor_key, critic_key = jax.random.split(jax.random.key(seed), 3)
         observation = jnp.zeros((1, self.observation_size))
         actor = self.actor.init(actor_key, observation)
+        if self.felt is not None:
+            # Nothing trains these weights, and what is made of the actor knows no mask.
+            first = actor["params"]["hidden_0"]
+            first["kernel"] *= jnp.asarray(self.felt, jnp.float32)[:, None]
         critic = self.critics.init(critic_key, observation, jnp.zeros((1, self.action_size)))
         # Of a type of its own: a number's would change with the first update, which would be compiled again.
         log_alpha = jnp.log(jnp.asarray(self.config.initial_alpha, jnp.float32))
+        told = ["actor_loss", "entropy", "action_saturation", *(["anchor_distance"] if self.config.anchor else [])]
         return State(
             actor=actor,
             critic=critic,
@@ -114,18 +140,22 @@ class Sac:
             alpha_optimiser=optax.adam(self.config.alpha_lr).init(log_alpha),
             normaliser=norm.init(self.observation_size),
             updates=jnp.zeros((), jnp.int32),
-            actor_metrics={name: jnp.zeros(()) for name in ("actor_loss", "entropy", "action_saturation")},
+            actor_metrics={name: jnp.zeros(()) for name in told},
+            anchor=(),
             key=key,
-        )
+        ).anchored(self.config)
 
-    def _act(self, actor: Any, observation: Any, noise: Any) -> tuple[Any, Any]:
-        """Return actions (b, m) and their log-probabilities (b,), from standard normal noise (b, m)."""
+    def _act(self, actor: Any, observation: Any, noise: Any) -> tuple[Any, Any, Any]:
+        """Return actions (b, m), their log-probabilities (b,) and the deterministic actions (b, m).
+
+        ``noise`` is standard normal, shape (b, m).
+        """
         mean, log_std = self.actor.apply(actor, observation)
         raw = mean + jnp.exp(log_std) * noise
         gaussian = -0.5 * noise**2 - log_std - 0.5 * jnp.log(2 * jnp.pi)
         # log(1 - tanh²) in the form that does not overflow
         squash = 2.0 * (jnp.log(2.0) - raw - jax.nn.softplus(-2.0 * raw))
-        return jnp.tanh(raw), (gaussian - squash).sum(axis=-1)
+        return jnp.tanh(raw), (gaussian - squash).sum(axis=-1), jnp.tanh(mean)
 
     @partial(jax.jit, static_argnums=0)
     def explore(self, state: State, observation: Any) -> tuple[State, Any]:
@@ -133,7 +163,7 @@ class Sac:
         normaliser = norm.update(state.normaliser, observation)
         key, noise_key = jax.random.split(state.key)
         noise = jax.random.normal(noise_key, (observation.shape[0], self.action_size))
-        action, _ = self._act(state.actor, norm.apply(normaliser, observation), noise)
+        action, _, _ = self._act(state.actor, norm.apply(normaliser, observation), noise)
         return state._replace(normaliser=normaliser, key=key), action
 
     @partial(jax.jit, static_argnums=0)
@@ -143,26 +173,59 @@ class Sac:
         return jnp.tanh(mean)
 
     @partial(jax.jit, static_argnums=0, donate_argnums=1)
-    def update(self, state: State, batches: Batch) -> tuple[State, dict[str, Any]]:
-        """Make one update a leading index of ``batches`` (k, b, …) and return the mean metrics."""
+    def update(self, state: State, batches: Batch, anchor: Any = 0.0) -> tuple[State, dict[str, Any]]:
+        """Make one update a leading index of ``batches`` (k, b, …) and return the mean metrics.
+
+        ``anchor`` is the weight of the pull towards ``state.anchor``, of no effect where ``config`` has none.
+        """
+
+        def once(state: State, given: tuple[Batch, Any]) -> tuple[State, dict[str, Any]]:
+            raw, noise = self._mirrored(given[0]), given[1]
+            batch = self._prepared(state, raw)
+            state, metrics = self._improve_critics(state, batch, noise[:, 0])
+
+            def improve(state: State) -> State:
+                return self._improve_actor(state, batch, noise[:, 1], raw.observation, anchor)
+
+            if self.config.actor_every == 1:
+                state = improve(state)
+            else:
+                is_due = (state.updates - 1) % self.config.actor_every == 0
+                state = jax.lax.cond(is_due, improve, lambda state: state, state)
+            return state, {**state.actor_metrics, **metrics, "log_alpha": state.log_alpha}
+
         key, noise_key = jax.random.split(state.key)
         # Drawn for all updates at once: on CPUs a draw costs more than its numbers.
         noise = jax.random.normal(noise_key, (*batches.reward.shape, 2, self.action_size))
-        state, metrics = jax.lax.scan(self._update_once, state._replace(key=key), (batches, noise))
+        state, metrics = jax.lax.scan(once, state._replace(key=key), (batches, noise))
         return state, jax.tree.map(jnp.mean, metrics)
 
-    def _update_once(self, state: State, given: tuple[Batch, Any]) -> tuple[State, dict[str, Any]]:
-        config, (batch, noise) = self.config, given
-        batch = self._mirrored(batch)
-        observation = norm.apply(state.normaliser, batch.observation)
-        next_observation = norm.apply(state.normaliser, batch.next_observation)
-        weight = batch.weight / jnp.maximum(batch.weight.mean(), 1e-6)
-        alpha = jnp.exp(state.log_alpha)
+    @partial(jax.jit, static_argnums=0, donate_argnums=1)
+    def update_critics(self, state: State, batches: Batch) -> State:
+        """Make one update of the critics a leading index of ``batches`` (k, b, …); actor and temperature stay."""
 
-        next_action, next_log_prob = self._act(state.actor, next_observation, noise[:, 0])
+        def once(state: State, given: tuple[Batch, Any]) -> tuple[State, dict[str, Any]]:
+            return self._improve_critics(state, self._prepared(state, self._mirrored(given[0])), given[1])
+
+        key, noise_key = jax.random.split(state.key)
+        noise = jax.random.normal(noise_key, (*batches.reward.shape, self.action_size))
+        state, _ = jax.lax.scan(once, state._replace(key=key), (batches, noise))
+        return state
+
+    def _prepared(self, state: State, batch: Batch) -> Batch:
+        """Return the batch as the losses take it: observations normalised, weights of mean 1."""
+        return batch._replace(
+            observation=norm.apply(state.normaliser, batch.observation),
+            next_observation=norm.apply(state.normaliser, batch.next_observation),
+            weight=batch.weight / jnp.maximum(batch.weight.mean(), 1e-6),
+        )
+
+    def _improve_critics(self, state: State, batch: Batch, noise: Any) -> tuple[State, dict[str, Any]]:
+        config, alpha = self.config, jnp.exp(state.log_alpha)
+        next_action, next_log_prob, _ = self._act(state.actor, batch.next_observation, noise)
         target = jax.lax.stop_gradient(
             self.values.target(
-                self.critics.apply(state.target_critic, next_observation, next_action),
+                self.critics.apply(state.target_critic, batch.next_observation, next_action),
                 batch.reward * config.reward_scale,
                 batch.discount,
                 -alpha * next_log_prob,
@@ -170,8 +233,8 @@ class Sac:
         )
 
         def critic_loss(params: Any) -> tuple[Any, Any]:
-            outputs = self.critics.apply(params, observation, batch.action)
-            return (weight * self.values.loss(outputs, target)).mean(), self.values.mean(outputs).mean()
+            outputs = self.critics.apply(params, batch.observation, batch.action)
+            return (batch.weight * self.values.loss(outputs, target)).mean(), self.values.mean(outputs).mean()
 
         (loss, value), gradient = jax.value_and_grad(critic_loss, has_aux=True)(state.critic)
         change, critic_optimiser = self._optimiser(config.critic_lr).update(gradient, state.critic_optimiser)
@@ -182,44 +245,37 @@ class Sac:
             critic_optimiser=critic_optimiser,
             updates=state.updates + 1,
         )
+        return state, {"critic_loss": loss, "alpha": alpha, "q_mean": value / config.reward_scale}
 
-        def improve(state: State) -> State:
-            return self._improve_actor(state, observation, weight, noise[:, 1])
+    def _improve_actor(self, state: State, batch: Batch, noise: Any, raw: Any, pull: Any) -> State:
+        config, alpha, anchor = self.config, jnp.exp(state.log_alpha), state.anchor
+        if anchor:
+            wanted = jnp.tanh(self.actor.apply(anchor.actor, norm.apply(anchor.normaliser, raw))[0])
 
-        if config.actor_every == 1:
-            state = improve(state)
-        else:
-            is_due = (state.updates - 1) % config.actor_every == 0
-            state = jax.lax.cond(is_due, improve, lambda state: state, state)
-        return state, {
-            **state.actor_metrics,
-            "critic_loss": loss,
-            "alpha": alpha,
-            "log_alpha": state.log_alpha,
-            "q_mean": value / config.reward_scale,
-        }
+        def actor_loss(params: Any) -> tuple[Any, dict[str, Any]]:
+            action, log_prob, mean = self._act(params, batch.observation, noise)
+            value = self.values.mean(self.critics.apply(state.critic, batch.observation, action)).min(axis=0)
+            value, log_prob = batch.weight * value, batch.weight * log_prob
+            loss = (alpha * log_prob - value).mean()
+            told = {"entropy": -log_prob.mean(), "action_saturation": (jnp.abs(action) > SATURATED).mean()}
+            if anchor:
+                told["anchor_distance"] = (batch.weight[:, None] * (mean - wanted) ** 2).mean()
+                # Scaled by the value, so that the weight means the same at any scale of reward.
+                loss += pull * jax.lax.stop_gradient(jnp.abs(value).mean()) * told["anchor_distance"]
+            return loss, told
 
-    def _improve_actor(self, state: State, observation: Any, weight: Any, noise: Any) -> State:
-        config, alpha = self.config, jnp.exp(state.log_alpha)
-
-        def actor_loss(params: Any) -> tuple[Any, Any]:
-            action, log_prob = self._act(params, observation, noise)
-            value = self.values.mean(self.critics.apply(state.critic, observation, action)).min(axis=0)
-            log_prob, saturated = weight * log_prob, jnp.abs(action) > SATURATED
-            return (alpha * log_prob - weight * value).mean(), (log_prob.mean(), saturated.mean())
-
-        (loss, (log_prob, saturation)), gradient = jax.value_and_grad(actor_loss, has_aux=True)(state.actor)
+        (loss, told), gradient = jax.value_and_grad(actor_loss, has_aux=True)(state.actor)
         change, actor_optimiser = self._optimiser(config.actor_lr).update(gradient, state.actor_optimiser)
         target_entropy = config.target_entropy_per_action * self.action_size
         alpha_change, alpha_optimiser = optax.adam(config.alpha_lr).update(
-            -(log_prob + target_entropy), state.alpha_optimiser
+            told["entropy"] - target_entropy, state.alpha_optimiser
         )
         return state._replace(
             actor=optax.apply_updates(state.actor, change),
             log_alpha=optax.apply_updates(state.log_alpha, alpha_change),
             actor_optimiser=actor_optimiser,
             alpha_optimiser=alpha_optimiser,
-            actor_metrics={"actor_loss": loss, "entropy": -log_prob, "action_saturation": saturation},
+            actor_metrics={"actor_loss": loss, **told},
         )
 
     def _mirrored(self, batch: Batch) -> Batch:

@@ -57,13 +57,19 @@ class SacConfig:
     """Entropy the temperature aims at, per action dimension; -1 per dimension made a plan collapse."""
     reward_scale: float = 0.1
     """Multiplies rewards inside the loss only."""
+    anchor: float = 0.0
+    """Weight at the start of the actor's squared distance to the actions of the actor that the training began with,
+    against a value scaled to 1; 0: no anchor, and nothing is kept for it."""
+    anchor_half_life: int = 0
+    """Policy transitions in which that weight halves, again and again; 0: it stays."""
     mirror: bool = True
     """Learn from the mirror image of half of each batch, where the world has a symmetry."""
 
     def __post_init__(self) -> None:
         whole(1, self, "actor_hidden", "critic_hidden", "critic_atoms", "batch_size", "replay_size", "warmup_steps")
         whole(1, self, "updates_per_step", "update_every", "actor_every", "n_step")
-        at_least(0.0, self, "actor_lr", "critic_lr", "alpha_lr")
+        at_least(0.0, self, "actor_lr", "critic_lr", "alpha_lr", "anchor")
+        whole(0, self, "anchor_half_life")
         above(0.0, self, "initial_alpha", "initial_sigma", "reward_scale")
         above(
             0.0, self, *(name for name in ("maximum_gradient", "horizon_seconds") if getattr(self, name) is not None)
@@ -75,6 +81,10 @@ class SacConfig:
                 f"SacConfig.value_low is {self.value_low:g} and value_high {self.value_high:g}. Give a value_high "
                 "above value_low."
             )
+
+    def anchor_at(self, step: int) -> float:
+        """Return the weight of the anchor after ``step`` policy transitions."""
+        return self.anchor * 0.5 ** (step / self.anchor_half_life) if self.anchor_half_life else self.anchor
 
     def for_step(self, seconds: float) -> SacConfig:
         """Return the configuration with gamma as ``horizon_seconds`` says, for policy steps of ``seconds``.

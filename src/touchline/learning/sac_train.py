@@ -47,6 +47,7 @@ def train(
     total_steps: int,
     seed: int,
     symmetry: Symmetry | None = None,
+    felt: tuple[bool, ...] | None = None,
     section: Section = untimed,
     restore: Callable[[Loop], Loop] = from_the_start,
 ) -> Iterator[Progress[State]]:
@@ -57,7 +58,8 @@ def train(
     environment will do whose observations and bounded actions are one Box each; actions in [-1, 1] are stretched to
     its bounds, and a policy's are to be stretched alike.
 
-    ``symmetry`` is the world's mirror image, if it has one.
+    ``symmetry`` is the world's mirror image, if it has one. ``felt`` tells which numbers of an observation the actor
+    looks at, all unless given.
 
     ``section`` times the parts of the loop.
 
@@ -77,7 +79,7 @@ def train(
             "caller knows. Give train config.for_step(seconds_of_a_policy_step)."
         )
     environments = Environments(envs)
-    sac = Sac(environments.observation_size, environments.action_size, config, symmetry)
+    sac = Sac(environments.observation_size, environments.action_size, config, symmetry, felt)
     memory = Memory.of(config, envs.num_envs)
     observation = environments.reset(seed)
     loop = restore(
@@ -107,7 +109,8 @@ def train(
         _refuse_non_finite(metrics, loop.step)
         loop, told, latest = advance(loop, learns)
         loop.episodes.add(told.reward, told.terminated, told.truncated, told.info, told.action, told.valid)
-        metrics = latest or metrics
+        if latest:
+            metrics = latest | ({"anchor_weight": config.anchor_at(loop.step)} if config.anchor else {})
         loop = loop._replace(step=step, updates=loop.updates + config.updates_per_step * learns)
         yield Progress(
             step=step,
@@ -141,9 +144,9 @@ def _on_host(sac: Sac, memory: Memory, environments: Environments, section: Sect
     add = jax.jit(memory.add, donate_argnums=0)
 
     @partial(jax.jit, donate_argnums=0)
-    def learn(learner: State, stored: Any, key: Any) -> tuple[State, Any, dict[str, Any]]:
+    def learn(learner: State, stored: Any, key: Any, anchor: Any) -> tuple[State, Any, dict[str, Any]]:
         key, draw_key = jax.random.split(key)
-        learner, metrics = sac.update(learner, memory.draw(stored, draw_key, sac.config.updates_per_step))
+        learner, metrics = sac.update(learner, memory.draw(stored, draw_key, sac.config.updates_per_step), anchor)
         return learner, key, metrics
 
     def advance(loop: Loop, learns: bool) -> tuple[Loop, Told, dict[str, Any]]:
@@ -167,7 +170,7 @@ def _on_host(sac: Sac, memory: Memory, environments: Environments, section: Sect
         key, metrics = loop.key, {}
         if learns:
             with section("update"):
-                learner, key, metrics = learn(learner, stored, key)
+                learner, key, metrics = learn(learner, stored, key, sac.config.anchor_at(loop.step))
         told = Told(action, step.reward, step.terminated, step.truncated, step.valid, step.info)
         after = loop._replace(learner=learner, memory=stored, key=key, observation=step.observation, ended=step.ended)
         return after, told, metrics
@@ -178,7 +181,7 @@ def _on_host(sac: Sac, memory: Memory, environments: Environments, section: Sect
 def _on_device(sac: Sac, memory: Memory, section: Section) -> Advance:
     @partial(jax.jit, static_argnums=0, donate_argnums=(1, 2, 3))
     def compiled(
-        functions: Any, learner: State, stored: Any, state: Any, key: Any, observation: Any, learns: Any
+        functions: Any, learner: State, stored: Any, state: Any, key: Any, observation: Any, learns: Any, anchor: Any
     ) -> Any:
         learner, action = sac.explore(learner, observation)
         state, step = functions.step(state, action)
@@ -197,7 +200,8 @@ def _on_device(sac: Sac, memory: Memory, section: Section) -> Advance:
 
         def learn(learner: State, key: Any) -> Any:
             key, draw_key = jax.random.split(key)
-            learner, metrics = sac.update(learner, memory.draw(stored, draw_key, sac.config.updates_per_step))
+            batches = memory.draw(stored, draw_key, sac.config.updates_per_step)
+            learner, metrics = sac.update(learner, batches, anchor)
             return learner, key, metrics
 
         def wait(learner: State, key: Any) -> Any:
@@ -214,7 +218,14 @@ def _on_device(sac: Sac, memory: Memory, section: Section) -> Advance:
         envs = loop.environments
         with section("update"):
             learner, stored, envs.state, key, action, observation, step, usable, metrics = compiled(
-                envs.functions, loop.learner, loop.memory, envs.state, loop.key, loop.observation, learns
+                envs.functions,
+                loop.learner,
+                loop.memory,
+                envs.state,
+                loop.key,
+                loop.observation,
+                learns,
+                sac.config.anchor_at(loop.step),
             )
             action, step, usable = jax.device_get((action, step, usable))
         refuse_useless(usable & np.isfinite(step.reward))

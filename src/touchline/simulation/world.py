@@ -148,7 +148,7 @@ class World(ABC):
 
     @property
     def felt(self) -> Any:
-        """Which numbers of an observation a clone of the teacher looks at, shape (observation_size,): all of them."""
+        """Which numbers an actor looks at that begins from the teacher, shape (observation_size,): all of them."""
         return np.ones(self.observation_size, dtype=bool)
 
     def remember(self, physics: Physics, episode: Any, xp: ModuleType) -> Any:
