@@ -2,14 +2,14 @@
 
 import pytest
 
-from touchline.catalog.version import ModelVersion
+from touchline.catalog.version import ModelVersion, tag_key
 from touchline.jobs.convert import doubt_of
 
 
 def version(**tags):
-    return ModelVersion(
-        "mjx_sac", 3, "run", "models:/m-1", {name.replace("_", ".", 1): value for name, value in tags.items()}
-    )
+    """With the tags under the names that the catalog gives them."""
+    told = {tag_key(name.replace("_", ".", 1)): value for name, value in tags.items()}
+    return ModelVersion("mjx_sac", 3, "run", "models:/m-1", told)
 
 
 def test_a_policy_that_keeps_its_return_is_not_doubted():

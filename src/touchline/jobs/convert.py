@@ -124,9 +124,10 @@ def convert(config: ConvertConfig, run: Run) -> JobResult:
 
 def doubt_of(source: ModelVersion | LoggedModel) -> str:
     """Why to doubt that a policy is as good without noise as with it, or nothing."""
+    from touchline.catalog.version import tag_key
     from touchline.learning.convert import keeps_return
 
-    told = [source.tags.get(name) for name in ("eval.return", "eval.stochastic_return")]
+    told = [source.tags.get(tag_key(name)) for name in ("eval.return", "eval.stochastic_return")]
     if None in told:
         return f"{source} does not tell its returns with and without noise, so they could not be compared."
     deterministic, stochastic = (float(value) for value in told if value is not None)
