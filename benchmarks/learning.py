@@ -1,6 +1,6 @@
-"""Does the laptop recipe learn? Pre-train with five seeds and compare with the untrained policy.
+"""Does SAC learn from nothing? Pre-train with five seeds and compare with the untrained policy.
 
-Runs `touchline run pretrain --recipe laptop --seed K`, one seed after the other, and writes the table after each
+Runs `touchline run pretrain --recipe stand --seed K`, one seed after the other, and writes the table after each
 one, so an interrupted benchmark goes on where it stopped. Usage: python benchmarks/learning.py [--seeds 5]
 """
 
@@ -30,7 +30,7 @@ def pretrain(seed: int) -> dict[str, float]:
     cache.mkdir(exist_ok=True)
     (home / "jax-cache").symlink_to(cache)
     began = time.monotonic()
-    command = ["touchline", "run", "pretrain", "--recipe", "laptop", "--seed", str(seed), "--home", str(home)]
+    command = ["touchline", "run", "pretrain", "--recipe", "stand", "--seed", str(seed), "--home", str(home)]
     subprocess.run([str(Path(sys.executable).parent / command[0]), *command[1:]], check=True)
     seconds = time.monotonic() - began
     (result,) = home.glob("runs/*-pretrain-*/result.json")
@@ -56,7 +56,7 @@ def main() -> None:
             continue
         done[str(seed)] = pretrain(seed)
         RESULTS.parent.mkdir(exist_ok=True)
-        about = {"machine": f"{platform.machine()}, {platform.processor() or platform.system()}", "recipe": "laptop"}
+        about = {"machine": f"{platform.machine()}, {platform.processor() or platform.system()}", "recipe": "stand"}
         RESULTS.write_text(json.dumps({**about, "seeds": done}, indent=2) + "\n")
     print("seed  untrained  trained [95 % over episodes]   stays up  seconds")
     for seed, row in done.items():

@@ -1,4 +1,4 @@
-"""Draw the README's picture from a real run of the demo: what it learned, and how the robot stands.
+"""Draw the README's picture from a real run of the demo: what it learned, and how the robot plays.
 
 Usage: python benchmarks/picture.py [HOME] (default .touchline); writes docs/images/demo.png.
 """
@@ -22,13 +22,13 @@ from touchline.catalog import Catalog
 from touchline.config import Settings
 from touchline.jobs.films import play_scene
 from touchline.learning.policy import Policy
-from touchline.soccer.control import soft_ankles
+from touchline.soccer.control import Controller
 from touchline.soccer.film import FilmConfig
 from touchline.soccer.render import render_trajectories
 from touchline.soccer.world import SoccerWorld
 
 TARGET = Path(__file__).parents[1] / "docs" / "images" / "demo.png"
-SECONDS = (0.0, 0.7, 1.1, 4.0)
+SECONDS = (0.0, 2.0, 4.0, 6.0)
 
 
 def curve(journal: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +41,8 @@ def curve(journal: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def frames(policy: Policy, place: Path) -> list[np.ndarray]:
     """Return pictures of one episode at ``SECONDS``; after a fall the last one repeats."""
-    played = play_scene(policy, SoccerWorld(soft_ankles()), seconds=max(SECONDS), seed=1)
+    world = SoccerWorld(Controller.from_dict(policy.metadata["controller"]))
+    played = play_scene(policy, world, seconds=max(SECONDS), seed=1)
     render_trajectories(played, place / "film.mp4", FilmConfig(hold_seconds=0.0))
     reader = imageio_ffmpeg.read_frames(str(place / "film.mp4"))
     width, height = next(reader)["size"]
@@ -68,14 +69,14 @@ def main() -> None:
     axes.plot(steps, values, color="#9bb7d4", linewidth=1, label="training episodes")
     steps, values = curve(journal, "eval/return")
     axes.plot(steps, values, color="#1f4e79", marker="o", markersize=3, label="evaluation")
-    axes.set(xlabel="policy transitions", ylabel="return", title="pretrain: keep balance on soft ankles")
+    axes.set(xlabel="policy transitions", ylabel="return", title="pretrain: walk to the ball and score")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:.0f}k")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     grid = right.subplots(2, len(SECONDS))
     for row, (name, pictures) in zip(grid, rows, strict=True):
         for cell, picture, second in zip(row, pictures, SECONDS, strict=True):
-            cell.imshow(picture[:, 140:500])
+            cell.imshow(picture[40:, 140:500])  # without the caption
             cell.set(xticks=[], yticks=[])
             cell.set_title(f"{second:.1f} s" if name == "untrained" else "", fontsize=10)
         row[0].set_ylabel(name, fontsize=11)

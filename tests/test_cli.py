@@ -172,7 +172,7 @@ def test_sync_of_an_unknown_run_is_refused(tmp_path: Path) -> None:
 
 def test_recipes_are_listed_with_what_they_are_for(tmp_path: Path) -> None:
     lines = touchline("recipes", at=tmp_path).stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["laptop", "walker", "workstation", "l4", "h100", "smoke"]
+    assert [line.split()[0] for line in lines] == ["laptop", "stand", "walker", "workstation", "l4", "h100", "smoke"]
     assert all(len(line.split()) > 3 for line in lines)
 
 

@@ -64,6 +64,15 @@ def laptop() -> PipelineConfig:
     )
 
 
+def stand() -> PipelineConfig:
+    """Two processors and no teacher: SAC learns in minutes to stand on soft ankles, which is no match for the gate."""
+    often = RecordingConfig(log_minimum_seconds=0.25, checkpoint_minimum_seconds=10.0, video_seconds=45.0)
+    return PipelineConfig(
+        pretrain=PretrainConfig(recording=replace(often, checkpoint_every=100_000)),
+        finetune=FinetuneConfig(recording=replace(often, checkpoint_every=6_000)),
+    )
+
+
 def walker() -> PipelineConfig:
     """Two processors and 90 minutes: a walk to the ball, from a teacher's gait and what SAC makes of it."""
     sac = SacConfig(
@@ -202,7 +211,7 @@ def smoke() -> PipelineConfig:
 
 
 RECIPES: Mapping[str, Callable[[], PipelineConfig]] = {
-    recipe.__name__: recipe for recipe in (laptop, walker, workstation, l4, h100, smoke)
+    recipe.__name__: recipe for recipe in (laptop, stand, walker, workstation, l4, h100, smoke)
 }
 
 
