@@ -65,7 +65,7 @@ def laptop() -> PipelineConfig:
 
 
 def stand() -> PipelineConfig:
-    """Two processors and no teacher: SAC learns in minutes to stand on soft ankles, which is no match for the gate."""
+    """Two processors and no teacher: SAC learns in minutes to stand on soft ankles, which the gate refuses."""
     often = RecordingConfig(log_minimum_seconds=0.25, checkpoint_minimum_seconds=10.0, video_seconds=45.0)
     return PipelineConfig(
         pretrain=PretrainConfig(recording=replace(often, checkpoint_every=100_000)),
