@@ -23,6 +23,7 @@ def speed(hidden: str, blocks: str, steps: str, where: str) -> None:
     config = SacConfig(
         actor_hidden=common.widths(hidden),
         critic_hidden=common.widths(hidden),
+        critic_norm_weights=False,  # as the walking recipes have it
         batch_size=common.BATCH,
         updates_per_step=1,
         replay_size=common.SPEED_REPLAY,

@@ -77,6 +77,7 @@ def walker() -> PipelineConfig:
     """Two processors and 90 minutes: a walk to the ball, from a teacher's gait and what SAC makes of it."""
     sac = SacConfig(
         actor_hidden=(256, 128),
+        critic_norm_weights=False,
         actor_lr=5e-5,
         alpha_lr=1e-4,
         gamma=0.97,

@@ -42,21 +42,23 @@ class Actor(nn.Module):
 class Critic(nn.Module):
     """Observation (b, n) and action (b, m) → outputs (b, k); LayerNorm keeps off-policy values bounded.
 
-    One output is a value; several are the logits of a distribution over values. The norm has no weights of its own,
-    which saves a tenth of an update.
+    One output is a value; several are the logits of a distribution over values.
 
     Source: Ball et al. (2023), "Efficient Online Reinforcement Learning with Offline Data" (arXiv 2302.02948).
     """
 
     hidden: Sequence[int]
     outputs: int = 1
+    norm_weights: bool = True
+    """Whether the norms have weights."""
 
     @nn.compact
     def __call__(self, observation: Any, action: Any) -> Any:
         """Return the outputs of each pair."""
         x = jnp.concatenate([observation, action], axis=-1)
         for width in self.hidden:
-            x = nn.relu(nn.LayerNorm(use_scale=False, use_bias=False)(nn.Dense(width)(x)))
+            norm = nn.LayerNorm(use_scale=self.norm_weights, use_bias=self.norm_weights)
+            x = nn.relu(norm(nn.Dense(width)(x)))
         return nn.Dense(self.outputs)(x)
 
 
@@ -65,11 +67,12 @@ class Critics(nn.Module):
 
     hidden: Sequence[int]
     outputs: int = 1
+    norm_weights: bool = True
     ensemble: int = 2
 
     @nn.compact
     def __call__(self, observation: Any, action: Any) -> Any:
         """Return the outputs of every critic."""
         # Not one batched critic: XLA runs two chains of plain products faster on CPUs.
-        critics = [Critic(self.hidden, self.outputs) for _ in range(self.ensemble)]
+        critics = [Critic(self.hidden, self.outputs, self.norm_weights) for _ in range(self.ensemble)]
         return jnp.stack([critic(observation, action) for critic in critics])

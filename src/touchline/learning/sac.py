@@ -104,7 +104,7 @@ class Sac:
     @property
     def critics(self) -> Critics:
         """The critics' module."""
-        return Critics(self.config.critic_hidden, self.config.critic_atoms)
+        return Critics(self.config.critic_hidden, self.config.critic_atoms, self.config.critic_norm_weights)
 
     @property
     def values(self) -> Values:

@@ -15,6 +15,9 @@ class SacConfig:
     """Widths of the actor's hidden layers."""
     critic_hidden: tuple[int, ...] = (128, 128)
     """Widths of the critics' hidden layers."""
+    critic_norm_weights: bool = True
+    """Whether the critics' LayerNorms have weights. Without them an update takes a tenth less, and values are
+    coarser: on Pendulum a policy came to -175 instead of -152."""
     critic_atoms: int = 1
     """1: critics tell a value; more: a distribution over so many values between value_low and value_high."""
     value_low: float = -10.0
