@@ -21,7 +21,7 @@ from touchline.soccer.scenario import Scenario
 from touchline.soccer.world import SoccerWorld
 from touchline.tracking.start import start_run
 
-CONFIG = Gate3Config(scenarios=3, official_episodes=1)
+CONFIG = Gate3Config(scenarios=8, official_episodes=1)
 FALLING = zero_policy(89, 12, {"controller": soft_ankles().to_dict()})
 STANDING = zero_policy(89, 12, {"controller": stand_still().to_dict()})
 
@@ -48,7 +48,7 @@ def settings(tmp_path_factory):
 def test_the_champion_is_crowned_kept_and_packed(settings, monkeypatch):
     """One story, because every chapter needs the catalog that the one before left.
 
-    The baseline here is one that falls, so that three scenarios are enough to beat it.
+    The baseline here is one that falls, so that eight scenarios are enough to beat it.
     """
     monkeypatch.setattr(SoccerWorld, "at_rest", lambda world: world)
     catalog = Catalog.of(settings)
