@@ -305,6 +305,8 @@ _CALLS: dict[tuple[str, str], Callable[[UnityCatalog, dict[str, Any]], dict[str,
 
 
 class _Handler(BaseHTTPRequestHandler):
+    # Head and body are two writes, and the second would wait 40 ms for the receipt of the first.
+    disable_nagle_algorithm = True
     catalog: ClassVar[UnityCatalog]
     protocol_version = "HTTP/1.1"
 
