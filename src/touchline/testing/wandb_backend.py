@@ -174,6 +174,8 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    # Head and body are two writes, and the second would wait 40 ms for the receipt of the first.
+    disable_nagle_algorithm = True
     backend: ClassVar[WandbBackend]
     protocol_version = "HTTP/1.1"
 
