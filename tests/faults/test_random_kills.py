@@ -33,7 +33,10 @@ settings = touchline.Settings(home=Path(sys.argv[1]), sinks={sinks!r}, wandb_bas
 resume = None
 if attempt:
     with JournalReader(settings.run_directory("r1") / "journal.db") as journal:
-        resume = max(0, (journal.newest("metrics").step if journal.newest("metrics") else 0) - random.randint(0, 300))
+        # An attempt that was killed before it logged has gone back all the same: what it left behind is gone.
+        last = [event for event in (journal.newest("metrics"), journal.newest("rewind")) if event is not None]
+        reached = max(last, key=lambda event: event.seq).step if last else 0
+        resume = max(0, reached - random.randint(0, 300))
 run = touchline.start_run("train", settings=settings, run_id="r1", resume=resume)
 for step in range((resume or 0) + 1, 10**9):
     run.log({{"x": attempt * 1e5 + step}}, step)  # which attempt logged it can be read off
