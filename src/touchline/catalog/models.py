@@ -35,7 +35,7 @@ from touchline.catalog.version import (
     tag_value,
 )
 from touchline.config import Settings
-from touchline.errors import TouchlineError, UsageError
+from touchline.errors import TouchlineError, UsageError, missing_package
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -276,7 +276,12 @@ def load_model(reference: str, settings: Settings | None = None) -> Any:
     """Load ``NAME@ALIAS`` (or ``NAME/VERSION``) as an MLflow pyfunc, its digest verified.
 
     ``model.predict(observations)`` then acts. Raises UsageError when there is no such version, TouchlineError
-    when its files are not those that were registered.
+    when its files are not those that were registered, or when MLflow is not installed.
     """
     catalog = Catalog.of(settings or Settings.load())
-    return catalog.load(catalog.find(reference))
+    try:
+        return catalog.load(catalog.find(reference))
+    except ModuleNotFoundError as error:
+        if (told := missing_package(error)) is None:
+            raise
+        raise TouchlineError(told) from error

@@ -18,8 +18,9 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
+
+from touchline.testing.loopback import LoopbackHandler, LoopbackServer
 
 __all__ = ["TOKEN", "UnityCatalog", "environment_of", "unity_catalog"]
 
@@ -67,7 +68,7 @@ class Refused(Exception):
         self.status, self.code, self.message = status, code, message
 
 
-class UnityCatalog:
+class UnityCatalog(LoopbackServer):
     """The server; ``environment_of`` says how a client finds it."""
 
     def __init__(self) -> None:
@@ -77,23 +78,7 @@ class UnityCatalog:
         """The versions' files by path, such as ``Models/club/models/walker/1/MLmodel``."""
         self.requests: list[str] = []
         self.lock = threading.RLock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"catalog": self}))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        """Address of the server, for ``DATABRICKS_HOST``."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Close the port."""
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(type("Handler", (_Handler,), {"catalog": self}))
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Answer one request for JSON; raises Refused."""
@@ -304,11 +289,8 @@ _CALLS: dict[tuple[str, str], Callable[[UnityCatalog, dict[str, Any]], dict[str,
 }
 
 
-class _Handler(BaseHTTPRequestHandler):
-    # Head and body are two writes, and the second would wait 40 ms for the receipt of the first.
-    disable_nagle_algorithm = True
+class _Handler(LoopbackHandler):
     catalog: ClassVar[UnityCatalog]
-    protocol_version = "HTTP/1.1"
 
     def do_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

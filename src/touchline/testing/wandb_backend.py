@@ -11,16 +11,15 @@ import base64
 import json
 import re
 import socket
-import sys
 import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+from touchline.testing.loopback import LoopbackHandler, LoopbackServer
 from touchline.testing.wandb_answers import ANSWERS, ENTITY, find_artifact
 
 __all__ = ["API_KEY", "ENTITY", "BackendRun", "WandbBackend", "silent_port", "wandb_backend"]
@@ -58,7 +57,7 @@ class BackendRun:
         return [json.loads(line) for line in self.history_lines]
 
 
-class WandbBackend:
+class WandbBackend(LoopbackServer):
     """The server; ``url`` goes to WANDB_BASE_URL and ``API_KEY`` to WANDB_API_KEY."""
 
     def __init__(self) -> None:
@@ -80,22 +79,7 @@ class WandbBackend:
         self.delay_seconds = 0.0
         """Every answer takes so long."""
         self._lock = threading.RLock()
-        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"backend": self}))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        """Base URL of the server."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Close the port."""
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(type("Handler", (_Handler,), {"backend": self}))
 
     def run(self, name: str) -> BackendRun:
         """The run with the id ``name``, created when it is not known."""
@@ -164,20 +148,8 @@ def silent_port() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay silent where a client hangs up, which killed couriers do; tell everything else."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    # Head and body are two writes, and the second would wait 40 ms for the receipt of the first.
-    disable_nagle_algorithm = True
+class _Handler(LoopbackHandler):
     backend: ClassVar[WandbBackend]
-    protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         body = self._body()
