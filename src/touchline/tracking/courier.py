@@ -76,6 +76,7 @@ class Courier:
             time.sleep(0.05)
         else:
             return False
+        self._workers.end_process_when_frozen()
         idle_since = time.monotonic()
         while not self._is_overdue():
             self._workers.alive()
