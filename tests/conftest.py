@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -11,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from touchline.jax_guard import prepare
-from touchline.tracking.courier import step_back
 
 # Before any test module imports jax, as every job does.
 prepare(os.environ, Path(tempfile.gettempdir()) / "touchline-tests-jax-cache")
@@ -20,9 +20,11 @@ PREFIXES = ("MLFLOW_", "WANDB_", "TOUCHLINE_", "DATABRICKS_")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Be as modest as a courier where tests run beside each other, or couriers would wait for a processor."""
+    """Where tests run beside each other, be hardly less modest than couriers, or those would get no processor."""
     if hasattr(config, "workerinput"):
-        step_back()
+        os.nice(15)
+        with contextlib.suppress(OSError):  # Linux may weigh sessions first, and niceness only within one
+            Path("/proc/self/autogroup").write_text("15")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -28,7 +28,7 @@ run = touchline.start_run("train", settings=settings, run_id="r1", durability=sy
 returned = []
 signal.signal(signal.SIGALRM, interrupt)
 signal.setitimer(signal.ITIMER_REAL, 0.003, 0.0017)
-storms, end = 0, time.monotonic() + 3
+storms, end, latest = 0, time.monotonic() + 3, time.monotonic() + 30
 for step in itertools.count():
     try:
         inside = True
@@ -38,7 +38,7 @@ for step in itertools.count():
     except Enough:
         storms += 1
     inside = False
-    if time.monotonic() > end:
+    if time.monotonic() > (end if storms > 20 else latest):
         break
 signal.setitimer(signal.ITIMER_REAL, 0)
 run.finish()

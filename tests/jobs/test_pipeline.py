@@ -102,7 +102,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"
@@ -176,7 +176,8 @@ def test_a_second_interrupt_ends_at_once_whatever_the_job_does(
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.2)
         assert time.monotonic() - began < 10.0
-    assert process.returncode == 130, process.communicate()
+    # One that arrives while Python leaves ends it by the signal, which a shell calls 130 too.
+    assert process.returncode in (130, -signal.SIGINT), process.communicate()
     wait_until(lambda: mlflow_statuses(settings)[-1:] == [("second", "KILLED")])
 
 

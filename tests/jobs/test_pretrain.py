@@ -17,6 +17,7 @@ COMMAND = [
     *("run", "pretrain", "--recipe", "smoke", "--pretrain.total-steps", "6400", "--pretrain.num-envs", "16"),
     *("--pretrain.sac.warmup-steps", "800", "--pretrain.evaluation-every", "1600"),
     *("--pretrain.evaluation-episodes", "4", "--pretrain.recording.checkpoint-every", "800"),
+    *("--pretrain.recording.checkpoint-minimum-seconds", "0"),
 ]
 
 

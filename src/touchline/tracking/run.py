@@ -205,8 +205,8 @@ class Run(RunEvents):
         written = self._writer.close(bound)
         if self._view is not None:
             self._view.close()
-        if not written or self._writer.dropped:
-            lost = self._writer.uncommitted()
+        lost = self._writer.uncommitted()  # none where the last batch came in time after all
+        if lost and (not written or self._writer.dropped):
             cause = self._writer.error or "The journal did not take them in time."
             raise TouchlineError(f"{lost} events of run {self.id} are not in its journal. {cause}")
 
