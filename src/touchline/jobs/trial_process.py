@@ -1,0 +1,170 @@
+"""``python -m touchline.jobs.trial_process``: one trial of a study, or a finalist's second evaluation.
+
+Its order comes as one line of JSON on standard input, and the end of that is the end of its supervisor. It records
+the outcome in the study by itself, so that a supervisor that was killed loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from touchline.config import Settings, overlay
+from touchline.jobs.base import Interrupted, Job, stopping_with
+from touchline.jobs.checkpoints import Resume
+from touchline.jobs.history import STUDY, TRIAL
+
+STOPPED = 143
+"""Exit code of a trial that was put back."""
+FINALIST = "touchline.finalist."
+"""Attribute of a study, followed by a trial's number: its value on other seeds."""
+OTHER_SEED = 1_000_003
+"""Added to the seed of a finalist that trains again."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the supervisor asks for."""
+
+    settings: Mapping[str, Any]
+    storage: str
+    study: str
+    run: str
+    """Id of the study's own run, in which its trials' are nested."""
+    job: Mapping[str, str]
+    config: Mapping[str, Any]
+    """The base configuration, over which the trial's values are laid."""
+    number: int
+    """Of the trial."""
+    again: bool = False
+    """Evaluate a finished trial on other seeds, instead of training."""
+
+
+def main() -> int:
+    """Do what the order says; the exit code is 0 when the study has the outcome."""
+    from touchline.checkpoint.preemption import StopSignal
+    from touchline.tracking.launch import settings_from_order
+
+    with StopSignal() as stop, stopping_with(stop):
+        order = Order(**json.loads(sys.stdin.readline()))
+        threading.Thread(target=_stop_with_supervisor, args=(stop,), name="touchline-supervisor", daemon=True).start()
+        settings = settings_from_order(dict(order.settings))
+        return _again(order, settings) if order.again else _train(order, settings)
+
+
+def _stop_with_supervisor(stop: Any) -> None:
+    while sys.stdin.readline():
+        pass
+    stop.request("preempted", "The supervisor of the study has ended.")
+
+
+def _train(order: Order, settings: Settings) -> int:
+    from touchline.jobs.execute import execute
+    from touchline.tuning.failures import of_exception
+    from touchline.tuning.reporting import TrialPruned, TrialReporter, heartbeat
+    from touchline.tuning.space import configured
+    from touchline.tuning.storage import StudyStorage
+    from touchline.tuning.study import find_study
+
+    study = find_study(StudyStorage(order.storage), order.study)
+    trial = study.trial(order.number)
+    began = time.monotonic()
+
+    def spent(**more: Any) -> dict[str, Any]:
+        return {"seconds": trial.user_attrs.get("seconds", 0.0) + time.monotonic() - began, **more}
+
+    with heartbeat(study, trial._trial_id):
+        try:
+            job = Job(**order.job)
+            config = configured(_base(job, order.config), trial.params)
+            run_id = _run_of(order, settings, trial, config)
+            reporter = TrialReporter(trial, study.setup.report_every)
+            tags = {STUDY: order.run, TRIAL: str(order.number)}
+            outcome = execute(job, config, settings, tags, Resume(run_id=run_id, or_begin=True), reporter)
+        except TrialPruned as pruned:
+            study.prune(order.number, spent(reason=str(pruned)))
+            return 0
+        except Interrupted:
+            trial.set_user_attr("seconds", spent()["seconds"])
+            study.put_back(order.number)
+            return STOPPED
+        except Exception as error:
+            study.fail(order.number, of_exception(error), spent())
+            print(f"touchline: {error}", file=sys.stderr)
+            return 1
+        study.complete(order.number, outcome.result.objective, spent(cost=_cost(outcome.result)))
+        return 0
+
+
+def _again(order: Order, settings: Settings) -> int:
+    """Evaluate what the trial's run handed on; a job that has no such evaluation trains once more."""
+    from touchline.jobs.execute import execute
+    from touchline.tuning.space import configured
+    from touchline.tuning.storage import StudyStorage
+    from touchline.tuning.study import RUN, find_study
+
+    study = find_study(StudyStorage(order.storage), order.study)
+    trial = next(trial for trial in study.trials() if trial.number == order.number)
+    job = Job(**order.job)
+    config = configured(_base(job, order.config), trial.params)
+    run_id = str(trial.user_attrs[RUN])
+    if job.again:
+        value = job.load_again()(config, run_id, settings)
+    else:
+        config = configured(config, {"seed": config.seed + OTHER_SEED})
+        tags = {STUDY: order.run, TRIAL: f"{order.number} again"}
+        outcome = execute(job, config, settings, tags, Resume(run_id=f"{run_id}-again", or_begin=True), LastValue())
+        value = outcome.result.objective
+    study.optuna.set_user_attr(f"{FINALIST}{order.number}", value)
+    return 0
+
+
+class LastValue:
+    """Takes what a run reports and compares it with nothing."""
+
+    def __init__(self) -> None:
+        self.last: float | None = None
+
+    def due(self, step: int) -> bool:
+        """Only the last value counts, which a job reports of its own accord."""
+        return False
+
+    def report(self, value: float, step: int) -> None:
+        """Keep it."""
+        self.last = float(value)
+
+
+def _base(job: Job, values: Mapping[str, Any]) -> Any:
+    return overlay(job.config_class()(), values, where="order")
+
+
+def _run_of(order: Order, settings: Settings, trial: Any, config: Any) -> str:
+    """Id of the trial's run: the one that it goes on with, where that can be reached from here."""
+    from touchline.jobs.checkpoints import store_of
+    from touchline.tracking.journal import FILE_NAME
+    from touchline.tuning.study import RUN
+
+    known = trial.user_attrs.get(RUN)
+    if known is not None:
+        if (settings.run_directory(known) / FILE_NAME).exists():
+            return str(known)
+        if settings.checkpoints is not None and store_of(known, config, settings).steps():
+            return str(known)
+    # Another machine has begun it, and kept its journal and checkpoints: this is another run.
+    run_id = f"{order.run}-{order.number:04d}"
+    trial.set_user_attr(RUN, run_id)
+    return run_id
+
+
+def _cost(result: Any) -> dict[str, float]:
+    cost = result.summary.get("cost", {})
+    return {name: float(value) for name, value in cost.items()} if isinstance(cost, Mapping) else {}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
