@@ -11,6 +11,7 @@ import tyro
 from touchline.commands.options import Home, parse
 from touchline.config import Settings, overlay, read_toml
 from touchline.errors import UsageError, at_least
+from touchline.tuning.recipe import without_lineage
 
 Repeated = tyro.conf.UseAppendAction[tuple[str, ...]]
 
@@ -28,11 +29,13 @@ class TuneOptions:
     """Trials the study is to have that are complete or pruned."""
     workers: int = 1
     """Trials at a time on this machine."""
-    storage: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: optuna.db in the home)")] = (
-        None
-    )
+    storage: Annotated[
+        str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: optuna.db in the home)")
+    ] = None
     """sqlite:///FILE, or postgresql://USER@HOST/DATABASE, where the same command on another machine joins."""
-    study: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: from what is tuned)")] = None
+    study: Annotated[
+        str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: from what is tuned)")
+    ] = None
     """Name of the study."""
     space: Annotated[Repeated, tyro.conf.arg(metavar="NAME=RANGE", help_behavior_hint="(repeatable)")] = ()
     """A field of the job's configuration and its range: log:1e-5:1e-3, 0.95:0.999, int:1:8, or 128,256,512."""
@@ -44,13 +47,15 @@ class TuneOptions:
     """TOML file laid over the recipe; of an import path, over its configuration's defaults."""
     set: Annotated[Repeated, tyro.conf.arg(metavar="NAME=VALUE", help_behavior_hint="(repeatable)")] = ()
     """A field of the job's configuration that every trial has so."""
-    pruner: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the measured one)")] = None
+    pruner: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the measured one)")] = (
+        None
+    )
     """What gives up bad trials: median, aggressive, asha, hyperband or none."""
     sampler: str = "tpe"
     """What suggests values: tpe or random."""
-    report_every: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 10,000; of an import path 1)")] = (
-        None
-    )
+    report_every: Annotated[
+        int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: 10,000; of an import path 1)")
+    ] = None
     """Steps between the values by which trials are compared."""
     finalists: int = 3
     """Best trials that are evaluated on other seeds before a winner is named; 0 names none."""
@@ -111,7 +116,7 @@ def _tuned(options: TuneOptions) -> Any:
     is_ours = ":" not in options.job
     config = _of_recipe(options, job.name) if is_ours else job.config_class()()
     if options.config is not None and not is_ours:
-        config = overlay(config, read_toml(options.config), where=str(options.config))
+        config = overlay(config, without_lineage(read_toml(options.config))[0], where=str(options.config))
     for line in options.set:
         name, given, value = line.partition("=")
         if not given:
@@ -147,5 +152,5 @@ def _of_recipe(options: TuneOptions, name: str) -> Any:
 
     whole: Any = find_recipe(options.recipe)()
     if options.config is not None:
-        whole = overlay(whole, read_toml(options.config), where=str(options.config))
+        whole = overlay(whole, without_lineage(read_toml(options.config))[0], where=str(options.config))
     return job_config(whole, name)

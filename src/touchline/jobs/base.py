@@ -41,8 +41,8 @@ class Job:
     does: str
     """What it does, in a few words."""
     again: str = ""
-    """``module:function``, called with (config, run id, settings): evaluates what a run of the job handed on, on seeds
-    that nothing was chosen by, and returns the objective. Empty: tuning lets finalists train again with other seeds."""
+    """``module:function``, called with (config, run id, settings): evaluates what a run of the job handed on, on
+    seeds that nothing was chosen by, and returns the objective. Empty: finalists train again with other seeds."""
 
     def load(self) -> Callable[[Any, Any], JobResult]:
         """Import and return the job's function."""

@@ -19,17 +19,19 @@ from touchline.errors import TouchlineError, UsageError, missing_package
 from touchline.jax_guard import guard_jax
 from touchline.jobs.base import SLOW_DELIVERY_SECONDS, Interrupted, Job, JobResult
 from touchline.jobs.checkpoints import From, Resume, going_on, store_of, training_config
-from touchline.jobs.history import JOB, JOB_DIGEST, PIPELINE, RESULT, STUDY, Unfinished, encode_result, unfinished
+from touchline.jobs.history import JOB, JOB_DIGEST, PIPELINE, RESULT, TRIAL_OF, Unfinished, encode_result, unfinished
 from touchline.jobs.progress import terminal
 from touchline.tracking.journal import FILE_NAME
 from touchline.tracking.reports import Pruned, Reporter
 
 if TYPE_CHECKING:
-    from touchline.tracking.run import Run
+    from touchline.tracking.run import Run, Status
 
 ALWAYS_RESUME = Resume()
 DELIVERY_SECONDS = 120.0
 LEAVING_SECONDS = 0.5
+SINK_SECONDS = 30.0
+"""How long a job waits for its sinks at its end."""
 TRIAL_SECONDS = 2.0
 """How long a trial waits for the far sides at its end: its couriers go on while the next one trains."""
 
@@ -77,24 +79,26 @@ def execute(
     began = time.monotonic()
     run = _open(job, config, settings, tags, resume)
     run.reporter = reporter
+    patience = SINK_SECONDS if reporter is None else TRIAL_SECONDS
     try:
         result = as_result(function(config, run), reporter)
     except Pruned as pruned:
-        run.finish("pruned", timeout=TRIAL_SECONDS, reason=str(pruned))
+        run.finish("pruned", timeout=patience, reason=str(pruned))
         raise
     except Interrupted as stopped:
-        run.finish("preempted" if stopped.reason == "preempted" else "killed", reason=str(stopped))
+        status: Status = "preempted" if stopped.reason == "preempted" else "killed"
+        run.finish(status, timeout=patience, reason=str(stopped))
         raise
     except KeyboardInterrupt:
         with contextlib.suppress(TouchlineError):
             run.finish("killed", timeout=LEAVING_SECONDS, reason="Interrupted from the keyboard.")
         raise
     except Exception as error:
-        raise _failed(job, run, error) from error
+        raise _failed(job, run, error, patience) from error
     seconds = time.monotonic() - began
     _attach(run, "result.json", json.dumps(_whole(result, seconds), indent=2, default=str))
     run.set_tags({RESULT: encode_result(result, seconds)})
-    delivery = run.finish("finished", timeout=30.0 if reporter is None else TRIAL_SECONDS)
+    delivery = run.finish("finished", timeout=patience)
     if "mlflow" in settings.sinks and reporter is None:
         run.wait_delivered("mlflow", DELIVERY_SECONDS, SLOW_DELIVERY_SECONDS)
         delivery = run.delivery()
@@ -145,8 +149,8 @@ def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], re
             config=config,
             tags={**tags, **_made_by(), **_resumed(found)},
             settings=settings,
-            group=tags.get(PIPELINE, tags.get(STUDY)),
-            parent=tags.get(STUDY),
+            group=tags.get(PIPELINE, tags.get(TRIAL_OF)),
+            parent=tags.get(TRIAL_OF),
             run_id=found.run_id if found is not None else named,
             resume=found.directory if found is not None else 0 if has_begun else None,
         )
@@ -188,7 +192,7 @@ def _whole(result: JobResult, seconds: float) -> dict[str, Any]:
     return whole if result.objective is None else {**whole, "objective": result.objective}
 
 
-def _failed(job: Job, run: Run, error: Exception) -> JobFailed:
+def _failed(job: Job, run: Run, error: Exception, patience: float) -> JobFailed:
     """Record the traceback, mark the run and build the sentence."""
     missing = missing_package(error) if isinstance(error, ModuleNotFoundError) else None
     what = missing or (str(error) if isinstance(error, TouchlineError) else f"{type(error).__name__}: {error}")
@@ -196,7 +200,7 @@ def _failed(job: Job, run: Run, error: Exception) -> JobFailed:
     try:
         path = _attach(run, "traceback.txt", "".join(traceback.format_exception(error)))
         told += f" The traceback is in {path}."
-        run.finish("failed", reason=what)
+        run.finish("failed", timeout=patience, reason=what)
     except (OSError, TouchlineError) as second:
         # A full disk takes neither the traceback nor the end; the couriers tell the far sides that it died.
         told += f" Its end could not be recorded either: {str(second).rstrip('.')}."

@@ -21,10 +21,8 @@ RECIPE = "touchline.recipe"
 JOB = "touchline.job"
 JOB_DIGEST = "touchline.job_digest"
 RUN_ID = "touchline.run_id"
-STUDY = "touchline.study"
-"""Tag of a trial's run: the run of the study that it belongs to."""
-TRIAL = "touchline.trial"
-"""Tag of a trial's run: its number in the study."""
+TRIAL_OF = "touchline.trial_of"
+"""Tag of a trial's run: the run of its study, in which it is nested and by which trials are grouped."""
 RESULT = "touchline.result"
 CATCH_UP_SECONDS = 30.0
 NEWEST_RUNS = 12
@@ -96,7 +94,7 @@ def unfinished(settings: Settings, tags: Mapping[str, str]) -> Unfinished:
         except TouchlineError as error:
             logger.warning("%s Runs of other machines are not known, so the newest one of this home counts.", error)
     # The runs of a study's trials are the study's affair.
-    runs = [run for run in _together(_of_journals(settings, wanted), elsewhere) if STUDY not in run.tags]
+    runs = [run for run in _together(_of_journals(settings, wanted), elsewhere) if TRIAL_OF not in run.tags]
     same = [run for run in runs if all(run.tags.get(n) == tags[n] for n in (JOB_DIGEST, PIPELINE) if n in tags)]
     if same and not same[0].is_finished:
         return Unfinished(same[0].run_id)

@@ -14,15 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from touchline.catalog.lineage import STUDY_TAG, TRIAL_TAG
 from touchline.config import Settings, overlay
 from touchline.jobs.base import Interrupted, Job, stopping_with
 from touchline.jobs.checkpoints import Resume
-from touchline.jobs.history import STUDY, TRIAL
+from touchline.jobs.history import TRIAL_OF
 
 STOPPED = 143
 """Exit code of a trial that was put back."""
-FINALIST = "touchline.finalist."
-"""Attribute of a study, followed by a trial's number: its value on other seeds."""
 OTHER_SEED = 1_000_003
 """Added to the seed of a finalist that trains again."""
 
@@ -84,7 +83,7 @@ def _train(order: Order, settings: Settings) -> int:
             config = configured(_base(job, order.config), trial.params)
             run_id = _run_of(order, settings, trial, config)
             reporter = TrialReporter(trial, study.setup.report_every)
-            tags = {STUDY: order.run, TRIAL: str(order.number)}
+            tags = {STUDY_TAG: order.study, TRIAL_TAG: str(order.number), TRIAL_OF: order.run}
             outcome = execute(job, config, settings, tags, Resume(run_id=run_id, or_begin=True), reporter)
         except TrialPruned as pruned:
             study.prune(order.number, spent(reason=str(pruned)))
@@ -97,6 +96,7 @@ def _train(order: Order, settings: Settings) -> int:
             study.fail(order.number, of_exception(error), spent())
             print(f"touchline: {error}", file=sys.stderr)
             return 1
+        assert outcome.result.objective is not None  # execute() saw to it
         study.complete(order.number, outcome.result.objective, spent(cost=_cost(outcome.result)))
         return 0
 
@@ -106,18 +106,19 @@ def _again(order: Order, settings: Settings) -> int:
     from touchline.jobs.execute import execute
     from touchline.tuning.space import configured
     from touchline.tuning.storage import StudyStorage
-    from touchline.tuning.study import RUN, find_study
+    from touchline.tuning.study import FINALIST, RUN, find_study
 
     study = find_study(StudyStorage(order.storage), order.study)
     trial = next(trial for trial in study.trials() if trial.number == order.number)
     job = Job(**order.job)
     config = configured(_base(job, order.config), trial.params)
     run_id = str(trial.user_attrs[RUN])
+    value: float | None
     if job.again:
         value = job.load_again()(config, run_id, settings)
     else:
         config = configured(config, {"seed": config.seed + OTHER_SEED})
-        tags = {STUDY: order.run, TRIAL: f"{order.number} again"}
+        tags = {STUDY_TAG: order.study, TRIAL_TAG: f"{order.number} again", TRIAL_OF: order.run}
         outcome = execute(job, config, settings, tags, Resume(run_id=f"{run_id}-again", or_begin=True), LastValue())
         value = outcome.result.objective
     study.optuna.set_user_attr(f"{FINALIST}{order.number}", value)

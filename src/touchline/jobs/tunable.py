@@ -45,7 +45,9 @@ def find_tunable(word: str) -> Job:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
-        raise UsageError(f"There is no module {module} here. Call touchline in the directory that holds it.") from error
+        raise UsageError(
+            f"There is no module {module} here. Call touchline in the directory that holds it."
+        ) from error
     except AttributeError as error:
         functions = [other for other, _ in inspect.getmembers(importlib.import_module(module), inspect.isfunction)]
         raise unknown(f"function of {module}", name, functions) from error
@@ -60,11 +62,13 @@ def _config_of(word: str, function: Any) -> type[Any]:
     config = hints.get(parameters[0]) if len(parameters) == 2 else None
     if not dataclasses.is_dataclass(config) or not isinstance(config, type):
         raise UsageError(
-            f"{word} cannot be tuned: it is to be a function of (config, run) whose first parameter is annotated with "
-            "a frozen dataclass."
+            f"{word} cannot be tuned: it is to be a function of (config, run) whose first parameter is annotated "
+            "with a frozen dataclass."
         )
     if not config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        raise UsageError(f"{config.__name__}, the configuration of {word}, is not frozen. Use @dataclass(frozen=True).")
+        raise UsageError(
+            f"{config.__name__}, the configuration of {word}, is not frozen. Use @dataclass(frozen=True)."
+        )
     try:
         config()
     except TypeError as error:

@@ -18,7 +18,7 @@ from touchline.config import Settings, digest, plain
 from touchline.errors import TouchlineError
 from touchline.jobs.base import Interrupted, Job
 from touchline.jobs.checkpoints import training_config
-from touchline.jobs.history import STUDY
+from touchline.jobs.history import TRIAL_OF
 from touchline.jobs.progress import terminal
 from touchline.jobs.winner import Winner, name_winner
 from touchline.tracking.events import slug
@@ -27,13 +27,11 @@ from touchline.tracking.start import start_run
 from touchline.tuning.failures import Failure
 from touchline.tuning.space import check_space, texts
 from touchline.tuning.storage import StudyStorage
-from touchline.tuning.study import FINISHED, Setup, Study, open_study
+from touchline.tuning.study import FINISHED, TARGET, Setup, Study, open_study
 from touchline.tuning.supervisor import Child, Stop, Supervisor
 
 STUDY_RUN = "touchline.run"
 """Attribute of a study: id of its own run, which is the parent and the group of its trials' runs."""
-TARGET = "touchline.target"
-"""Attribute of a study: how many finished trials were asked for last, by how many workers."""
 PROCESS = (sys.executable, "-m", "touchline.jobs.trial_process")
 
 
@@ -129,9 +127,7 @@ def _run_of(study: Study) -> str:
     return str(known)
 
 
-def _order(
-    tuned: TuneConfig, settings: Settings, storage: StudyStorage, study: Study, run_id: str
-) -> dict[str, Any]:
+def _order(tuned: TuneConfig, settings: Settings, storage: StudyStorage, study: Study, run_id: str) -> dict[str, Any]:
     url = storage.url if storage.file is None else f"sqlite:///{storage.file.absolute()}"
     return {
         "settings": plain(settings),
@@ -158,7 +154,9 @@ def _study_run(study: Study, tuned: TuneConfig, settings: Settings, run_id: str)
     for name in ("direction", "pruner", "sampler", "report_every"):
         params[name] = getattr(study.setup, name)
     try:
-        return start_run("tune", run_id=run_id, config=params, tags={STUDY: run_id}, settings=settings, group=run_id)
+        return start_run(
+            "tune", run_id=run_id, config=params, tags={TRIAL_OF: run_id}, settings=settings, group=run_id
+        )
     except TouchlineError:
         return None
 
@@ -169,7 +167,9 @@ def _record(run: Run | None, study: Study, trial: FrozenTrial) -> None:
         return
     trials = study.trials()
     finished = sum(each.state in FINISHED for each in trials)
-    values = {f"study/{state.name.lower()}": sum(each.state == state for each in trials) for state in TrialState}
+    values: dict[str, float] = {
+        f"study/{state.name.lower()}": sum(each.state == state for each in trials) for state in TrialState
+    }
     with contextlib.suppress(ValueError):  # before the first complete trial there is no best one
         values["study/best"] = study.optuna.best_value
     if trial.value is not None:
@@ -188,8 +188,8 @@ def _stop_here(stop: Stop, study: Study) -> None:
 def _explain(name: str, row: tuple[Failure, ...], logs: Path) -> str:
     return (
         f"The study {name} was stopped: its last {len(row)} trials failed in the same way ({row[0].kind}). "
-        f"{row[0].reason.splitlines()[0].rstrip('.')}. Their logs are in {logs}. Mend the cause, or narrow the space, "
-        "and repeat the command."
+        f"{row[0].reason.splitlines()[0].rstrip('.')}. Their logs are in {logs}. Mend the cause, or narrow the "
+        "space, and repeat the command."
     )
 
 

@@ -15,12 +15,11 @@ from optuna.trial import FrozenTrial, TrialState
 from touchline.config import plain
 from touchline.errors import TouchlineError
 from touchline.filesystem import whole_file
-from touchline.jobs.trial_process import FINALIST
 from touchline.tracking.process import ProcessIdentity
 from touchline.tracking.run import Run
 from touchline.tuning.recipe import recipe_text
 from touchline.tuning.space import configured, has_field
-from touchline.tuning.study import RUN, Study
+from touchline.tuning.study import FINALIST, RUN, WINNER, Study
 from touchline.tuning.supervisor import Child, Stop
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 CLAIM = "touchline.finalists_by"
 """Attribute of a study: which supervisor evaluates the finalists."""
-WINNER = "touchline.winner"
-"""Attribute of a study: number of the winner."""
 CLAIM_SECONDS = 3_600.0
 """A supervisor of another machine that has not named a winner for so long is taken for gone."""
 
@@ -161,4 +158,4 @@ def _write(study: Study, tuned: TuneConfig, best: FrozenTrial, winner: Winner) -
         whole = {"world": values["world"], **whole}
     winner.recipe.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(winner.recipe) as file:
-        file.write(recipe_text(whole, lineage, head).encode())
+        file.write(recipe_text(whole, {tuned.section or tuned.job.name: lineage}, head).encode())

@@ -23,7 +23,7 @@ class Failure:
     """Why a trial failed."""
 
     kind: str
-    """``not finite``, ``out of memory``, ``killed``, ``lost``, ``crashed``, ``exit code N`` or an exception's name."""
+    """``not finite``, ``out of memory``, ``killed``, ``lost``, ``crashed``, ``exit code N`` or an exception."""
     reason: str
     """A sentence for people."""
 

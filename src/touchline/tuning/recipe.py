@@ -9,11 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 LINEAGE = "lineage"
-"""Table of the file that tells where its values come from; no configuration has it."""
+"""Table of the file that tells where its values come from, a table a job; no configuration has it."""
+
+
+def without_lineage(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    """Split what a TOML file held into the configuration and, by job, the lineage as texts."""
+    rest = dict(values)
+    told = rest.pop(LINEAGE, {})
+    jobs = told.items() if isinstance(told, Mapping) else ()
+    return rest, {job: {k: str(v) for k, v in about.items()} for job, about in jobs if isinstance(about, Mapping)}
 
 
 def recipe_text(values: Mapping[str, Any], lineage: Mapping[str, Any], head: str) -> str:
-    """The file's text: ``head`` as comments, nested plain ``values``, and the lineage.
+    """The file's text: ``head`` as comments, nested plain ``values``, and the lineage, a mapping a job.
 
     TOML has no null, so values of None are left out; those are every configuration's defaults, or fields that a
     recipe has set and this configuration not, which then keep the recipe's value.

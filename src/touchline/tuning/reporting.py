@@ -47,7 +47,7 @@ class TrialReporter:
         return step // self.every * self.every > self._newest
 
     def report(self, value: float, step: int) -> None:
-        """Tell the study, and raise TrialPruned when its pruner says so. Raises FloatingPointError at nan or infinity."""
+        """Tell the study, and raise TrialPruned when its pruner says so. Raises FloatingPointError at nan."""
         value = float(value)
         if not math.isfinite(value):
             raise FloatingPointError(f"The value reported after {step:,} steps is {value}.")
@@ -67,11 +67,11 @@ class TrialReporter:
 def report_to(run: Run, trial: optuna.Trial, every: int = 1) -> TrialReporter:
     """Let ``run.report`` report to a trial of one's own Optuna study::
 
-        def objective(trial):
-            with touchline.start_run("train", group="my-study") as run:
-                touchline.tuning.report_to(run, trial, every=10_000)
-                for step in ...:
-                    run.report(value, step)  # a pruned trial leaves here, its run ends as pruned
+    def objective(trial):
+        with touchline.start_run("train", group="my-study") as run:
+            touchline.tuning.report_to(run, trial, every=10_000)
+            for step in ...:
+                run.report(value, step)  # a pruned trial leaves here, its run ends as pruned
     """
     run.reporter = reporter = TrialReporter(trial, every)
     run.log_params(trial.params)

@@ -65,9 +65,7 @@ class NewPoints(BaseSampler):
         self._inner.reseed_rng()
         self._uniform.reseed_rng()
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The whole space."""
         return dict(self._space)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from touchline.overlay import overlay, read_toml
 from touchline.errors import UsageError, unknown
+from touchline.overlay import overlay, read_toml
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -135,7 +135,9 @@ def check_space(space: Space, config: Any) -> None:
     Raises UsageError for an unknown field, with the nearest name, and for ends or choices that the field refuses.
     """
     if not space:
-        raise UsageError("There is nothing to tune. Name a field and its range, such as --space sac.gamma=0.95:0.999.")
+        raise UsageError(
+            "There is nothing to tune. Name a field and its range, such as --space sac.gamma=0.95:0.999."
+        )
     seen: set[str] = set()
     for name, range_ in space.items():
         for field in name.split(TOGETHER):
@@ -205,5 +207,3 @@ def _value(text: str) -> str | int | float | bool:
         except ValueError:
             continue
     return text
-
-

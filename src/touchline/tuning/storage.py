@@ -97,8 +97,8 @@ class StudyStorage:
             lock = file.with_name(f"{file.name}.{name}.lock").open("ab")
         except OSError as error:
             raise TouchlineError(
-                f"The studies' directory {file.parent} cannot be written ({error.strerror or error}). Make it writable, "
-                "or choose another with --storage."
+                f"The studies' directory {file.parent} cannot be written ({error.strerror or error}). Make it "
+                "writable, or choose another with --storage."
             ) from error
         with lock:
             deadline = time.monotonic() + LOCK_SECONDS
@@ -166,7 +166,7 @@ class StudyStorage:
 
     def _held(self, name: str) -> TouchlineError:
         return TouchlineError(
-            f"Another process has held the lock {name!r} of {self.shown} for {LOCK_SECONDS:g} s. Look for one that hangs."
+            f"Another process has held the lock {name!r} of {self.shown} for {LOCK_SECONDS:g} s. Does one hang?"
         )
 
     def _unreachable(self, error: Exception) -> TouchlineError:
@@ -183,7 +183,10 @@ class StudyStorage:
 
 def _write_ahead(file: Path) -> None:
     """Let readers and a writer not wait for each other; the file remembers it."""
-    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as db:
+    with (
+        contextlib.suppress(sqlite3.DatabaseError),
+        contextlib.closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as db,
+    ):
         db.execute("PRAGMA journal_mode=WAL")
 
 

@@ -1,4 +1,4 @@
-"""A study that survives its workers: trials asked for, put back, failed and retried, each by one process at a time."""
+"""A study that survives its workers: trials asked for, put back, failed, retried, by one process at a time."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ SETUP = "touchline.setup"
 """Attribute of a study: what all its processes must agree on."""
 SEEDS = "touchline.seeds"
 """Attribute of a study: the sampler's seed of each opening."""
+FINALIST = "touchline.finalist."
+"""Attribute of a study, followed by a trial's number: its value on other seeds."""
+WINNER = "touchline.winner"
+"""Attribute of a study: number of the trial that was best on those."""
+TARGET = "touchline.target"
+"""Attribute of a study: how many finished ``trials`` were asked for last, by how many ``workers``."""
 Direction = Literal["maximize", "minimize"]
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -220,7 +226,9 @@ class Study:
                 state=TrialState.WAITING,
                 params=frozen.params,
                 distributions=frozen.distributions,
-                user_attrs={name: value for name, value in frozen.user_attrs.items() if name not in (FAILURE, OWNERS)},
+                user_attrs={
+                    name: value for name, value in frozen.user_attrs.items() if name not in (FAILURE, OWNERS)
+                },
                 system_attrs={**frozen.system_attrs, "failed_trial": history[0], "retry_history": history},
                 intermediate_values=frozen.intermediate_values,
             )
@@ -245,12 +253,6 @@ class Study:
 
         with self._rdb.scoped_session() as session:
             return models.TrialHeartbeatModel.where_trial_id(trial_id, session) is not None
-
-
-def first_number(trial: FrozenTrial | optuna.Trial) -> int:
-    """Number of the trial that this one goes on from, its own where it is the first."""
-    attributes = trial.system_attrs
-    return int(attributes.get("failed_trial", trial.number))
 
 
 def _history(trial: FrozenTrial) -> list[int]:

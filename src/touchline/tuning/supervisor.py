@@ -51,7 +51,7 @@ class Child:
 
     command: Sequence[str]
     order: Mapping[str, Any]
-    """JSON for its standard input; the trial's ``number`` is added. It may hold a password, which arguments may not."""
+    """JSON for its standard input, with the trial's ``number``; it may hold a password, which arguments may not."""
     logs: Path
     """Directory of the log files, one a trial."""
     environment: Mapping[str, str] | None = None
