@@ -25,7 +25,7 @@ from touchline.tracking.events import slug
 from touchline.tracking.run import Run
 from touchline.tracking.start import start_run
 from touchline.tuning.failures import Failure
-from touchline.tuning.space import check_space, texts
+from touchline.tuning.space import TOGETHER, check_space, texts
 from touchline.tuning.storage import StudyStorage
 from touchline.tuning.study import FINISHED, TARGET, Setup, Study, open_study
 from touchline.tuning.supervisor import Child, Stop, Supervisor
@@ -150,7 +150,9 @@ def _study_run(study: Study, tuned: TuneConfig, settings: Settings, run_id: str)
     begun = (settings.run_directory(run_id) / "journal.db").exists()
     if not begun and study.trials():
         return None
-    params = {"study": study.name, "trials": tuned.trials, **texts(study.setup.space)}
+    # MLflow's names of parameters take no plus sign.
+    space = {name.replace(TOGETHER, " "): text for name, text in texts(study.setup.space).items()}
+    params = {"study": study.name, "trials": tuned.trials, **space}
     for name in ("direction", "pruner", "sampler", "report_every"):
         params[name] = getattr(study.setup, name)
     try:

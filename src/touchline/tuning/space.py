@@ -41,7 +41,7 @@ class Between:
             raise UsageError(f"The ends of a range of whole numbers are whole, and this is {self}.")
 
     def __str__(self) -> str:
-        return f"{'log:' * self.log}{'int:' * self.whole}{self.low:g}:{self.high:g}"
+        return f"{'log:' * self.log}{'int:' * self.whole}{_exact(self.low)}:{_exact(self.high)}"
 
     def distribution(self) -> BaseDistribution:
         """The same for Optuna."""
@@ -117,7 +117,7 @@ def read_space(path: Path) -> dict[str, Range]:
 def _flat(table: Mapping[str, Any], prefix: str, path: Path) -> dict[str, Range]:
     space: dict[str, Range] = {}
     for key, value in table.items():
-        name = f"{prefix}{key}"
+        name = TOGETHER.join(f"{prefix}{part}" for part in key.split(TOGETHER))
         if isinstance(value, Mapping):
             space |= _flat(value, f"{name}.", path)
         elif isinstance(value, str):
@@ -196,6 +196,12 @@ def texts(space: Space) -> dict[str, str]:
 def distributions(space: Space) -> dict[str, BaseDistribution]:
     """The space for Optuna."""
     return {name: range_.distribution() for name, range_ in space.items()}
+
+
+def _exact(number: float) -> str:
+    """The shortest text that reads back as this number."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
 
 
 def _value(text: str) -> str | int | float | bool:

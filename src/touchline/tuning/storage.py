@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import importlib.util
 import sqlite3
 import time
 import urllib.parse
@@ -68,6 +69,18 @@ class StudyStorage:
         return self.url.replace(f":{parts.password}@", ":***@", 1)
 
     @property
+    def _address(self) -> str:
+        """The URL with the driver that is installed: which one is the default depends on SQLAlchemy's version."""
+        if not self.url.startswith("postgresql://"):
+            return self.url
+        driver = next((name for name in ("psycopg2", "psycopg") if importlib.util.find_spec(name)), None)
+        if driver is None:
+            raise UsageError(
+                "No driver of PostgreSQL is installed here; install one with: pip install psycopg2-binary"
+            )
+        return self.url.replace("postgresql://", f"postgresql+{driver}://", 1)
+
+    @property
     def exists(self) -> bool:
         """False where the SQLite file was never made; a server is taken to be there."""
         return self.file is None or self.file.exists()
@@ -119,7 +132,7 @@ class StudyStorage:
         # The number of an advisory lock is a signed integer of 64 bits; the session's end lets go of it.
         digest = hashlib.sha256(f"touchline tuning {name}".encode()).digest()
         number = int.from_bytes(digest[:8], "big", signed=True)
-        engine = sqlalchemy.create_engine(self.url, poolclass=sqlalchemy.pool.NullPool)
+        engine = sqlalchemy.create_engine(self._address, poolclass=sqlalchemy.pool.NullPool)
         try:
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 deadline = time.monotonic() + LOCK_SECONDS
@@ -147,15 +160,11 @@ class StudyStorage:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that the heartbeat is experimental
                 rdb = optuna.storages.RDBStorage(
-                    self.url,
+                    self._address,
                     engine_kwargs={"connect_args": arguments, "pool_pre_ping": not is_file},
                     heartbeat_interval=HEARTBEAT_SECONDS,
                     grace_period=GRACE_SECONDS,
                 )
-        except ImportError as error:
-            raise UsageError(
-                "The driver of PostgreSQL is not installed here; install it with: pip install psycopg2-binary"
-            ) from error
         except RuntimeError as error:  # Optuna's own sentence names the command that upgrades the tables
             raise TouchlineError(f"The storage {self.shown} cannot be used. {error}") from error
         except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
