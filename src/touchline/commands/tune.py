@@ -83,13 +83,13 @@ def tune(arguments: list[str]) -> int:
     options = parse(TuneOptions, arguments, "tune")
     settings = Settings.load(home=options.home)
     tuned = _tuned(options)
-    settings.ensure_home()
 
     from touchline.checkpoint.preemption import StopSignal
     from touchline.jobs.tune import tune as run_study
     from touchline.tuning.storage import StudyStorage, default_url
 
     storage = StudyStorage(options.storage or default_url(settings.home))
+    settings.ensure_home()
     with StopSignal(settings.preemption) as stop:
         outcome = run_study(tuned, settings, storage, stop)
     told = ", ".join(f"{number} {state}" for state, number in sorted(outcome.trials.items()))

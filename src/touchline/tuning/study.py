@@ -13,7 +13,7 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from touchline.errors import TouchlineError, UsageError
+from touchline.errors import TouchlineError, UsageError, unknown
 from touchline.tracking.process import ProcessIdentity
 from touchline.tuning import pruners, sampler
 from touchline.tuning.failures import FAILURE, LOST, Failure
@@ -52,6 +52,15 @@ class Setup:
     """Values are compared at multiples of so many steps."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """JSON: what is tuned, such as the job and its base configuration."""
+
+    def __post_init__(self) -> None:
+        for kind, name, names in (
+            ("pruner", self.pruner, pruners.NAMES),
+            ("sampler", self.sampler, sampler.NAMES),
+            ("direction", self.direction, ("maximize", "minimize")),
+        ):
+            if name not in names:
+                raise unknown(kind, name, names)
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
@@ -289,8 +298,6 @@ def find_study(storage: StudyStorage, name: str) -> Study:
     try:
         study = optuna.load_study(study_name=name, storage=backend)
     except KeyError as error:
-        from touchline.errors import unknown
-
         raise unknown("study", name, optuna.get_all_study_names(backend)) from error
     told = study.user_attrs.get(SETUP)
     if told is None:
