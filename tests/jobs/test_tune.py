@@ -21,7 +21,7 @@ from touchline.jobs.base import Interrupted
 from touchline.jobs.checkpoints import training_config
 from touchline.jobs.history import JOB, JOB_DIGEST, unfinished
 from touchline.jobs.tunable import find_tunable
-from touchline.jobs.tune import TuneConfig, TuneOutcome, tune
+from touchline.jobs.tune import STUDY_RUN, TuneConfig, TuneOutcome, tune
 from touchline.testing.wandb_backend import WandbBackend
 from touchline.tracking.journal import JournalReader
 from touchline.tracking.sync import run_ids, sync
@@ -91,7 +91,7 @@ def test_every_trial_is_one_run_on_both_tracks_a_pruned_one_too_and_the_winner_b
     assert (lineage["climb"]["study"], lineage["climb"]["trial"]) == ("hill", str(winner.number))
 
     assert sync(settings, timeout=90).complete
-    parent = queue.optuna.user_attrs["touchline.run"]
+    parent = queue.optuna.user_attrs[STUDY_RUN]["id"]
     of_trials = [f"{parent}-{number:04d}" for number in range(7)]
     again = [f"{parent}-{trial.number:04d}-again" for trial in best_two]
     assert sorted(run_ids(settings)) == sorted([parent, *of_trials, *again]) == sorted(backend.runs)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from touchline.jobs.history import TRIAL_OF
 from touchline.jobs.progress import terminal
 from touchline.jobs.winner import Winner, name_winner
 from touchline.tracking.events import slug
+from touchline.tracking.journal import FILE_NAME
 from touchline.tracking.run import Run
 from touchline.tracking.start import start_run
 from touchline.tuning.failures import Failure
@@ -31,7 +33,7 @@ from touchline.tuning.study import FINISHED, TARGET, Setup, Study, open_study
 from touchline.tuning.supervisor import Child, Stop, Supervisor
 
 STUDY_RUN = "touchline.run"
-"""Attribute of a study: id of its own run, which is the parent and the group of its trials' runs."""
+"""Attribute of a study: id of its own run, parent and group of its trials' runs, and the home that records it."""
 PROCESS = (sys.executable, "-m", "touchline.jobs.trial_process")
 
 
@@ -82,12 +84,12 @@ def tune(tuned: TuneConfig, settings: Settings, storage: StudyStorage, stop: Sto
     console = terminal()
     about = {"job": tuned.job.function, "config": digest(training_config(tuned.config))}
     study, _ = open_study(storage, name, dataclasses.replace(tuned.setup, about=about))
-    run_id = _run_of(study)
+    run_id, is_ours = _run_of(study, settings)
     study.optuna.set_user_attr(TARGET, {"trials": tuned.trials, "workers": tuned.workers})
     console.print(f"Study [bold]{name}[/] in {storage.shown}, sampler seed {study.seed}")
     if found := study.finished():
         console.print(f"  It has {found} finished trials; the goal is {tuned.trials}.")
-    run = _study_run(study, tuned, settings, run_id)
+    run = _study_run(study, tuned, settings, run_id) if is_ours else None
     places = settings.home / "studies" / run_id
     child = Child(PROCESS, _order(tuned, settings, storage, study, run_id), places, _environment())
 
@@ -117,14 +119,16 @@ def tune(tuned: TuneConfig, settings: Settings, storage: StudyStorage, stop: Sto
     return TuneOutcome(name, {state.name.lower(): number for state, number in counts.items()}, winner)
 
 
-def _run_of(study: Study) -> str:
-    """Id of the study's run, the same for all its processes, and for no other study of that name."""
+def _run_of(study: Study, settings: Settings) -> tuple[str, bool]:
+    """Id of the study's run, that of no other study of that name, and whether it is recorded in this home."""
+    here = f"{socket.gethostname()}:{settings.home}"
     with study.locked():
         known = study.optuna.user_attrs.get(STUDY_RUN)
         if known is None:
-            known = f"{slug(study.name)[:80]}-{secrets.token_hex(2)}"
+            known = {"id": f"{slug(study.name)[:80]}-{secrets.token_hex(2)}", "home": here}
             study.optuna.set_user_attr(STUDY_RUN, known)
-    return str(known)
+    run_id = str(known["id"])
+    return run_id, known["home"] == here or (settings.run_directory(run_id) / FILE_NAME).exists()
 
 
 def _order(tuned: TuneConfig, settings: Settings, storage: StudyStorage, study: Study, run_id: str) -> dict[str, Any]:
@@ -146,10 +150,7 @@ def _environment() -> dict[str, str]:
 
 
 def _study_run(study: Study, tuned: TuneConfig, settings: Settings, run_id: str) -> Run | None:
-    """The study's own run; None where another supervisor of this home, or of another machine, has it."""
-    begun = (settings.run_directory(run_id) / "journal.db").exists()
-    if not begun and study.trials():
-        return None
+    """The study's own run; None where another supervisor of this home has it."""
     # MLflow's names of parameters take no plus sign.
     space = {name.replace(TOGETHER, " "): text for name, text in texts(study.setup.space).items()}
     params = {"study": study.name, "trials": tuned.trials, **space}
