@@ -85,5 +85,5 @@ def test_a_damaged_file_and_a_server_that_is_away_are_told_with_a_remedy(tmp_pat
     with pytest.raises(TouchlineError, match="file is not a database.*begin anew with: mv"):
         StudyStorage(f"sqlite:///{file}").open()
     pytest.importorskip("psycopg2")
-    with pytest.raises(TouchlineError, match=r"u:\*\*\*@127.0.0.1:9/x cannot be opened"):
+    with pytest.raises(TouchlineError, match=r"u:\*\*\*@127.0.0.1:9/x cannot be reached"):
         StudyStorage("postgresql://u:pw@127.0.0.1:9/x").open()

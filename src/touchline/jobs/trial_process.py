@@ -22,6 +22,7 @@ from touchline.jobs.history import TRIAL_OF
 
 STOPPED = 143
 """Exit code of a trial that was put back."""
+STOPPING_SECONDS = 20.0
 OTHER_SEED = 1_000_003
 """Added to the seed of a finalist that trains again."""
 
@@ -67,10 +68,10 @@ def _train(order: Order, settings: Settings) -> int:
     from touchline.tuning.failures import of_exception
     from touchline.tuning.reporting import TrialPruned, TrialReporter, heartbeat
     from touchline.tuning.space import configured
-    from touchline.tuning.storage import StudyStorage
+    from touchline.tuning.storage import StudyStorage, patiently
     from touchline.tuning.study import find_study
 
-    study = find_study(StudyStorage(order.storage), order.study)
+    study = patiently(lambda: find_study(StudyStorage(order.storage), order.study), _tell)
     trial = study.trial(order.number)
     began = time.monotonic()
 
@@ -86,18 +87,21 @@ def _train(order: Order, settings: Settings) -> int:
             tags = {STUDY_TAG: order.study, TRIAL_TAG: str(order.number), TRIAL_OF: order.run}
             outcome = execute(job, config, settings, tags, Resume(run_id=run_id, or_begin=True), reporter)
         except TrialPruned as pruned:
-            study.prune(order.number, spent(reason=str(pruned)))
+            about = spent(reason=str(pruned))
+            patiently(lambda: study.prune(order.number, about), _tell)
             return 0
         except Interrupted:
-            trial.set_user_attr("seconds", spent()["seconds"])
-            study.put_back(order.number)
+            # Within the time that a supervisor gives; one that cannot be told is taken for killed, and goes on too.
+            patiently(lambda: study.put_back(order.number, spent()), _tell, STOPPING_SECONDS)
             return STOPPED
         except Exception as error:
-            study.fail(order.number, of_exception(error), spent())
-            print(f"touchline: {error}", file=sys.stderr)
+            _tell(f"touchline: {error}")
+            failure, about = of_exception(error), spent()
+            patiently(lambda: study.fail(order.number, failure, about), _tell)
             return 1
-        assert outcome.result.objective is not None  # execute() saw to it
-        study.complete(order.number, outcome.result.objective, spent(cost=_cost(outcome.result)))
+        value, about = outcome.result.objective, spent(cost=_cost(outcome.result))
+        assert value is not None  # execute() saw to it
+        patiently(lambda: study.complete(order.number, value, about), _tell)
         return 0
 
 
@@ -148,6 +152,7 @@ def _run_of(order: Order, settings: Settings, trial: Any, config: Any) -> str:
     """Id of the trial's run: the one that it goes on with, where that can be reached from here."""
     from touchline.jobs.checkpoints import store_of
     from touchline.tracking.journal import FILE_NAME
+    from touchline.tuning.storage import patiently
     from touchline.tuning.study import RUN
 
     known = trial.user_attrs.get(RUN)
@@ -158,8 +163,12 @@ def _run_of(order: Order, settings: Settings, trial: Any, config: Any) -> str:
             return str(known)
     # Another machine has begun it, and kept its journal and checkpoints: this is another run.
     run_id = f"{order.run}-{order.number:04d}"
-    trial.set_user_attr(RUN, run_id)
+    patiently(lambda: trial.set_user_attr(RUN, run_id), _tell)
     return run_id
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _cost(result: Any) -> dict[str, float]:

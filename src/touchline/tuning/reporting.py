@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import optuna
 
 from touchline.tracking.reports import Pruned
-from touchline.tuning.storage import HEARTBEAT_SECONDS
+from touchline.tuning.storage import HEARTBEAT_SECONDS, is_outage
 
 if TYPE_CHECKING:
     from touchline.tracking.run import Run
@@ -36,6 +36,7 @@ class TrialReporter:
         self._trial, self.every = trial, every
         frozen = trial.storage.get_trial(trial._trial_id)
         self._told = dict(frozen.intermediate_values)
+        self._waiting: dict[int, float] = {}
         self._newest = 0
         self.last: float | None = None
         """What was reported last by this process, or by an earlier one; None when nothing was."""
@@ -47,7 +48,10 @@ class TrialReporter:
         return step // self.every * self.every > self._newest
 
     def report(self, value: float, step: int) -> None:
-        """Tell the study, and raise TrialPruned when its pruner says so. Raises FloatingPointError at nan."""
+        """Tell the study, and raise TrialPruned when its pruner says so. Raises FloatingPointError at nan.
+
+        No training ends because the storage is away: what it missed is told with the next value.
+        """
         value = float(value)
         if not math.isfinite(value):
             raise FloatingPointError(f"The value reported after {step:,} steps is {value}.")
@@ -58,9 +62,18 @@ class TrialReporter:
         self._newest = multiple
         if multiple in self._told:  # an earlier process told it, and was not pruned by it
             return
-        self._told[multiple] = value
-        self._trial.report(value, multiple)
-        if self._trial.should_prune():
+        self._told[multiple] = self._waiting[multiple] = value
+        try:
+            for step in list(self._waiting):
+                self._trial.report(self._waiting[step], step)
+                del self._waiting[step]
+            is_pruned = self._trial.should_prune()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            logger.warning("The study's storage is away; the value of %s steps is told with the next one.", multiple)
+            return
+        if is_pruned:
             raise TrialPruned(f"Pruned at {multiple:,} steps: {value:g} is not worth going on.")
 
 
@@ -84,14 +97,15 @@ def heartbeat(study: Study, trial_id: int) -> Iterator[None]:
     left = threading.Event()
 
     def beat() -> None:
-        while not left.wait(HEARTBEAT_SECONDS):
+        while True:
             try:
                 study.beat(trial_id)
             except Exception as error:
                 logger.warning("The study's storage took no sign of life: %s", " ".join(str(error).split())[:200])
+            if left.wait(HEARTBEAT_SECONDS):
+                return
 
     thread = threading.Thread(target=beat, name="touchline-heartbeat", daemon=True)
-    study.beat(trial_id)
     thread.start()
     try:
         yield

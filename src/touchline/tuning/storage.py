@@ -10,10 +10,10 @@ import sqlite3
 import time
 import urllib.parse
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from touchline.errors import TouchlineError, UsageError
 from touchline.filesystem import refuse_network_filesystem
@@ -21,14 +21,50 @@ from touchline.filesystem import refuse_network_filesystem
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
+T = TypeVar("T")
 HEARTBEAT_SECONDS = 10
 GRACE_SECONDS = 60
 """A trial that nobody gave a sign of life for so long is taken for dead, on whatever machine it was."""
 LOCK_SECONDS = 120.0
 """Longest wait for others that open the same storage, or ask it for a trial."""
 BUSY_SECONDS = 60.0
+OUTAGE_SECONDS = 900.0
+"""What has to be told to a study waits so long for a storage that is away."""
+AGAIN_SECONDS = 3.0
 _POLL_SECONDS = 0.02
 _DRIVERS = ("postgresql", "postgresql+psycopg2", "postgresql+psycopg")
+
+
+class StorageAway(TouchlineError):
+    """A storage cannot be reached, now at least."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error of Optuna or of the database means that the storage is away, or was for a moment."""
+    import optuna
+    import sqlalchemy
+
+    causes = (StorageAway, sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError)
+    is_wrapped = isinstance(error, optuna.exceptions.StorageInternalError) and isinstance(error.__cause__, causes)
+    return is_wrapped or isinstance(error, causes)
+
+
+def patiently(call: Callable[[], T], tell: Callable[[str], None], seconds: float = OUTAGE_SECONDS) -> T:
+    """Return what ``call`` returns, called again and again while the storage is away, for at most ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except Exception as error:
+            if not is_outage(error) or time.monotonic() >= deadline:
+                raise
+            tell(f"The study's storage is away ({_reason(error)}); it is asked again.")
+            time.sleep(AGAIN_SECONDS)
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return " ".join(str(getattr(cause, "orig", None) or cause).split())[:300].rstrip(".")
 
 
 def default_url(home: Path) -> str:
@@ -179,15 +215,15 @@ class StudyStorage:
         )
 
     def _unreachable(self, error: Exception) -> TouchlineError:
-        cause = error.__cause__ or error
-        reason = " ".join(str(getattr(cause, "orig", None) or cause).split())[:300].rstrip(".")
+        reason = _reason(error)
         damaged = self.file is not None and "not a database" in reason
         remedy = (
             f"Put a backup in its place, or begin anew with: mv {self.file} {self.file}.damaged"
             if damaged
             else "Check that it runs, and its address, user and password."
         )
-        return TouchlineError(f"The storage {self.shown} cannot be opened ({reason}). {remedy}")
+        kind = TouchlineError if damaged else StorageAway
+        return kind(f"The storage {self.shown} cannot be reached ({reason}). {remedy}")
 
 
 def _write_ahead(file: Path) -> None:

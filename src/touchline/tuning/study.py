@@ -155,12 +155,14 @@ class Study:
         with self.locked():
             return self._tell(number, attributes, state=TrialState.PRUNED)
 
-    def put_back(self, number: int) -> bool:
+    def put_back(self, number: int, attributes: Mapping[str, Any] | None = None) -> bool:
         """Let another process go on with a trial that was asked to stop; it counts as no failure."""
         with self.locked():
-            if self._frozen(number).state != TrialState.RUNNING:
+            frozen = self._frozen(number)
+            if frozen.state != TrialState.RUNNING:
                 return False
-            self._backend.set_trial_state_values(self._frozen(number)._trial_id, state=TrialState.WAITING)
+            self._annotate(frozen, attributes or {})
+            self._backend.set_trial_state_values(frozen._trial_id, state=TrialState.WAITING)
             return True
 
     def fail(self, number: int, failure: Failure, attributes: Mapping[str, Any] | None = None) -> str | None:

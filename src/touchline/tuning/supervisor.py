@@ -20,6 +20,7 @@ from touchline.tracking.process import ProcessIdentity, identity_of
 from touchline.tuning import failures
 from touchline.tuning.failures import LIMIT, Failure
 from touchline.tuning.sampler import SpaceExhausted
+from touchline.tuning.storage import AGAIN_SECONDS, GRACE_SECONDS, OUTAGE_SECONDS, is_outage
 from touchline.tuning.study import FINISHED, OWNERS, Study
 
 LOOK_SECONDS = 1.0
@@ -107,6 +108,7 @@ class Supervisor:
         self._slots: list[_Slot] = []
         self._looked = self._reaped = -1e9
         self._is_exhausted = False
+        self._away_since: float | None = None
         self._old = {trial.number for trial in study.trials() if trial.state == TrialState.FAIL}
 
     def run(self, stop: Stop) -> tuple[Failure, ...]:
@@ -116,19 +118,44 @@ class Supervisor:
         """
         try:
             while not stop.requested:
-                self._reap()
-                ended = self._collect()
-                if ended and len(row := self._in_a_row()) >= LIMIT:
+                try:
+                    row = self._turn()
+                    self._away_since = None
+                except Exception as error:
+                    row = None
+                    self._bear(error)
+                    stop.wait(AGAIN_SECONDS)
+                if row is not None:
                     return row
-                if ended or time.monotonic() - self._looked >= LOOK_SECONDS:
-                    self._looked = time.monotonic()
-                    self._fill()
-                    if not self._slots and self._is_done():
-                        return ()
                 stop.wait(_POLL_SECONDS)
             return ()
         finally:
             self._leave(signal.SIGINT if stop.reason == "interrupted" else signal.SIGTERM)
+
+    def _turn(self) -> tuple[Failure, ...] | None:
+        """Do what is due; returns what ends the work, with nothing in it when all is done."""
+        self._reap()
+        if self._collect():
+            self._looked = -1e9
+            if len(row := self._in_a_row()) >= LIMIT:
+                return row
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked = time.monotonic()
+            self._fill()
+            if not self._slots and self._is_done():
+                return ()
+        return None
+
+    def _bear(self, error: Exception) -> None:
+        """Go on while the storage is away, for a while; its trials go on by themselves."""
+        now = time.monotonic()
+        if not is_outage(error) or (self._away_since is not None and now - self._away_since > OUTAGE_SECONDS):
+            raise error
+        if self._away_since is None:
+            self._away_since = now
+            self._tell(f"The storage is away; it is asked again for {OUTAGE_SECONDS / 60:g} minutes. {error}")
+        # When it is back, living trials of other machines need a moment to say so.
+        self._reaped = now + GRACE_SECONDS
 
     def _is_done(self) -> bool:
         counts = self.study.counts()
@@ -172,8 +199,8 @@ class Supervisor:
         """Note which processes have ended; one that told nothing has failed."""
         ended = [slot for slot in self._slots if slot.process.poll() is not None]
         for slot in ended:
-            self._slots.remove(slot)
             self._conclude(slot)
+            self._slots.remove(slot)
         return bool(ended)
 
     def _conclude(self, slot: _Slot, *, asked: bool = False) -> None:
@@ -205,7 +232,13 @@ class Supervisor:
                 if slot.process.poll() is None:
                     slot.process.kill()
             while self._slots:
-                self._conclude(self._slots.pop(), asked=True)
+                slot = self._slots.pop()
+                try:
+                    self._conclude(slot, asked=True)
+                except Exception as error:  # one that cannot be told is found gone by whoever starts next
+                    if not is_outage(error):
+                        raise
+                    self._tell(f"Trial {slot.number} could not be put back: {error}")
 
 
 def _end_group(pid: int) -> None:
