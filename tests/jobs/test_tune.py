@@ -14,12 +14,14 @@ from optuna.trial import TrialState
 
 from tests.tracking.conftest import backend, home, no_account  # noqa: F401
 from tests.tuning.hill import HillConfig
+from touchline.catalog.lineage import STUDY_TAG
 from touchline.checkpoint.preemption import StopSignal
 from touchline.config import Settings, digest, overlay, read_toml
 from touchline.errors import TouchlineError, UsageError
-from touchline.jobs.base import Interrupted
+from touchline.jobs.base import JOBS, Interrupted
 from touchline.jobs.checkpoints import training_config
 from touchline.jobs.history import JOB, JOB_DIGEST, unfinished
+from touchline.jobs.run import found_by
 from touchline.jobs.tunable import find_tunable
 from touchline.jobs.tune import STUDY_RUN, TuneConfig, TuneOutcome, tune
 from touchline.testing.wandb_backend import WandbBackend
@@ -198,3 +200,28 @@ def test_what_cannot_be_tuned_is_refused_in_a_sentence(word: str, told: str) -> 
     with pytest.raises(UsageError) as refused:
         find_tunable(word)
     assert told in str(refused.value)
+
+
+@pytest.mark.slow
+def test_pre_training_is_tuned_from_its_smallest_trials_to_a_recipe_that_a_run_takes(home: Path) -> None:  # noqa: F811
+    from touchline.recipes import smoke
+
+    small = dataclasses.replace(
+        smoke().pretrain, total_steps=3_000, num_envs=16, evaluation_episodes=4, episode_steps=50
+    )
+    small = configured(small, {"sac.warmup_steps": 500, "sac.replay_size": 4_000, "sac.updates_per_step": 1})
+    settings = Settings(home=home, sinks=(), capture=())
+    setup = Setup(
+        parse_space(["sac.gamma=0.95:0.999", "sac.actor_lr+sac.critic_lr=log:1e-5:1e-3"]), report_every=1_000
+    )
+    config = TuneConfig(JOBS["pretrain"], small, setup, trials=2, finalists=2, name="hill", section="pretrain")
+    outcome = run_study(config, settings)
+    assert outcome.trials == {"complete": 2}
+    trials = study_of(settings).trials()
+    assert all(sorted(trial.intermediate_values) == [1_000, 2_000, 3_000] for trial in trials)
+    assert outcome.winner is not None and outcome.winner.again is not None
+    assert outcome.winner.again != outcome.winner.value, "on other episodes"
+    values, lineage = without_lineage(read_toml(outcome.winner.recipe))
+    whole = overlay(smoke(), values, where="winner")
+    assert whole.pretrain == configured(small, trials[outcome.winner.number].params)
+    assert found_by(lineage)["pretrain"][STUDY_TAG] == "hill"
