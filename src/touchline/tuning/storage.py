@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
+import importlib
 import importlib.util
 import sqlite3
 import time
@@ -25,13 +27,14 @@ T = TypeVar("T")
 HEARTBEAT_SECONDS = 10
 GRACE_SECONDS = 60
 """A trial that nobody gave a sign of life for so long is taken for dead, on whatever machine it was."""
-LOCK_SECONDS = 120.0
+LOCK_SECONDS = 300.0
 """Longest wait for others that open the same storage, or ask it for a trial."""
 BUSY_SECONDS = 60.0
 OUTAGE_SECONDS = 900.0
 """What has to be told to a study waits so long for a storage that is away."""
 AGAIN_SECONDS = 3.0
 _POLL_SECONDS = 0.02
+_LOCK_NOT_AVAILABLE = "55P03"
 _DRIVERS = ("postgresql", "postgresql+psycopg2", "postgresql+psycopg")
 
 
@@ -126,6 +129,9 @@ class StudyStorage:
 
         Raises TouchlineError when it cannot be reached, is damaged, or was made by another version of Optuna.
         """
+        # A second or more of imports, which Optuna makes when they are needed: not while others wait for the lock.
+        for module in ("alembic.command", "alembic.migration", "optuna.storages._rdb.models"):
+            importlib.import_module(module)
         with self.lock("schema"):
             return self._open()
 
@@ -133,7 +139,7 @@ class StudyStorage:
     def lock(self, name: str) -> Iterator[None]:
         """Hold the storage's lock called ``name`` among all processes that use it; a dead holder lets go of it.
 
-        Raises TouchlineError when others hold it for two minutes, or when the storage cannot be reached.
+        Raises TouchlineError when others hold it for five minutes, or when the storage cannot be reached.
         """
         with self._file_lock(self.file, name) if self.file is not None else self._server_lock(name):
             yield
@@ -168,21 +174,22 @@ class StudyStorage:
         # The number of an advisory lock is a signed integer of 64 bits; the session's end lets go of it.
         digest = hashlib.sha256(f"touchline tuning {name}".encode()).digest()
         number = int.from_bytes(digest[:8], "big", signed=True)
-        engine = sqlalchemy.create_engine(self._address, poolclass=sqlalchemy.pool.NullPool)
         try:
-            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                deadline = time.monotonic() + LOCK_SECONDS
-                while not connection.execute(sqlalchemy.text(f"SELECT pg_try_advisory_lock({number})")).scalar():
-                    if time.monotonic() >= deadline:
-                        raise self._held(name)
-                    time.sleep(_POLL_SECONDS)
-                yield
-                with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):
-                    connection.execute(sqlalchemy.text(f"SELECT pg_advisory_unlock({number})"))
+            connection = _locker(self._address).connect()
         except sqlalchemy.exc.OperationalError as error:
             raise self._unreachable(error) from error
-        finally:
-            engine.dispose()
+        with connection:
+            try:
+                connection.execute(sqlalchemy.text(f"SET lock_timeout = '{LOCK_SECONDS:g}s'"))
+                connection.execute(sqlalchemy.text(f"SELECT pg_advisory_lock({number})"))
+            except sqlalchemy.exc.OperationalError as error:
+                code = getattr(error.orig, "pgcode", None) or getattr(error.orig, "sqlstate", None)
+                raise (self._held(name) if code == _LOCK_NOT_AVAILABLE else self._unreachable(error)) from error
+            try:
+                yield
+            finally:
+                with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):
+                    connection.execute(sqlalchemy.text(f"SELECT pg_advisory_unlock({number})"))
 
     def _open(self) -> BaseStorage:
         import optuna
@@ -224,6 +231,14 @@ class StudyStorage:
         )
         kind = TouchlineError if damaged else StorageAway
         return kind(f"The storage {self.shown} cannot be reached ({reason}). {remedy}")
+
+
+@functools.cache
+def _locker(address: str) -> Any:
+    """An engine whose sessions hold locks and nothing else."""
+    import sqlalchemy
+
+    return sqlalchemy.create_engine(address, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
 
 
 def _write_ahead(file: Path) -> None:
