@@ -60,8 +60,8 @@ def run_pipeline(
 
     A job that was cut off goes on from its newest checkpoint. ``config`` has a ``seed`` and one field a job;
     ``command`` is what a person types to go on; ``resume.fresh`` begins a new pipeline; ``tags`` has further tags of
-    a job's Run, by job. Raises JobFailed
-    or Interrupted, with that command in the sentence, and TouchlineError when another pipeline uses the home.
+    a job's Run, by job. Raises JobFailed or Interrupted, with that command in the sentence, and TouchlineError when
+    another pipeline uses the home.
     """
     began = time.monotonic()
     console = terminal()
