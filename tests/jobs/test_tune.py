@@ -165,7 +165,7 @@ def _request_when(stop: StopSignal, condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(
     ("trouble", "kind"),
-    [("nan", "not finite"), ("crash", "crashed")],
+    [("error", "ValueError"), ("crash", "crashed")],
 )
 def test_three_failures_of_one_kind_in_a_row_stop_the_study_with_an_explanation(
     alone: Settings, trouble: str, kind: str
@@ -175,7 +175,7 @@ def test_three_failures_of_one_kind_in_a_row_stop_the_study_with_an_explanation(
     failed = [trial for trial in study_of(alone).trials() if trial.state == TrialState.FAIL]
     assert [trial.user_attrs["failure"]["kind"] for trial in failed][:3] == [kind] * 3
     ends = {history(alone, trial.user_attrs["run"])[1] for trial in failed}
-    assert ends == {"failed" if trouble == "nan" else ""}
+    assert ends == {"failed" if trouble == "error" else ""}
 
 
 def test_the_runs_of_trials_are_no_unfinished_runs_of_their_job(alone: Settings) -> None:

@@ -7,6 +7,7 @@ the outcome in the study by itself, so that a supervisor that was killed loses n
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 import threading
 import time
@@ -96,7 +97,8 @@ def _train(order: Order, settings: Settings) -> int:
             return STOPPED
         except Exception as error:
             _tell(f"touchline: {error}")
-            failure, about = of_exception(error), spent()
+            # What failed is behind the sentence about the job.
+            failure, about = of_exception(error.__cause__ or error), spent()
             patiently(lambda: study.fail(order.number, failure, about), _tell)
             return 1
         value, about = outcome.result.objective, spent(cost=_cost(outcome.result))
@@ -163,6 +165,8 @@ def _run_of(order: Order, settings: Settings, trial: Any, config: Any) -> str:
             return str(known)
     # Another machine has begun it, and kept its journal and checkpoints: this is another run.
     run_id = f"{order.run}-{order.number:04d}"
+    if run_id == known:
+        run_id += f"-{secrets.token_hex(2)}"
     patiently(lambda: trial.set_user_attr(RUN, run_id), _tell)
     return run_id
 

@@ -209,7 +209,7 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 slot.process.stdin.close()
         _end_group(slot.process.pid)
-        if asked and code < 0:  # it was asked before it could listen
+        if asked:  # where it has told nothing itself: it was asked before it could listen, or had no time
             self.study.put_back(slot.number)
         else:
             self.study.fail(slot.number, failures.of_exit(code))
