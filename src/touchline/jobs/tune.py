@@ -165,11 +165,10 @@ def _study_run(study: Study, tuned: TuneConfig, settings: Settings, run_id: str)
 
 
 def _record(run: Run | None, study: Study, trial: FrozenTrial) -> None:
-    """Draw the study's curve: one point for each trial that is finished."""
+    """Draw the study's curve: for each trial that is finished a point at its number."""
     if run is None or trial.state not in FINISHED:
         return
     trials = study.trials()
-    finished = sum(each.state in FINISHED for each in trials)
     values: dict[str, float] = {
         f"study/{state.name.lower()}": sum(each.state == state for each in trials) for state in TrialState
     }
@@ -177,7 +176,7 @@ def _record(run: Run | None, study: Study, trial: FrozenTrial) -> None:
         values["study/best"] = study.optuna.best_value
     if trial.value is not None:
         values["study/value"] = trial.value
-    run.log(values, finished)
+    run.log(values, trial.number)  # of two that end together each has a step of its own
 
 
 def _stop_here(stop: Stop, study: Study) -> None:
