@@ -19,7 +19,7 @@ demo: $(STAMP)
 	@$(BIN)/touchline run pipeline --recipe $(RECIPE)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -m "" --durations=10
+	@$(BIN)/python -m pytest -m "" -n 3 --dist loadfile --no-loadscope-reorder --durations=10
 
 lint: $(STAMP)
 	@$(BIN)/ruff check src tests benchmarks examples

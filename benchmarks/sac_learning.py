@@ -12,6 +12,7 @@ those of an algorithm that has changed.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 
 import numpy as np
@@ -75,15 +76,13 @@ def main() -> None:
         print(f"the pendulum in JAX is at most {apart['apart']:.1e} from Gymnasium's over {apart['steps']} steps")
     for task, (transitions, seeds, learners) in TASKS.items():
         steps = part.size(transitions, 1_500)
-        for name in available(learners):
-            if not set(part.options.only.split("/")) <= {"", task, name}:
-                continue
-            for seed in range(part.size(seeds, 1)):
-                said = part.measure(
-                    f"{task}/{name}/{seed}",
-                    lambda t=task, n=name, s=seed, steps=steps: run(n, "learn", t, s, steps, timeout=TIMEOUT),
-                )
-                print(f"{task} {name} {seed}: {statistics.mean(said['returns']):,.1f}", flush=True)
+        chosen = [name for name in available(learners) if set(part.options.only.split("/")) <= {"", task, name}]
+        for seed, name in itertools.product(range(part.size(seeds, 1)), chosen):
+            said = part.measure(
+                f"{task}/{name}/{seed}",
+                lambda t=task, n=name, s=seed, steps=steps: run(n, "learn", t, s, steps, timeout=TIMEOUT),
+            )
+            print(f"{task} {name} {seed}: {statistics.mean(said['returns']):,.1f}", flush=True)
 
     for task, (_, _, learners) in TASKS.items():
         found = {name: returns for name in learners if (returns := kept(part, f"{task}/{name}/")) is not None}

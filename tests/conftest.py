@@ -11,11 +11,24 @@ from pathlib import Path
 import pytest
 
 from touchline.jax_guard import prepare
+from touchline.tracking.courier import step_back
 
 # Before any test module imports jax, as every job does.
 prepare(os.environ, Path(tempfile.gettempdir()) / "touchline-tests-jax-cache")
 
 PREFIXES = ("MLFLOW_", "WANDB_", "TOUCHLINE_", "DATABRICKS_")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Be as modest as a courier where tests run beside each other, or couriers would wait for a processor."""
+    if hasattr(config, "workerinput"):
+        step_back()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests, so that none is left for the end, when nothing runs beside it."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)

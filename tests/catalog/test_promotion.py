@@ -158,6 +158,12 @@ def test_attempts_are_counted_in_a_reign_and_a_run_keeps_its_own(catalog, candid
         claim_attempt(catalog, champion, run_id="d")
     with pytest.raises(UsageError, match="has claimed no attempt"):
         attempt_of(catalog, "nobody")
+    claim_attempt(catalog, candidates[2], run_id="bee")
+    assert [attempt_of(catalog, word).run_id for word in ("last", "be", "bee")] == ["bee"] * 3
+    assert attempt_of(catalog, "b").run_id == "b"  # whole, although another begins so
+    claim_attempt(catalog, candidates[2], run_id="bell")
+    with pytest.raises(UsageError, match="The ids of 2 runs begin with 'be'. Name one of bee, bell"):
+        attempt_of(catalog, "be")
 
 
 @on_sqlite

@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.catalog.conftest import log_to
+from touchline.catalog import Catalog
 from touchline.cli import main
 from touchline.commands.evaluate_picture import number, percent, share
+from touchline.config import Settings
 from touchline.gates import exact_share
 from touchline.learning.policy import zero_policy
 from touchline.soccer.control import soft_ankles, stand_still
@@ -92,6 +95,24 @@ def test_a_policy_is_scored_on_every_kind_of_start_and_compared_on_the_same_scen
         artifacts = {one.payload["name"] for one in journal.of_kind(["artifact"])}
     assert logged["perturbed/goalie_penalty_kick/fall_share"] == 1.0
     assert "evaluation.json" in artifacts
+
+
+def test_a_recorded_evaluation_tells_which_version_it_read(
+    home: Path, fresh_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOUCHLINE_SINKS", "")
+    (home / "mlflow.db").write_bytes(fresh_store.read_bytes())
+    catalog = Catalog.of(Settings.load())
+    policy = zero_policy(89, 12, {"controller": stand_still().to_dict()}).save(tmp_path / "policy")
+    version = catalog.register("finetune", log_to(catalog, policy))
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):  # which logging has set
+        monkeypatch.delenv(name, raising=False)
+    options = ("--task", "kick", "--episodes", "1", "--nominal", "0", "--processes", "1", "--against", "none")
+    assert call("ddpg_finetuned@candidate-finetuned", *options, "--track") == 0
+    with JournalReader(next((home / "runs").iterdir()) / "journal.db") as journal:
+        (read,) = [event.payload for event in journal.of_kind(["input"])]
+    assert (read["context"], read["model"]) == ("evaluated", version.uri)
+    assert (read["digest"], read["run"]) == (version.digest, version.mlflow_run_id)
 
 
 def test_a_world_of_ones_own_is_scored_by_its_return(

@@ -20,10 +20,10 @@ def test_nothing_declared_changes_nothing():
 @pytest.mark.parametrize(
     ("sizes", "changed", "untouched"),
     [
-        ({"mass": 0.3}, {"body_mass", "body_inertia"}, {"geom_friction", "dof_damping", "actuator_biasprm"}),
-        ({"friction": 0.3}, {"geom_friction"}, {"body_mass", "dof_damping"}),
-        ({"damping": 0.3}, {"dof_damping", "actuator_biasprm"}, {"body_mass", "geom_friction"}),
-        ({"objects": 0.3}, {"body_mass", "geom_friction"}, {"dof_damping"}),
+        ({"mass": 0.3}, ["body_mass", "body_inertia"], ["geom_friction", "dof_damping", "actuator_biasprm"]),
+        ({"friction": 0.3}, ["geom_friction"], ["body_mass", "dof_damping"]),
+        ({"damping": 0.3}, ["dof_damping", "actuator_biasprm"], ["body_mass", "geom_friction"]),
+        ({"objects": 0.3}, ["body_mass", "geom_friction"], ["dof_damping"]),
     ],
     ids=lambda value: next(iter(value)),
 )

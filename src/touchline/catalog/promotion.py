@@ -76,18 +76,25 @@ def claim_attempt(catalog: Catalog, candidate: ModelVersion, *, run_id: str, job
     return Attempt(number, reign, champion, candidate, run_id, job)
 
 
-def attempt_of(catalog: Catalog, run_id: str, job: str = "gate3") -> Attempt:
-    """Return the newest attempt that a Run claimed; raises UsageError when it has claimed none."""
+def attempt_of(catalog: Catalog, run: str, job: str = "gate3") -> Attempt:
+    """Return the newest attempt that a Run claimed: its id, a unique beginning of it, or ``last`` for the newest Run.
+
+    Raises UsageError when it has claimed none, or when several ids begin so.
+    """
     model, _ = promoting(job, catalog.milestones)
-    claimed = [e for e in ledger.read(catalog, model) if e.kind == "attempt" and e.run_id == run_id]
+    attempts = [entry for entry in ledger.read(catalog, model) if entry.kind == "attempt"]
+    claimed = attempts[-1:] if run == "last" else [one for one in attempts if one.run_id == run]
+    claimed = claimed or [one for one in attempts if run and one.run_id.startswith(run)]
+    told = f"the attempts and their runs are told by: touchline champion {model}"
     if not claimed:
         raise UsageError(
-            f"The run {run_id} has claimed no attempt at {catalog.full_name(model)}. Name a gate's run; the attempts "
-            f"are told by: touchline champion {model}"
+            f"The run {run!r} has claimed no attempt at {catalog.full_name(model)}. Name a gate's run; {told}"
         )
+    if len(ids := sorted({one.run_id for one in claimed})) > 1:
+        raise UsageError(f"The ids of {len(ids)} runs begin with {run!r}. Name one of {', '.join(ids)}; {told}")
     entry = claimed[-1]
     champion = None if entry.previous is None else catalog.get(model, entry.previous)
-    return Attempt(entry.attempt or 0, entry.reign, champion, catalog.get(model, entry.version), run_id, job)
+    return Attempt(entry.attempt or 0, entry.reign, champion, catalog.get(model, entry.version), entry.run_id, job)
 
 
 def promote(catalog: Catalog, attempt: Attempt, evidence: Mapping[str, str]) -> Promotion:

@@ -65,7 +65,11 @@ class PromoteOptions:
 
     run: Annotated[
         tyro.conf.Positional[str],
-        tyro.conf.arg(metavar="RUN", help="Id of the gate's run, whole; on any machine.", help_behavior_hint=""),
+        tyro.conf.arg(
+            metavar="RUN",
+            help="The gate's run, of any machine: its id, a unique beginning of it, or last.",
+            help_behavior_hint="",
+        ),
     ]
     json: Json = False
     home: Home = None
@@ -114,12 +118,12 @@ def promote(arguments: list[str]) -> int:
     from touchline.catalog import promote as promote_attempt
 
     attempt = attempt_of(catalog, options.run, GATE)
-    evidence = _evidence(catalog, options.run)
+    evidence = _evidence(catalog, attempt.run_id)
     with _deciding(catalog.settings, "promote") as run:
-        run.set_tags({"promote.run": options.run})
+        run.set_tags({"promote.run": attempt.run_id})
         done = promote_attempt(catalog, attempt, evidence)
         _tell(run, done)
-    _print(done, f"promoted on the evidence of run {options.run}", as_json=options.json)
+    _print(done, f"promoted on the evidence of run {attempt.run_id}", as_json=options.json)
     return 0
 
 
@@ -247,10 +251,11 @@ def _sentence(entry: Entry) -> str:
         "rolled back": f"to version {entry.version} from version {entry.previous}",
     }[entry.kind]
     more = [
-        *([f"attempt {entry.attempt}"] if entry.attempt and entry.kind != "attempt" else []),
-        *([entry.verdict] if entry.verdict else []),
-        *(["provisional"] if entry.provisional else []),
-        *([] if entry.effective else ["without effect"]),
+        f"run {entry.run_id}" if entry.kind == "attempt" else f"attempt {entry.attempt}" if entry.attempt else "",
+        entry.verdict,
+        "provisional" if entry.provisional else "",
+        "" if entry.effective else "without effect",
     ]
     number = f" {entry.attempt}" if entry.kind == "attempt" else ""
-    return f"{entry.at[:16].replace('T', ' ')}  {entry.kind}{number}: {', '.join([what, *more])}  ({entry.by})"
+    told = ", ".join(filter(None, [what, *more]))
+    return f"{entry.at[:16].replace('T', ' ')}  {entry.kind}{number}: {told}  ({entry.by})"

@@ -105,7 +105,7 @@ def evaluate(arguments: list[str]) -> int:
         if not options.json:
             print(f"Every episode is in {options.output}.")
     if options.track:
-        _track(settings, contestants[0], found, text)
+        _track(settings, contestants, found, text)
     return 0
 
 
@@ -144,7 +144,7 @@ def _contestants(options: EvaluateOptions, settings: Settings, world: World) -> 
         player = find_player(settings, word, world)
         with tempfile.TemporaryDirectory(prefix="touchline-") as place:
             digest = directory_digest(player.policy.save(Path(place) / "policy"))
-        return Contestant(name.format(player.name) or player.name, player.policy, digest)
+        return Contestant(name.format(player.name) or player.name, player.policy, digest, player.source)
 
     found = [contestant(options.model)]
     for word in _opponents(options, settings):
@@ -234,8 +234,11 @@ def _played(
     return [(one, find(one, options.seed)) for one in series]
 
 
-def _track(settings: Settings, model: Contestant, found: Sequence[tuple[Series, Findings]], text: str) -> None:
-    """Record the evaluation as a run: what a training logs of its evaluations, and the whole as an artifact."""
+def _track(
+    settings: Settings, contestants: Sequence[Contestant], found: Sequence[tuple[Series, Findings]], text: str
+) -> None:
+    """Record the evaluation as a run: its milestones, what a training logs of its evaluations, and the whole."""
+    from touchline.jobs.models import tell_input
     from touchline.tracking.start import start_run
 
     metrics: dict[str, Any] = {
@@ -247,8 +250,11 @@ def _track(settings: Settings, model: Contestant, found: Sequence[tuple[Series, 
         mean = next(iter(findings.standings.values())).mean_score
         metrics |= {f"{series.kind}/score_low": mean.low, f"{series.kind}/score_high": mean.high}
     settings.ensure_home()
-    tags = {"evaluate.model": model.name, "evaluate.digest": model.digest}
+    tags = {"evaluate.model": contestants[0].name, "evaluate.digest": contestants[0].digest}
     with start_run("evaluate", settings=settings, tags=tags) as run:
+        for number, one in enumerate(contestants):
+            if one.source is not None:
+                tell_input(run, one.source, f"compared_{number}" if number else "evaluated")
         run.log(metrics, 0)
         path = run.directory / "evaluation.json"
         path.write_text(text + "\n", encoding="utf-8")

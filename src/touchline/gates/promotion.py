@@ -29,8 +29,8 @@ def better_than_champion(contest: Contest) -> Finding | None:
     if interval.method == "none":
         return Finding(False, _no_interval(f"its score minus that of {name}", interval), interval.mean)
     sentence = (
-        f"its score minus that of {name} is {interval.mean:+.3f} on average over tasks (at least {contest.margin:g} "
-        f"is wanted), with {_percent(interval.confidence)} confidence above {interval.low:+.3f} (above 0 is wanted)"
+        f"its score minus that of {name} is {interval.mean:+z.3f} on average over tasks (at least {contest.margin:g} "
+        f"is wanted), with {_percent(interval.confidence)} confidence above {interval.low:+z.3f} (above 0 is wanted)"
     )
     found = interval.low > 0.0 and interval.mean >= contest.margin
     return Finding(found, sentence, interval.mean, {"mean of the tasks": interval})
@@ -55,8 +55,8 @@ def better_on_some_task(contest: Contest) -> Finding | None:
     if won:
         sentence = f"it beats {name} on {_of(intervals, won)}"
     else:
-        sentence = f"it beats {name} on no task: on {best} its score is {interval.mean:+.3f} higher"
-    sentence += f", with {_percent(interval.confidence)} confidence above {interval.low:+.3f}"
+        sentence = f"it beats {name} on no task: at best by {interval.mean:+z.3f} on {best}"
+    sentence += f", with {_percent(interval.confidence)} confidence above {interval.low:+z.3f}"
     return Finding(bool(won), sentence, interval.mean, intervals)
 
 
@@ -128,7 +128,7 @@ def advantages(contest: Contest) -> Finding:
     for other in list(contest.players)[1:]:
         paired = differences(contest.candidate.scores, other.scores)
         intervals[other.name] = overall = mean_bounds(paired, 1.0 - REPORTED)
-        told.append(f"{other.name} {overall.mean:+.3f}")
+        told.append(f"{other.name} {overall.mean:+z.3f}")
         for task, those in paired.items():
             intervals[f"{other.name}, {task}"] = mean_bounds({task: those}, 1.0 - REPORTED)
     return Finding(None, f"its mean score minus another's: {', '.join(told)}", None, intervals)
@@ -170,7 +170,7 @@ def _no_task_below(contest: Contest, error: float) -> Finding:
         sentence = _no_interval(f"on {' and '.join(unknown)} its score minus that of {name}")
     elif doubtful:
         lows = " and ".join(
-            f"{task} ({intervals[task].mean:+.3f}, above {intervals[task].low:+.3f})" for task in doubtful
+            f"{task} ({intervals[task].mean:+z.3f}, above {intervals[task].low:+z.3f})" for task in doubtful
         )
         sentence = f"it may be worse than {name} by more than {contest.margin:g} on {lows}, {sure}"
     else:
@@ -190,7 +190,7 @@ def _no_interval(what: str, interval: Interval | None = None) -> str:
 
 
 def _of(intervals: dict[str, Interval], tasks: list[str]) -> str:
-    return " and ".join(f"{task} (by {intervals[task].mean:+.3f})" for task in tasks)
+    return " and ".join(f"{task} (by {intervals[task].mean:+z.3f})" for task in tasks)
 
 
 def _percent(confidence: float) -> str:

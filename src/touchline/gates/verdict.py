@@ -37,17 +37,13 @@ class Line:
     """Whether the verdict depends on it; else it is only reported."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """One named check of a verdict."""
+@dataclass(frozen=True, kw_only=True)
+class Check(Finding):
+    """What one named check of a verdict found."""
 
     name: str
     decides: bool
     """Whether the verdict depends on it; else it is only reported."""
-    passed: bool | None
-    sentence: str
-    value: float | None = None
-    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,11 +78,7 @@ class Verdict:
 def apply(lines: tuple[Line, ...], given: Any) -> tuple[Check, ...]:
     """Return what the checks find in what their gate is given, in the order of the table."""
     found = ((line, line.find(given)) for line in lines)
-    return tuple(
-        Check(line.name, line.decides, one.passed, one.sentence, one.value, one.intervals)
-        for line, one in found
-        if one is not None
-    )
+    return tuple(Check(name=line.name, decides=line.decides, **vars(one)) for line, one in found if one is not None)
 
 
 def passed(checks: tuple[Check, ...]) -> bool:

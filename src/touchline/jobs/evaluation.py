@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from touchline import __version__, gates
+from touchline.catalog.version import ModelVersion
 from touchline.gates import Interval
 from touchline.gates.statistics import RESAMPLES
 from touchline.jobs.base import raise_if_stopped
@@ -34,6 +35,8 @@ class Contestant:
     policy: Policy
     digest: str
     """SHA-256 of its files, as the catalog reckons it."""
+    source: ModelVersion | None = None
+    """The catalog's version that it is; None for what is no milestone."""
 
 
 @dataclass(frozen=True)

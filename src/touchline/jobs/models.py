@@ -104,7 +104,7 @@ def load_version(run: Run, version: ModelVersion, context: str) -> Loaded:
 
     Raises TouchlineError when its files are not those that were registered.
     """
-    _tell_input(run, version, context)
+    tell_input(run, version, context)
     return Loaded(_fetch(run, Catalog.of(run.settings), version), version)
 
 
@@ -130,7 +130,7 @@ def load_converted(run: Run) -> Loaded:
     if not runs:
         raise TouchlineError(f"{source} was not converted yet. Convert it with: touchline run convert")
     logged = catalog.logged(runs[0].info.run_id)
-    _tell_input(run, logged, "converted")
+    tell_input(run, logged, "converted")
     return Loaded(_canonical(_fetch(run, catalog, logged)), logged)
 
 
@@ -143,7 +143,7 @@ def load_untrained(run: Run) -> Policy:
     catalog = Catalog.of(run.settings)
     source = milestone(catalog, "mjx_sac", "Candidate-Pretrain")
     logged = catalog.logged(source.mlflow_run_id, "untrained")
-    _tell_input(run, logged, "untrained")
+    tell_input(run, logged, "untrained")
     return _fetch(run, catalog, logged)
 
 
@@ -158,7 +158,7 @@ def milestone(catalog: Catalog, model: str, alias: str) -> ModelVersion:
     return version
 
 
-def _tell_input(run: Run, source: ModelVersion | LoggedModel, context: str) -> None:
+def tell_input(run: Run, source: ModelVersion | LoggedModel, context: str) -> None:
     """Record what the run reads: which model, with which digest, made by which Run."""
     run.log_input(
         source.uri,

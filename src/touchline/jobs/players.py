@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError, nearest
@@ -14,6 +15,9 @@ from touchline.learning.policy import Policy, zero_policy
 from touchline.simulation.world import World
 from touchline.soccer import models
 from touchline.soccer.world import SoccerWorld
+
+if TYPE_CHECKING:
+    from touchline.catalog.version import ModelVersion
 
 BASELINES: Mapping[str, Callable[[World], World]] = {
     "stand-still": lambda world: world.at_rest(),
@@ -34,6 +38,8 @@ class Player:
     """With a controller in its metadata."""
     name: str
     """For people, such as "ddpg_finetuned version 3"."""
+    source: ModelVersion | None = None
+    """The catalog's version that it is; None for what is no milestone."""
 
 
 def find_player(settings: Settings, word: str, world: World | None = None) -> Player:
@@ -84,7 +90,7 @@ def _registered(settings: Settings, reference: str) -> Player:
     version = catalog.find(reference)
     with tempfile.TemporaryDirectory(prefix="touchline-") as place:
         policy = _read(catalog.download(version, Path(place) / "model"))
-    return Player(policy, f"{version.name.rpartition('.')[2]} version {version.version}")
+    return Player(policy, f"{version.name.rpartition('.')[2]} version {version.version}", version)
 
 
 def _of_run(settings: Settings, word: str) -> Player:

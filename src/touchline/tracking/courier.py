@@ -76,6 +76,7 @@ class Courier:
             time.sleep(0.05)
         else:
             return False
+        self._workers.end_process_when_frozen()
         idle_since = time.monotonic()
         while not self._is_overdue():
             self._workers.alive()
@@ -260,7 +261,7 @@ class Courier:
                 self._routes[name] = route
 
 
-def _step_back() -> None:
+def step_back() -> None:
     """Leave the processor to the training."""
     os.nice(_NICENESS)
     # Linux may weigh sessions first, and niceness only within one.
@@ -272,7 +273,7 @@ def main() -> None:
     """Read the order from standard input and serve it."""
     order = json.load(sys.stdin)
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {os.getpid()} %(name)s: %(message)s")
-    _step_back()
+    step_back()
     settings = settings_from_order(order["settings"])
     courier = Courier(settings, order["sink"], drain=order["drain"], runs=order["runs"])
     try:

@@ -61,7 +61,11 @@ class Workers:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="touchline-route")
         self._busy: dict[str, _Call] = {}
         self._turned = time.monotonic()
-        threading.Thread(target=self._watch, name="touchline-watchdog", daemon=True).start()
+
+    def end_process_when_frozen(self) -> None:
+        """From now on, end this process when nobody says for ten minutes that its loop turns."""
+        self.alive()
+        threading.Thread(target=self._watch, name="touchline-courier-watchdog", daemon=True).start()
 
     def alive(self) -> None:
         """Say that the courier's loop turns."""
