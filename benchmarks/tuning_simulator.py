@@ -19,7 +19,7 @@ REPORT_EVERY = 10_000
 """Policy transitions that one report stands for: recipes in absolute steps mean those of the real jobs."""
 FINALISTS = 3
 FINALISTS_COST = 20
-"""Reports that the finalists' episodes are worth: 3 × 128 episodes of 100 steps beside 16 such and 400 of training."""
+"""Reports that three times 128 episodes of 100 steps are worth; a report costs 16 such and 400 steps of training."""
 SPACE = {
     "lr": FloatDistribution(1e-5, 1e-3, log=True),
     "batch_size": CategoricalDistribution(BATCH_SIZES),
@@ -66,6 +66,16 @@ class Surrogate:
         """Reports of a training that is not pruned."""
         return self.curves.shape[2]
 
+    @property
+    def regret(self) -> NDArray[np.float64]:
+        """What each configuration's truth lacks to the best one's, shape (configurations,)."""
+        return self.truth.max() - self.truth
+
+    @property
+    def span(self) -> float:
+        """From the mean return of what has hardly learned, at the first report, to the best configuration's."""
+        return float(self.truth.max() - np.nanmean(self.curves[:, :, 0]))
+
     def nearest(self, params: dict[str, Any]) -> int:
         """The configuration nearest to a suggestion."""
         return int(((self.places - Point(**params).place) ** 2).sum(axis=1).argmin())
@@ -91,11 +101,21 @@ class Running:
     reported: int = 0
 
 
-def play(surrogate: Surrogate, recipe: Recipe, seed: int, budget: int, workers: int = 1) -> dict[str, float]:
-    """Play one study until ``budget`` reports were made, and return what became of it.
+@dataclass(frozen=True)
+class Played:
+    """What became of a study."""
 
-    ``regret`` is what the named configuration's truth lacks to the best one's. Workers take turns, a report each.
-    Where nothing was completed yet, the trial that was ahead is named.
+    winner: int
+    """The configuration that it names."""
+    trials: int
+    complete: int
+    """Trials that were not pruned."""
+
+
+def play(surrogate: Surrogate, recipe: Recipe, seed: int, budget: int, workers: int = 1) -> Played:
+    """Play one study until ``budget`` reports were made.
+
+    Workers take turns, a report each. Where no trial was completed, the one that was ahead wins.
     """
     study = optuna.create_study(
         study_name=str(seed), direction="maximize", sampler=recipe.sampler(seed), pruner=recipe.pruner()
@@ -127,11 +147,7 @@ def play(surrogate: Surrogate, recipe: Recipe, seed: int, budget: int, workers: 
     best = ranked[0]
     if recipe.finalists:
         best = max(ranked[:FINALISTS], key=lambda trial: surrogate.finalist[of[trial.number]])
-    return {
-        "regret": float(surrogate.truth.max() - surrogate.truth[of[best.number][0]]),
-        "trials": len(trials),
-        "complete": len(complete),
-    }
+    return Played(of[best.number][0], len(trials), len(complete))
 
 
 def _value(trial: FrozenTrial) -> float:

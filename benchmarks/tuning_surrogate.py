@@ -129,9 +129,7 @@ def main() -> None:
         if (name := f"training/{number}/{seed}") not in part.results
     ]
     for name, point, seed in missing[: part.options.limit]:
-        said = part.measure(
-            name, lambda point=point, seed=seed: train(point, seed, part.size(TRANSITIONS, 1_600))
-        )
+        said = part.measure(name, lambda point=point, seed=seed: train(point, seed, part.size(TRANSITIONS, 1_600)))
         print(f"{name} {point}: {said.get('truth', said)}", flush=True)
 
 

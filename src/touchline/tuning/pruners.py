@@ -1,4 +1,4 @@
-"""Pruners by name: Optuna's own, and the one that our measurements chose; ``docs/tuning-pruners.md`` compares them."""
+"""Pruners by name: Optuna's own, and ours; ``docs/tuning-pruners.md`` compares them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ REPORT_EVERY = 10_000
 _MADE: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "rungs": RungPruner,
     "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=5),
-    "aggressive": lambda: optuna.pruners.MedianPruner(
-        n_startup_trials=3, n_warmup_steps=5_000, interval_steps=5_000
-    ),
+    "aggressive": lambda: optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=5_000, interval_steps=5_000),
     "asha": optuna.pruners.SuccessiveHalvingPruner,
     # From the first report on: from step 1, as Optuna would, most brackets prune at that report and nowhere else.
     "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=REPORT_EVERY),

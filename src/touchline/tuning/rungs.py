@@ -16,11 +16,12 @@ class RungPruner(optuna.pruners.BasePruner):
     """Prunes at rungs, as successive halving does, but late, few times, and by the best value so far.
 
     A trial is asked when it crosses a rung, a share of the length of the longest complete trial. It goes on if its
-    best value until then is among the best ``keep`` of all trials that came so far, pruned ones too; those that failed do not
-    count. Ties go on. Where fewer than ``at_least`` others came so far, and before a trial is complete, all go on.
+    best value until then is among the best ``keep`` of all trials that came so far, pruned ones too; those that
+    failed do not count. Ties go on. Where fewer than ``at_least`` others came so far, and before a trial is complete,
+    all go on.
 
-    Asynchronous as ASHA (Li et al. 2020, arXiv 1810.05934), nothing waits and nothing is kept outside the trials'
-    reports: any number of processes, each with a new pruner, come to the same answer.
+    As in ASHA (Li et al. 2020, arXiv 1810.05934) nobody waits for others, and nothing is kept but the trials'
+    reports: any number of processes, each with a pruner of its own, come to the same answer.
     """
 
     def __init__(self, shares: tuple[float, ...] = (1 / 3, 2 / 3), keep: float = 0.5, at_least: int = 4) -> None:
