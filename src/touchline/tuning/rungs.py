@@ -1,4 +1,4 @@
-"""The pruner that our measurements chose: a trial must be among the better ones at a few shares of its length."""
+"""Our pruner: a trial must be among the better ones when half, and when three quarters of its training are over."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RungPruner(optuna.pruners.BasePruner):
     reports: any number of processes, each with a pruner of its own, come to the same answer.
     """
 
-    def __init__(self, shares: tuple[float, ...] = (1 / 3, 2 / 3), keep: float = 0.5, at_least: int = 4) -> None:
+    def __init__(self, shares: tuple[float, ...] = (1 / 2, 3 / 4), keep: float = 0.5, at_least: int = 4) -> None:
         self._shares, self._keep, self._at_least = shares, keep, at_least
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
