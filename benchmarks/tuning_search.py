@@ -4,7 +4,7 @@ Every study is Optuna's own, with its sampler and its pruner, and is answered by
 `tuning_surrogate.py` made. A budget is told in full trainings; one report of a trial costs as much in every recipe.
 Regret is what the true return of the named configuration lacks to the best one's, and a study failed when that is
 more than a tenth of what there is to learn. Chunks of studies are kept when they are done. Usage: nice -n 15 python
-benchmarks/tuning_search.py [--quick] [--fresh] [--only rungs] [--budget 24] [--workers 1]
+benchmarks/tuning_search.py [--quick] [--fresh] [--only rungs/none] [--studies 2000] [--budget 24] [--workers 1]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tuning_simulator import Recipe, Surrogate, play
 
 from touchline.tuning import pruners
 
-STUDIES, CHUNK = 2_000, 100
+STUDIES, CHUNK = 2_000, 50
 FAILED = 0.10
 """Share of the surrogate's span above which a regret makes a study a failed one."""
 RESAMPLES = 10_000
@@ -52,7 +52,7 @@ def played(part: Part, surrogate: Surrogate, name: str, budget: int, workers: in
     """Winner, trials and complete trials of each study, shape (studies, 3)."""
     chunks = []
     size = part.size(CHUNK, 5)
-    for chunk in range(part.size(STUDIES, 5) // size):
+    for chunk in range(part.size(part.options.studies, 5) // size):
 
         def play_all(chunk: int = chunk) -> list[str]:
             seeds = range(chunk * size, (chunk + 1) * size)
@@ -110,6 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="", help="recipes to play now, separated by /")
     parser.add_argument("--budget", type=int, default=24, help="full trainings that a study may cost")
+    parser.add_argument("--studies", type=int, default=STUDIES, help="studies of each recipe")
     parser.add_argument("--workers", type=int, default=1, help="trials that run at the same time")
     part = Part("search", __doc__, subject="tuning", parser=parser)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
