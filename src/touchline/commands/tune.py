@@ -50,7 +50,7 @@ class TuneOptions:
     pruner: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the measured one)")] = (
         None
     )
-    """What gives up bad trials: median, aggressive, asha, hyperband or none."""
+    """What gives up bad trials: rungs, median, aggressive, asha, hyperband or none."""
     sampler: str = "tpe"
     """What suggests values: tpe or random."""
     report_every: Annotated[

@@ -73,7 +73,7 @@ def name_winner(
         _evaluate(study, child, finalists, tuned.workers, stop)
         if stop.requested:
             return None
-        again = {trial.number: _again(study, trial) or 0.0 for trial in finalists}
+        again = {t.number: value for t in finalists if (value := _again(study, t)) is not None}
     else:
         tell("Nothing can be evaluated on other seeds: the configuration has no field `seed`.")
     best = max(finalists, key=lambda trial: sign * again.get(trial.number, trial.value or 0.0))
