@@ -42,7 +42,7 @@ def test_help_goes_to_stdout_and_writes_nothing(tmp_path: Path, arguments: tuple
 
 def test_the_help_names_every_command(tmp_path: Path) -> None:
     text = touchline("--help", at=tmp_path).stdout
-    assert all(f"\n  {name} " in text for name in (*NEEDS_HOME, "run", "ui", "doctor", "lineage", "recipes"))
+    assert all(f"\n  {name} " in text for name in (*NEEDS_HOME, "run", "tune", "ui", "doctor", "lineage", "recipes"))
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ ONE_WAY_WITHIN_A_LAYER = {
     ("jax_guard", "errors"),
     ("soccer", "simulation"),
     ("cli", "commands"),
+    ("commands", "recipes"),
     ("cli", "recipes"),
     ("cli", "ui"),
 }
@@ -45,6 +46,8 @@ HEAVY = {
     "pandas",
     "flax",
     "matplotlib",
+    "optuna",
+    "sqlalchemy",
 }
 
 
@@ -104,6 +107,8 @@ def test_imports_point_down(file: Path) -> None:
         "from touchline.cli import main; main(['film', '--help'])",
         "from touchline.cli import main; main(['status', '--home', '/'])",
         "import touchline; touchline.start_run, touchline.Cadence",
+        "from touchline.cli import main; main(['tune', '--help'])",
+        "import touchline.tuning, touchline.tuning.space, touchline.tuning.recipe",
         "import touchline.compat.wandb, touchline.compat.mlflow",
     ],
 )

@@ -20,6 +20,7 @@ from touchline.config import Settings, overlay, read_toml
 from touchline.errors import TouchlineError, UsageError, missing_package, unknown
 from touchline.jobs.base import JOBS, Interrupted, find_job
 from touchline.tracking.exit import listen
+from touchline.tuning.recipe import without_lineage
 
 T = TypeVar("T")
 KILLED, TERMINATED = 130, 143
@@ -69,8 +70,10 @@ def run(arguments: list[str]) -> int:
 
     recipe = find_recipe(_early(rest, "--recipe") or "laptop")
     config: Any = recipe()
+    lineage: dict[str, dict[str, str]] = {}
     if (file := _early(rest, "--config")) is not None:
-        config = overlay(config, read_toml(Path(file)), where=file)
+        values, lineage = without_lineage(read_toml(Path(file)))
+        config = overlay(config, values, where=file)
     options = _parse(_run_options(config, jobs), rest, f"touchline run {name}")
     changed = {part: getattr(options, part) for part in ("world", "seed", *jobs)}
     config = dataclasses.replace(config, **changed)
@@ -89,13 +92,13 @@ def run(arguments: list[str]) -> int:
     settings.ensure_home()
 
     from touchline.jobs.checkpoints import Resume
-    from touchline.jobs.run import run_named
+    from touchline.jobs.run import found_by, run_named
     from touchline.jobs.summary import program
 
     resume = Resume(options.fresh, named, options.allow_changes)
     # Given again after a stop, --fresh would start over once more.
     again = shlex.join([program(), "run", *(argument for argument in arguments if argument != "--fresh")])
-    run_named(name, config, settings, options.recipe, again, resume)
+    run_named(name, config, settings, options.recipe, again, resume, found_by(lineage))
     return 0
 
 
@@ -222,6 +225,7 @@ COMMANDS = {
         "rollback NAME --reason X", "make the previous champion champion again", _of("champion", "rollback")
     ),
     "gc": Command("gc [--days N]", "remove old runs that are delivered everywhere", _of("gc", "gc")),
+    "tune": Command("tune JOB [options]", "tune a job: a study of many short trainings", _of("tune", "tune")),
     "ui": Command("ui [--port N]", "open MLflow and TensorBoard on this machine", ui),
     "doctor": Command("doctor [--json]", "check the machine and say what is missing", _of("doctor", "doctor")),
     "lineage": Command("lineage NAME@ALIAS", "show where a registered model comes from", _of("lineage", "lineage")),

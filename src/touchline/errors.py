@@ -50,6 +50,8 @@ EXTRAS = {
     "onnx": "learning",
     "onnxruntime": "learning",
     "optuna": "tuning",
+    "plotly": "tuning",
+    "psycopg2": "tuning",
     "fsspec": "checkpoint",
 }
 """Module → the extra of ours that brings it."""

@@ -18,6 +18,7 @@ STYLES = {
     "killed": "red",
     "killed-cause-unknown": "red",
     "preempted": "yellow",
+    "pruned": "yellow",
     "done": "green",
     "waiting": "yellow",
     "refused": "red",

@@ -24,6 +24,8 @@ class JobResult:
     """Figures by name, nested mappings allowed."""
     sentences: tuple[str, ...] = ()
     """What a person should read about it."""
+    objective: float | None = None
+    """What tuning makes as high as it can; None: what the job has reported last."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,17 @@ class Job:
     """``module:dataclass`` of its configuration; importing the module must be cheap."""
     does: str
     """What it does, in a few words."""
+    again: str = ""
+    """``module:function``, called with (config, run id, settings): evaluates what a run of the job handed on, on
+    seeds that nothing was chosen by, and returns the objective. Empty: finalists train again with other seeds."""
 
     def load(self) -> Callable[[Any, Any], JobResult]:
         """Import and return the job's function."""
         return _load(self.function)  # type: ignore[no-any-return]
+
+    def load_again(self) -> Callable[[Any, str, Any], float]:
+        """Import and return the function that evaluates what a run handed on."""
+        return _load(self.again)  # type: ignore[no-any-return]
 
     def config_class(self) -> type[Any]:
         """Import and return the class of the job's configuration."""
@@ -53,19 +62,20 @@ def _load(path: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _job(name: str, does: str) -> Job:
+def _job(name: str, does: str, again: str = "") -> Job:
     module = f"touchline.jobs.{name}"
-    return Job(name, f"{module}:{name}", f"{module}:{name.capitalize()}Config", does)
+    return Job(name, f"{module}:{name}", f"{module}:{name.capitalize()}Config", does, again)
 
 
+_AGAIN = "touchline.jobs.finalists"
 JOBS: Mapping[str, Job] = MappingProxyType(
     {
         job.name: job
         for job in (
             _job("setup", "checks machine, packages, renderer and connections"),
-            _job("pretrain", "learns with SAC on many soccer environments at once"),
+            _job("pretrain", "learns with SAC on many soccer environments at once", f"{_AGAIN}:pretrained"),
             _job("convert", "turns the JAX actor into PyTorch and proves them equal"),
-            _job("finetune", "goes on with DDPG in the official environment"),
+            _job("finetune", "goes on with DDPG in the official environment", f"{_AGAIN}:finetuned"),
             _job("gate3", "judges the candidate against the champion and promotes it or not"),
             _job("submit", "packs what the competition takes and tries it"),
         )

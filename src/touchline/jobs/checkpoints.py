@@ -27,6 +27,8 @@ class Resume:
     """Go on with this run; None: with the unfinished one of the same job and configuration, if any."""
     allow_changes: bool = False
     """Use a checkpoint of another configuration or version of the code all the same."""
+    or_begin: bool = False
+    """Begin the run ``run_id`` where it has no checkpoint: what it logged so far is superseded."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def going_on(run_id: str | None, config: Any, settings: Settings, how: Resume) -
     with store.newest() as newest:
         if newest is not None:
             yield From(run_id, *newest)
-        elif how.run_id is None:
+        elif how.run_id is None or how.or_begin:
             yield None
         else:
             raise TouchlineError(

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from touchline.catalog.lineage import CODE_TAG, RESUMED_TAG
 from touchline.checkpoint.origin import origin
 from touchline.config import Settings, digest
-from touchline.errors import TouchlineError, missing_package
+from touchline.errors import TouchlineError, UsageError, missing_package
 from touchline.jax_guard import guard_jax
 from touchline.jobs.base import SLOW_DELIVERY_SECONDS, Interrupted, Job, JobResult
 from touchline.jobs.checkpoints import From, Resume, going_on, store_of, training_config
-from touchline.jobs.history import JOB, JOB_DIGEST, PIPELINE, RESULT, Unfinished, encode_result, unfinished
+from touchline.jobs.history import JOB, JOB_DIGEST, PIPELINE, RESULT, TRIAL_OF, Unfinished, encode_result, unfinished
 from touchline.jobs.progress import terminal
+from touchline.tracking.journal import FILE_NAME
+from touchline.tracking.reports import Pruned, Reporter
 
 if TYPE_CHECKING:
-    from touchline.tracking.run import Run
+    from touchline.tracking.run import Run, Status
 
 ALWAYS_RESUME = Resume()
 DELIVERY_SECONDS = 120.0
 LEAVING_SECONDS = 0.5
+SINK_SECONDS = 30.0
+"""How long a job waits for its sinks at its end."""
+TRIAL_SECONDS = 2.0
+"""How long a trial waits for the far sides at its end: its couriers go on while the next one trains."""
 
 
 class JobFailed(TouchlineError):
@@ -52,38 +59,70 @@ class JobOutcome:
 
 
 def execute(
-    job: Job, config: Any, settings: Settings, tags: Mapping[str, str], resume: Resume = ALWAYS_RESUME
+    job: Job,
+    config: Any,
+    settings: Settings,
+    tags: Mapping[str, str],
+    resume: Resume = ALWAYS_RESUME,
+    reporter: Reporter | None = None,
 ) -> JobOutcome:
     """Run ``job`` with ``config`` and finish its Run: a new one, or the one that an earlier process left unfinished.
 
-    Returns once MLflow has the run, or after two minutes of waiting for it. Raises Interrupted or
-    KeyboardInterrupt (the run is marked killed) and JobFailed (the run is marked failed); Refused when there is an
-    unfinished run whose checkpoint another configuration or version of the code made.
+    Returns once MLflow has the run, or after two minutes of waiting for it; a trial, which has a ``reporter``, waits
+    for nobody. Raises Interrupted or KeyboardInterrupt (the run is marked killed), Pruned (it is marked pruned) and
+    JobFailed (it is marked failed); Refused when there is an unfinished run whose checkpoint another configuration or
+    version of the code made.
     """
     guard_jax(settings)
     function = job.load()
     tags = {JOB: job.name, JOB_DIGEST: digest({"job": job.name, "config": training_config(config)}), **tags}
     began = time.monotonic()
     run = _open(job, config, settings, tags, resume)
+    run.reporter = reporter
+    patience = SINK_SECONDS if reporter is None else TRIAL_SECONDS
     try:
-        result = function(config, run)
+        result = as_result(function(config, run), reporter)
+    except Pruned as pruned:
+        run.finish("pruned", timeout=patience, reason=str(pruned))
+        raise
     except Interrupted as stopped:
-        run.finish("preempted" if stopped.reason == "preempted" else "killed", reason=str(stopped))
+        status: Status = "preempted" if stopped.reason == "preempted" else "killed"
+        run.finish(status, timeout=patience, reason=str(stopped))
         raise
     except KeyboardInterrupt:
         with contextlib.suppress(TouchlineError):
             run.finish("killed", timeout=LEAVING_SECONDS, reason="Interrupted from the keyboard.")
         raise
     except Exception as error:
-        raise _failed(job, run, error) from error
+        raise _failed(job, run, error, patience) from error
     seconds = time.monotonic() - began
     _attach(run, "result.json", json.dumps(_whole(result, seconds), indent=2, default=str))
     run.set_tags({RESULT: encode_result(result, seconds)})
-    delivery = run.finish("finished")
-    if "mlflow" in settings.sinks:
+    delivery = run.finish("finished", timeout=patience)
+    if "mlflow" in settings.sinks and reporter is None:
         run.wait_delivered("mlflow", DELIVERY_SECONDS, SLOW_DELIVERY_SECONDS)
         delivery = run.delivery()
     return JobOutcome(job.name, run.id, seconds, result, delivery)
+
+
+def as_result(returned: Any, reporter: Reporter | None) -> JobResult:
+    """What a job returned as a JobResult: anyone's function may return its objective, or nothing.
+
+    A trial's has an objective, what was reported last where nothing else is said. Raises UsageError where there is
+    none, and FloatingPointError where it is not finite.
+    """
+    if isinstance(returned, JobResult):
+        result = returned
+    else:
+        result = JobResult(objective=None if returned is None else float(returned))
+    if reporter is None:
+        return result
+    objective = reporter.last if result.objective is None else float(result.objective)
+    if objective is None:
+        raise UsageError("The job returned no objective and reported none. Return a number, or call run.report().")
+    if not math.isfinite(objective):
+        raise FloatingPointError(f"The objective is {objective}.")
+    return replace(result, objective=objective)
 
 
 @contextlib.contextmanager
@@ -102,22 +141,25 @@ def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], re
 
     chosen = resume.fresh or resume.run_id is not None
     left = Unfinished(resume.run_id) if chosen else unfinished(settings, tags)
+    named = resume.run_id if resume.or_begin else None
+    has_begun = named is not None and (settings.run_directory(named) / FILE_NAME).exists()
     with going_on(left.run_id, config, settings, resume) as found:
         run = start_run(
             job=job.name,
             config=config,
             tags={**tags, **_made_by(), **_resumed(found)},
             settings=settings,
-            group=tags.get(PIPELINE),
-            run_id=found.run_id if found is not None else None,
-            resume=found.directory if found is not None else None,
+            group=tags.get(PIPELINE, tags.get(TRIAL_OF)),
+            parent=tags.get(TRIAL_OF),
+            run_id=found.run_id if found is not None else named,
+            resume=found.directory if found is not None else 0 if has_begun else None,
         )
     if found is not None:
         terminal().print(
             f"  Going on with the run [bold]{run.id}[/] after {found.step:,} policy transitions; "
             "to start over: --fresh"
         )
-    elif left.run_id is not None:
+    elif left.run_id is not None and named is None:
         terminal().print(
             f"  The run [bold]{left.run_id}[/] is unfinished, but ended before its first checkpoint: this one is new"
         )
@@ -146,10 +188,11 @@ def _has_checkpoints(run_id: str, config: Any, settings: Settings) -> bool:
 
 
 def _whole(result: JobResult, seconds: float) -> dict[str, Any]:
-    return {"seconds": seconds, "summary": result.summary, "sentences": result.sentences}
+    whole = {"seconds": seconds, "summary": result.summary, "sentences": result.sentences}
+    return whole if result.objective is None else {**whole, "objective": result.objective}
 
 
-def _failed(job: Job, run: Run, error: Exception) -> JobFailed:
+def _failed(job: Job, run: Run, error: Exception, patience: float) -> JobFailed:
     """Record the traceback, mark the run and build the sentence."""
     missing = missing_package(error) if isinstance(error, ModuleNotFoundError) else None
     what = missing or (str(error) if isinstance(error, TouchlineError) else f"{type(error).__name__}: {error}")
@@ -157,7 +200,7 @@ def _failed(job: Job, run: Run, error: Exception) -> JobFailed:
     try:
         path = _attach(run, "traceback.txt", "".join(traceback.format_exception(error)))
         told += f" The traceback is in {path}."
-        run.finish("failed", reason=what)
+        run.finish("failed", timeout=patience, reason=what)
     except (OSError, TouchlineError) as second:
         # A full disk takes neither the traceback nor the end; the couriers tell the far sides that it died.
         told += f" Its end could not be recorded either: {str(second).rstrip('.')}."

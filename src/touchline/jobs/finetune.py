@@ -109,13 +109,17 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     seeds = range(SELECTION_SEED, SELECTION_SEED + config.selection_episodes)
     with Judge(config.processes, config.world) as judge:
 
-        def select(policy: Policy, step: int, training: EpisodeStatistics | None = None) -> None:
+        def select(
+            policy: Policy, step: int, training: EpisodeStatistics | None = None, *, is_candidate: bool = True
+        ) -> None:
             judged = judge.evaluate(policy, world.scenarios(seeds, config.perturbation))
             compared = {} if training is None else against_stochastic(judged.mean_return, training)
             run.log({f"eval/{name}": value for name, value in (judged.metrics | compared).items()}, step)
-            selection.offer(policy, judged.mean_score, step)
+            if is_candidate:
+                selection.offer(policy, judged.mean_score, step)
+            run.report(judged.mean_score, step)
 
-        if not run.resumed:
+        if not run.step:
             select(start.policy, 0)
         try:
             with TrainingRecorder(
@@ -131,9 +135,11 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
                     restore=recorder.restore,
                 ):
                     # Before the recorder: what it saves after this step has been selected from too.
-                    if selection_due.due(progress.step) or progress.step >= config.total_steps:
+                    is_candidate = selection_due.due(progress.step) or progress.step >= config.total_steps
+                    if is_candidate or run.report_due(progress.step):
                         with recorder.section("evaluation"):
-                            select(actor_of(progress.state), progress.step, progress.episodes)
+                            actor = actor_of(progress.state)
+                            select(actor, progress.step, progress.episodes, is_candidate=is_candidate)
                     recorder(progress)
         finally:
             envs.close()
@@ -142,7 +148,8 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     first_score, best_score = selection.first_score, selection.score
     digest = log_policy(run, best)
     run.set_tags({"finetune.best_step": best_step, "finetune.best_score": f"{best_score:.4f}"})
-    version = register(run, digest, best_step, {"eval.score": f"{best_score:.4f}"})
+    # Of a study only the winner is registered, by a run of its own.
+    version = None if run.reporter else register(run, digest, best_step, {"eval.score": f"{best_score:.4f}"})
     if best_step:
         told = f"the actor after {best_step:,} policy transitions was best: {first_score:.3f} → {best_score:.3f}"
     else:
@@ -150,8 +157,9 @@ def finetune(config: FinetuneConfig, run: Run) -> JobResult:
     return JobResult(
         {
             "selection": {"start_score": first_score, "best_score": best_score, "best_step": best_step},
-            "model": str(version),
+            "model": str(version or "not registered"),
             "cost": recorder.cost,
         },
         (f"Mean score over {len(world.tasks)} tasks on {len(seeds)} selection scenarios each: {told}.",),
+        objective=best_score,
     )

@@ -21,6 +21,8 @@ RECIPE = "touchline.recipe"
 JOB = "touchline.job"
 JOB_DIGEST = "touchline.job_digest"
 RUN_ID = "touchline.run_id"
+TRIAL_OF = "touchline.trial_of"
+"""Tag of a trial's run: the run of its study, in which it is nested and by which trials are grouped."""
 RESULT = "touchline.result"
 CATCH_UP_SECONDS = 30.0
 NEWEST_RUNS = 12
@@ -91,7 +93,8 @@ def unfinished(settings: Settings, tags: Mapping[str, str]) -> Unfinished:
             elsewhere = _of_mlflow(settings, wanted)
         except TouchlineError as error:
             logger.warning("%s Runs of other machines are not known, so the newest one of this home counts.", error)
-    runs = _together(_of_journals(settings, wanted), elsewhere)
+    # The runs of a study's trials are the study's affair.
+    runs = [run for run in _together(_of_journals(settings, wanted), elsewhere) if TRIAL_OF not in run.tags]
     same = [run for run in runs if all(run.tags.get(n) == tags[n] for n in (JOB_DIGEST, PIPELINE) if n in tags)]
     if same and not same[0].is_finished:
         return Unfinished(same[0].run_id)

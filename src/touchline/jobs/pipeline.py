@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from touchline.config import Settings, digest
@@ -53,19 +54,21 @@ def run_pipeline(
     command: str,
     jobs: Mapping[str, Job] = JOBS,
     resume: Resume = ALWAYS_RESUME,
+    tags: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> PipelineOutcome:
     """Run every job of ``jobs`` that the newest pipeline of this recipe and configuration has not finished.
 
     A job that was cut off goes on from its newest checkpoint. ``config`` has a ``seed`` and one field a job;
-    ``command`` is what a person types to go on; ``resume.fresh`` begins a new pipeline. Raises JobFailed
-    or Interrupted, with that command in the sentence, and TouchlineError when another pipeline uses the home.
+    ``command`` is what a person types to go on; ``resume.fresh`` begins a new pipeline; ``tags`` has further tags of
+    a job's Run, by job. Raises JobFailed or Interrupted, with that command in the sentence, and TouchlineError when
+    another pipeline uses the home.
     """
     began = time.monotonic()
     console = terminal()
     with _alone(settings):
         config_digest = digest({"recipe": recipe, "config": training_config(config)})
         past = _new() if resume.fresh else _past(settings, config_digest, jobs)
-        tags = {PIPELINE: past.pipeline, DIGEST: config_digest, RECIPE: recipe}
+        shared = {PIPELINE: past.pipeline, DIGEST: config_digest, RECIPE: recipe}
         if past.finished:
             console.print(
                 f"Going on with pipeline [bold]{past.pipeline}[/], of which MLflow has finished: "
@@ -74,7 +77,9 @@ def run_pipeline(
         outcomes: list[JobOutcome] = []
         for number, job in enumerate(jobs.values(), start=1):
             console.print(f"[bold]{number}/{len(jobs)} {job.name}[/] [dim]{job.does}[/]")
-            outcome = _before(past, job) or _now(job, config, settings, tags, command, resume)
+            outcome = _before(past, job) or _now(
+                job, config, settings, {**shared, **tags.get(job.name, {})}, command, resume
+            )
             outcomes.append(outcome)
             when = " (before)" if outcome.before else ""
             console.print(f"  [green]done[/] in {clock(outcome.seconds)}{when}")

@@ -136,19 +136,23 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
 
     selection = Selection(newer_wins_ties=True)
 
-    def select(policy: Policy, step: int, training: EpisodeStatistics | None = None) -> None:
+    def select(
+        policy: Policy, step: int, training: EpisodeStatistics | None = None, *, is_candidate: bool = True
+    ) -> None:
         outcome = examine(policy, SELECTION_SEED)
         return_ = outcome.figures["return"]
         compared = {} if training is None else against_stochastic(return_, training)
         run.log({f"eval/{name}": value for name, value in (outcome.metrics | compared).items()}, step)
-        selection.offer(policy, return_, step)
+        if is_candidate:
+            selection.offer(policy, return_, step)
+        run.report(return_, step)
 
     sac = config.sac.for_step(world.step_seconds)
     run.log_params({"horizon_seconds": horizon_seconds(sac.gamma, 1.0 / world.step_seconds)})
     felt = tuple(world.felt.tolist()) if config.demonstrations.transitions else None
     learner = algorithm.Sac(world.observation_size, world.action_size, sac, world.symmetry, felt)
     untrained = policy_of(learner.init(config.seed))
-    if not run.resumed:
+    if not run.step:
         select(untrained, 0)
     # By steps alone: which policies are compared must not depend on the speed of the machine.
     selection_due = Cadence(config.evaluation_every, minimum_seconds=0.0)
@@ -188,9 +192,11 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 # Before the recorder: what it saves after this step has been selected from too. What the teacher
                 # taught is a candidate before anything was learned on top of it.
                 just_taught = config.demonstrations.transitions > 0 and progress.step == envs.num_envs
-                if selection_due.due(progress.step) or just_taught or progress.step >= config.total_steps:
+                is_candidate = selection_due.due(progress.step) or just_taught or progress.step >= config.total_steps
+                if is_candidate or run.report_due(progress.step):
                     with recorder.section("evaluation"):
-                        select(policy_of(progress.state), progress.step, progress.episodes)
+                        policy = policy_of(progress.state)
+                        select(policy, progress.step, progress.episodes, is_candidate=is_candidate)
                 recorder(progress)
         trained, best_step = selection.best, selection.step
         before, after = examine(untrained, REPORT_SEED), examine(trained, REPORT_SEED)
@@ -222,14 +228,16 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
         "eval.stochastic_return": f"{explored.returns.mean():.1f}",
         "eval.untrained_return": f"{mean_before:.1f}",
     }
-    version = register(run, digest, best_step, told)
+    # Of a study only the winner is registered, by a run of its own.
+    version = None if run.reporter else register(run, digest, best_step, told)
     apart = "the 95 % intervals do not overlap" if low > high_before else "the 95 % intervals overlap"
     return JobResult(
-        {"evaluation": figures, "model": str(version), "cost": recorder.cost},
+        {"evaluation": figures, "model": str(version or "not registered"), "cost": recorder.cost},
         (
             f"Evaluation return {mean:.0f} [{low:.0f}, {high:.0f}] after {best_step:,} policy transitions, "
             f"untrained {mean_before:.0f} [{low_before:.0f}, {high_before:.0f}]: {apart}. "
             f"It stays up for the whole episode in {after.survived.mean():.0%} of {len(after.returns)} episodes "
             f"(untrained {before.survived.mean():.0%}).",
         ),
+        objective=selection.score,
     )

@@ -8,9 +8,11 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from touchline.catalog.lineage import STUDY_TAG, TRIAL_TAG
 from touchline.checkpoint.preemption import StopSignal
 from touchline.config import Settings
 from touchline.jobs.base import find_job, stopping_with
@@ -24,23 +26,43 @@ from touchline.jobs.summary import print_summary
 GRACE_SECONDS = 1.0
 
 
-def run_named(name: str, config: Any, settings: Settings, recipe: str, command: str, resume: Resume) -> None:
+def run_named(
+    name: str,
+    config: Any,
+    settings: Settings,
+    recipe: str,
+    command: str,
+    resume: Resume,
+    tags: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> None:
     """Run the job called ``name``, or the pipeline; ``command`` is what a person types to go on.
+
+    ``tags`` has, by job, tags of its Run: where its configuration comes from.
 
     Raises JobFailed and Interrupted, when the one or the other has happened.
     """
     console = terminal()
     with stoppable(settings):
         if name == "pipeline":
-            outcomes = run_pipeline(config, settings, recipe=recipe, command=command, resume=resume).jobs
+            outcomes = run_pipeline(config, settings, recipe=recipe, command=command, resume=resume, tags=tags).jobs
         else:
             if not resume.fresh:
                 catch_up(settings)
             with saying_how_to_go_on(command):
-                outcomes = (execute(find_job(name), job_config(config, name), settings, {RECIPE: recipe}, resume),)
+                mine = {RECIPE: recipe, **tags.get(name, {})}
+                outcomes = (execute(find_job(name), job_config(config, name), settings, mine, resume),)
             for sentence in outcomes[0].result.sentences:
                 console.print(sentence, markup=False)
     print_summary(outcomes, settings, console)
+
+
+def found_by(lineage: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """By job, the tags of a configuration that a study has found, as its recipe tells."""
+    known = {"study": STUDY_TAG, "trial": TRIAL_TAG}
+    return {
+        job: {known.get(name, f"touchline.tuned.{name}"): value for name, value in told.items()}
+        for job, told in lineage.items()
+    }
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from touchline.tracking.route import Route
 from touchline.tracking.sinks.base import RunInfo, Sink, SinkUnavailable
 
 PATIENCE_SECONDS = 60.0
-STATUSES = ("finished", "failed", "killed", "preempted")
+STATUSES = ("finished", "failed", "killed", "preempted", "pruned")
 _DESTINATION = "conformance"
 
 

@@ -17,6 +17,7 @@ from touchline.tracking.decisions import DECISIONS, headline_of_decision, level_
 from touchline.tracking.film import VideoQueue
 from touchline.tracking.media import keep, keep_image
 from touchline.tracking.narrate import clean, headline_of
+from touchline.tracking.reports import Reporter
 from touchline.tracking.values import Loggable, NotOnlyNumbers
 from touchline.tracking.writer import JournalWriter
 
@@ -28,6 +29,8 @@ logger = logging.getLogger("touchline")
 LEVELS = {"info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 """Levels of an alert, as Python's logging counts them."""
 GOALS = ("maximize", "minimize")
+OBJECTIVE = "objective"
+"""Metric under which the values that a run reports are recorded."""
 _STEPS = 2**63
 LONGEST_TABLE = 10_000
 """Rows that a logged table may have; a file suits a longer one better."""
@@ -42,6 +45,8 @@ class RunEvents:
         self.settings = settings
         self._writer = writer
         self._videos = VideoQueue(directory, writer, settings.video_bytes)
+        self.reporter: Reporter | None = None
+        """Who takes what ``report`` is given; None outside a study."""
         self._step = 0
         self._is_shown = False
         self._alert_is_called = "Alert"
@@ -62,6 +67,29 @@ class RunEvents:
             self._writer.log(metrics, step)
         except NotOnlyNumbers:
             self._log_apart(metrics, step)
+
+    @property
+    def step(self) -> int:
+        """The step of what was logged last, or the one that the run has gone back to; 0 for a new run."""
+        return self._step
+
+    def report_due(self, step: int) -> bool:
+        """Whether the study that this run is a trial of wants a value at ``step``; False outside a study.
+
+        For a loop in which a value costs something, such as an evaluation.
+        """
+        return self.reporter is not None and self.reporter.due(step)
+
+    def report(self, value: float, step: int | None = None) -> None:
+        """Record the objective's value at ``step`` (None: the last one) and tell the study, if there is one.
+
+        Raises ``touchline.tuning.TrialPruned`` when the trial is worse than the others: let it pass, and the run ends
+        as pruned. Raises FloatingPointError in a study when the value is not finite.
+        """
+        step = self._at(step)
+        self.log({OBJECTIVE: value}, step)
+        if self.reporter is not None:
+            self.reporter.report(value, step)
 
     def log_curve(self, name: str, steps: Any, values: Any) -> None:
         """Record a whole piece of a curve at once, as a compiled chunk of training returns it.

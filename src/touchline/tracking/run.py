@@ -21,6 +21,7 @@ from touchline.tracking.film import FINISH_SECONDS
 from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.launch import ensure_courier
 from touchline.tracking.notices import DeliveryNotices
+from touchline.tracking.reports import Pruned
 from touchline.tracking.writer import JournalWriter
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("touchline")
 
-Status = Literal["finished", "failed", "killed", "preempted"]
-STATUSES = ("finished", "failed", "killed", "preempted")
+Status = Literal["finished", "failed", "killed", "preempted", "pruned"]
+STATUSES = ("finished", "failed", "killed", "preempted", "pruned")
 JOURNAL_SECONDS = 2.0
 """The last events get so long to reach the journal even when nobody wants to wait for the sinks."""
 OUTAGE_SECONDS = 3.0
@@ -188,6 +189,8 @@ class Run(RunEvents):
         if self._ended:
             return
         self._ended, self._end_as = True, (status, reason)
+        if status == "pruned":
+            self.set_tags({"pruned": ""})  # by which W&B's table of runs can be filtered
         try:
             self._videos.close(min(timeout, FINISH_SECONDS))
         finally:  # a person who does not wait for a video wants the journal all the same
@@ -240,6 +243,8 @@ def _verdict(error: BaseException | None) -> tuple[Status, str]:
     code = error.code if isinstance(error, SystemExit) else None
     if code == PREEMPTED_CODE:
         return "preempted", "The machine was taken back."
+    if isinstance(error, Pruned):
+        return "pruned", str(error)
     if isinstance(error, KeyboardInterrupt) or code == INTERRUPTED_CODE:
         return "killed", "Interrupted from the keyboard."
     return "failed", f"{type(error).__name__}: {error}"

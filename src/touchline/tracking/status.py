@@ -54,7 +54,7 @@ class RunStatus:
     name: str
     project: str
     state: str
-    """running, finished, failed, killed, preempted or killed-cause-unknown."""
+    """running, finished, failed, killed, preempted, pruned or killed-cause-unknown."""
     reason: str
     started: float
     """First start, in seconds since the epoch."""

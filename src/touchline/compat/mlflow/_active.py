@@ -174,4 +174,4 @@ def close(
     else:
         run.touchline.finish(status)
     run.info.end_time = int(time.time() * 1000)
-    run.info.status = "KILLED" if status == "preempted" else status.upper()
+    run.info.status = "KILLED" if status in ("preempted", "pruned") else status.upper()

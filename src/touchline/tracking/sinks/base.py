@@ -92,7 +92,7 @@ class Session(Protocol):
         ...
 
     def close(self, status: str, reason: str, alert: bool) -> None:
-        """Tell the final status (finished, failed, killed, preempted) and let go. Raises SinkUnavailable.
+        """Tell the final status (finished, failed, killed, preempted, pruned) and let go. Raises SinkUnavailable.
 
         ``alert``: the run ended without saying so, and people should be told.
         """

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("touchline.courier")
 
-STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED", "preempted": "KILLED"}
+STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED", "preempted": "KILLED", "pruned": "KILLED"}
 REWINDS_TAG = "touchline.rewinds"
 _TABLES_TAG = "mlflow.loggedArtifacts"
 

@@ -82,7 +82,9 @@ def hparams_end(status: str, moment: float) -> Summary:
     from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
     from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo
 
-    info = SessionEndInfo(status=STATUS_SUCCESS if status == "finished" else STATUS_FAILURE, end_time_secs=moment)
+    info = SessionEndInfo(
+        status=STATUS_SUCCESS if status in ("finished", "pruned") else STATUS_FAILURE, end_time_secs=moment
+    )
     return _hparams("_hparams_/session_end_info", session_end_info=info)
 
 

@@ -28,7 +28,7 @@ CONFIRM_SECONDS = 15.0
 _POLL_SECONDS = 0.2
 UPLOAD_SECONDS = 5.0
 """An artifact gets so long before the next batch goes on without waiting for it."""
-EXIT_CODES = {"finished": 0, "failed": 1, "killed": 137, "preempted": 143}
+EXIT_CODES = {"finished": 0, "failed": 1, "killed": 137, "preempted": 143, "pruned": 0}
 
 
 class WandbSession:
