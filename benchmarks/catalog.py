@@ -94,8 +94,10 @@ def served(store: str, place: Path) -> Iterator[str]:
 
 
 def catalog_of(uri: str, home: Path) -> Catalog:
-    """A catalog as a machine with this home has it."""
-    return Catalog.of(replace(Settings(), home=home, mlflow_tracking_uri=uri, catalog_prefix="club.models"))
+    """A catalog as a machine with this home has it; the versions of the race have no files to look at."""
+    catalog = Catalog.of(replace(Settings(), home=home, mlflow_tracking_uri=uri, catalog_prefix="club.models"))
+    catalog.check_files = lambda source: None  # type: ignore[method-assign]
+    return catalog
 
 
 def race(catalog: Catalog, number: int, turns: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,10 +12,11 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from touchline.catalog import Catalog, ModelVersion
+from touchline.catalog import Catalog, ModelVersion, directory_digest
+from touchline.catalog.payload import LOADER
 from touchline.catalog.store import create_version, ensure_model
 from touchline.catalog.version import DIGEST_TAG
 from touchline.config import Settings
@@ -107,11 +109,19 @@ def log_to(
     return run.info.run_id
 
 
-def plain_version(catalog: Catalog, digest: str) -> ModelVersion:
-    """A version of ddpg_finetuned without files, for what does not look at them."""
-    name = catalog.full_name("ddpg_finetuned")
+def plain_version(catalog: Catalog, word: str) -> ModelVersion:
+    """A version of ddpg_finetuned with a payload of one file, made without MLflow's slow logging."""
+    name, place = catalog.full_name("ddpg_finetuned"), catalog.settings.home / "plain" / word
+    payload = place / "artifacts" / "policy"
+    payload.mkdir(parents=True)
+    (payload / "policy.json").write_text(json.dumps({"word": word}))
+    described = Model()
+    files = {"policy": {"path": "artifacts/policy", "uri": str(payload)}}
+    described.add_flavor("python_function", loader_module=LOADER, model_code_path="serve.py", artifacts=files)
+    described.save(str(place / "MLmodel"))
     ensure_model(catalog.client, name)
-    made = create_version(catalog.client, name, "touchline:/none", None, tags={DIGEST_TAG: digest})
+    tags = {DIGEST_TAG: directory_digest(payload)}
+    made = create_version(catalog.client, name, place.as_uri(), None, tags=tags)
     return catalog.get(name, int(made.version))
 
 

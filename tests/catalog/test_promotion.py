@@ -195,7 +195,7 @@ def test_rollbacks_go_back_one_champion_after_the_other(catalog, candidates):
     with pytest.raises(ChampionChanged, match=r"was to be rolled back, but @Champion is version 2 now"):
         rollback(catalog, MODEL, reason="It falls in the rain.", run_id="s", seen=champions[2])
     assert rollback(catalog, MODEL, reason="So does this one.", run_id="r").champion.version == 1
-    with pytest.raises(UsageError, match="only champion that there was"):
+    with pytest.raises(UsageError, match="no champion before .* Others that were, later: 2, 3; name one with --to"):
         rollback(catalog, MODEL, reason="x", run_id="r")
     assert rollback(catalog, MODEL, reason="No.", to=3, run_id="r").champion.version == 3
     assert [row[:3] for row in told(catalog) if row[0] != "attempt"] == [
@@ -213,7 +213,7 @@ def test_rollbacks_go_back_one_champion_after_the_other(catalog, candidates):
 @on_sqlite
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"to": 2}, "never was champion. Those that were: none"), ({"to": 1}, "already"), ({"reason": " "}, "a reason")],
+    [({"to": 2}, "never was champion. Others that were: none"), ({"to": 1}, "already"), ({"reason": " "}, "a reason")],
 )
 def test_a_rollback_to_nowhere_or_without_a_reason_is_refused(catalog, candidates, options, message):
     crown(catalog, candidates[0])

@@ -10,11 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from touchline.catalog import Catalog, directory_digest, load_model
+from touchline.catalog import Catalog, claim_attempt, directory_digest, load_model, promote, rollback
+from touchline.catalog.ledger import history
 from touchline.errors import TouchlineError
 from touchline.testing.unity_catalog import environment_of, unity_catalog
 
-from .conftest import log_to, written_policy
+from .conftest import log_to, plain_version, written_policy
+
+PASSED = {"passed": "true", "provisional": "true", "reason": "It is better."}
 
 
 def stored(catalog: Catalog) -> Path:
@@ -127,3 +130,55 @@ def test_every_file_of_unity_catalog_is_held_against_its_digest(tmp_path, fresh_
                 catalog.download(version, tmp_path / "copy")
             server.files[path] = before
         assert directory_digest(catalog.download(version, tmp_path / "copy")) == version.digest
+
+
+def tamper(catalog, version):
+    file = catalog.settings.home / "plain" / version / "artifacts" / "policy" / "policy.json"
+    before = file.read_text()
+    file.write_text(before + " ")
+    return lambda: file.write_text(before)
+
+
+def test_what_was_tampered_with_becomes_no_champion_and_spends_no_attempt(catalog):
+    first, second = plain_version(catalog, "first"), plain_version(catalog, "second")
+    promote(catalog, claim_attempt(catalog, first, run_id="r1"), PASSED)
+    mend = tamper(catalog, "second")
+    with pytest.raises(TouchlineError, match="is not what was registered"):
+        claim_attempt(catalog, second, run_id="r2")
+    assert [entry.kind for entry in history(catalog, "ddpg_finetuned", "Champion")] == ["attempt", "promoted"]
+    mend()
+    attempt = claim_attempt(catalog, second, run_id="r2")
+    mend = tamper(catalog, "second")
+    with pytest.raises(TouchlineError, match="is not what was registered"):
+        promote(catalog, attempt, PASSED)
+    assert catalog.resolve("ddpg_finetuned", "Champion").version == first.version
+    mend()
+    promote(catalog, attempt, PASSED)
+    tamper(catalog, "first")
+    with pytest.raises(TouchlineError, match="is not what was registered"):
+        rollback(catalog, "ddpg_finetuned", reason="It falls.", run_id="r3")
+    assert catalog.resolve("ddpg_finetuned", "Champion").version == second.version
+    assert history(catalog, "ddpg_finetuned", "Champion")[-1].kind == "promoted"
+
+
+@pytest.mark.parametrize(
+    ("was", "is_now"),
+    [
+        ("loader_module: mlflow.pyfunc.loaders.code_model", "loader_module: foreign"),
+        ("code: null", "code: /tmp/foreign"),
+        ("model_code_path:", "python_model: foreign.pkl\n    was:"),
+    ],
+)
+def test_a_description_that_loads_by_other_code_is_refused_and_poisons_nothing(model, tmp_path, was, is_now):
+    description = stored(model) / "MLmodel"
+    before = description.read_text()
+    assert was in before
+    try:
+        description.write_text(before.replace(was, is_now))
+        with pytest.raises(TouchlineError, match="loads by 'mlflow.pyfunc.loaders.code_model' alone"):
+            load_model("ddpg_finetuned@Candidate-Finetuned", replace(model.settings, home=tmp_path))
+    finally:
+        description.write_text(before)
+    assert (
+        load_model("ddpg_finetuned@Candidate-Finetuned", replace(model.settings, home=tmp_path)).predict is not None
+    )

@@ -113,7 +113,7 @@ def _tags(entry: Entry) -> dict[str, str]:
         "run_id": entry.run_id,
         "attempt": "" if entry.attempt is None else str(entry.attempt),
         "verdict": entry.verdict,
-        "provisional": str(entry.provisional).lower() if entry.verdict else "",
+        "provisional": str(entry.provisional).lower() if entry.verdict or entry.provisional else "",
         "evidence": entry.evidence,
         "evidence_digest": entry.evidence_digest,
     }

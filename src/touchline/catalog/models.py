@@ -111,6 +111,11 @@ class Catalog:
         """Return the newest model that the run logged under this name; raises TouchlineError when there is none."""
         from mlflow.entities import LoggedModelStatus
 
+        if not mlflow_run_id:
+            raise TouchlineError(
+                'MLflow does not know the run yet, so it has no model of it. Wait for run.wait_delivered("mlflow"), '
+                "or send it with: touchline sync"
+            )
         with telling(self.settings, f"read the models of run {mlflow_run_id}"):
             outputs = self.client.get_run(mlflow_run_id).outputs
             found = [self.client.get_logged_model(o.model_id) for o in (outputs.model_outputs if outputs else ())]
@@ -196,6 +201,11 @@ class Catalog:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return payload_of(directory)
+
+    def check_files(self, source: ModelVersion | LoggedModel) -> None:
+        """Hold what the store has of a model against its digests; raises TouchlineError as ``download`` does."""
+        with tempfile.TemporaryDirectory(prefix="touchline-") as place:
+            self.download(source, Path(place) / "model")
 
     def load(self, source: ModelVersion | LoggedModel) -> Any:
         """Return the verified model as an MLflow pyfunc, from a copy kept in the home."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ARTIFACT = "policy"
 """Name of the pyfunc artifact that holds the payload, as ``run.log_model`` gives it."""
 
+LOADER = "mlflow.pyfunc.loaders.code_model"
+"""What MLflow loads a model from code by."""
+
 
 def payload_of(directory: Path) -> Path:
     """Return where the payload lies in a downloaded model; raises TouchlineError when it has none.
@@ -102,6 +105,7 @@ def _shape(schema: Any) -> str:
 def verify(source: ModelVersion | LoggedModel, directory: Path) -> Path:
     """Return the payload in ``directory``; raises TouchlineError, with both digests, unless it is ``source``'s."""
     payload = payload_of(directory)
+    _refuse_foreign_loader(source, directory)
     found = directory_digest(payload) if payload.is_dir() else "of nothing"
     if found != source.digest:
         raise mismatch(f"{source.uri} in {directory}", "payload", source.digest, found)
@@ -109,6 +113,20 @@ def verify(source: ModelVersion | LoggedModel, directory: Path) -> Path:
     if code is not None and code != code_digest(directory):
         raise mismatch(f"{source.uri} in {directory}", "code", code, code_digest(directory))
     return payload
+
+
+def _refuse_foreign_loader(source: ModelVersion | LoggedModel, directory: Path) -> None:
+    """Refuse an ``MLmodel``, which no digest covers, that has loading run anything but the model's own code."""
+    from mlflow.models import Model
+
+    flavor = Model.load(str(directory)).flavors["python_function"]
+    loader, code, pickled = flavor.get("loader_module"), flavor.get("code"), flavor.get("python_model")
+    if loader != LOADER or code or pickled or not flavor.get("model_code_path"):
+        raise TouchlineError(
+            f"{source.uri} is not what was registered: its MLmodel file loads it by {loader!r}, with code {code!r} "
+            f"and pickle {pickled!r}, and a model from code loads by {LOADER!r} alone. Do not use it: restore the "
+            "artifact from a backup, or log and register the model anew."
+        )
 
 
 def code_digest(directory: Path) -> str:

@@ -50,13 +50,16 @@ class Promotion:
     """The one before; None when there was none."""
     entry: Entry
     """Its entry in the ledger."""
+    repeated: bool = False
+    """Whether an earlier call had done it, and this one changed nothing."""
 
 
 def claim_attempt(catalog: Catalog, candidate: ModelVersion, *, run_id: str, job: str = "gate3") -> Attempt:
     """Claim the next attempt in the present champion's reign, so that one that is broken off counts too.
 
     The same Run gets its own attempt back, unless the champion has changed since. Raises TouchlineError when the job
-    may not promote, when the candidate is of another model, carries no digest, or is the champion already.
+    may not promote, when the candidate is of another model, carries no digest, is the champion already, or when its
+    files are not those that were registered, which costs no attempt.
     """
     model, alias = promoting(job, catalog.milestones)
     name = catalog.full_name(model)
@@ -64,6 +67,7 @@ def claim_attempt(catalog: Catalog, candidate: ModelVersion, *, run_id: str, job
     champion = catalog.resolve(name, alias)
     if (own := _claimed(ledger.read(catalog, name), candidate, champion, run_id)) is not None:
         return Attempt(own, ledger.reign_of(champion), champion, candidate, run_id, job)
+    catalog.check_files(candidate)
     intention = _attempt(candidate, champion, run_id)
     with ledger.writing(catalog, name, intention) as ticket:
         champion = catalog.resolve(name, alias)
@@ -108,7 +112,8 @@ def promote(catalog: Catalog, attempt: Attempt, evidence: Mapping[str, str]) -> 
     Raises:
         ChampionChanged: the champion is not the attempt's any more; the ledger says so.
         LeaseLost: this process was held up for so long that others may have taken over; the alias was not moved.
-        TouchlineError: the evidence does not say passed, or the candidate cannot become champion.
+        TouchlineError: the evidence does not say passed, or the candidate cannot become champion, as one whose files
+            are not those that were registered.
     """
     model, alias = promoting(attempt.job, catalog.milestones)
     name, candidate = catalog.full_name(model), attempt.candidate
@@ -120,6 +125,7 @@ def promote(catalog: Catalog, attempt: Attempt, evidence: Mapping[str, str]) -> 
         )
     if (done := _done(catalog, name, alias, attempt)) is not None:
         return done
+    catalog.check_files(candidate)
     intention = _decision("promoted", attempt, evidence)
     with ledger.writing(catalog, name, intention) as ticket:
         _tag_candidate(catalog, attempt, evidence)
@@ -168,22 +174,26 @@ def rollback(
         UsageError: there is no reason, no champion, none before it, or ``to`` never was champion.
         ChampionChanged: the champion is not ``seen`` any more.
         LeaseLost: as in ``promote``.
+        TouchlineError: the files of the one before are not those that were registered.
     """
-    short, alias = promoting(job, catalog.milestones)
-    name = catalog.full_name(short)
-    if catalog.full_name(model) != name:
-        raise UsageError(f"The job {job!r} moves the champion of {name} only, not of {catalog.full_name(model)}.")
     if not reason.strip():
         raise UsageError('A rollback wants a reason, for whoever reads the ledger: --reason "falls in the rain".')
+    likely = rollback_target(catalog, model, to, job)
+    catalog.check_files(likely)
+    short, alias = promoting(job, catalog.milestones)
+    name = catalog.full_name(short)
 
     def intended(champion: ModelVersion | None) -> Entry:
         if champion is None:
             raise UsageError(f"{name} has no champion, so there is nothing to roll back.")
-        target = _target(ledger.judged(ledger.read(catalog, name), champion), name, champion, to)
-        return Entry("rolled back", target, champion.version, ledger.reign_of(champion), run_id, reason=reason)
+        entries = ledger.judged(ledger.read(catalog, name), champion)
+        target = _target(entries, name, champion, to)
+        crowned = [entry for entry in entries if entry.kind == "promoted" and entry.version == target]
+        provisional = bool(crowned) and crowned[-1].provisional
+        reign = ledger.reign_of(champion)
+        return Entry("rolled back", target, champion.version, reign, run_id, provisional=provisional, reason=reason)
 
     intention = intended(catalog.resolve(name, alias))
-    catalog.get(name, intention.version)
     with ledger.writing(catalog, name, intention) as ticket:
         present = catalog.resolve(name, alias)
         if seen is not None and (present is None or present.version != seen.version):
@@ -192,6 +202,8 @@ def rollback(
                 f"champion {short}"
             )
         target = intended(present)
+        if target.version != likely.version:
+            catalog.check_files(catalog.get(name, target.version))
         ticket.must_hold()
         entry = ledger.write(ticket, intention, target)
         ticket.must_hold()
@@ -199,16 +211,28 @@ def rollback(
     return Promotion(catalog.get(name, target.version), present, entry)
 
 
+def rollback_target(catalog: Catalog, model: str, to: int | None = None, job: str = "rollback") -> ModelVersion:
+    """Whom a rollback would make champion now; raises as ``rollback`` does, and writes nothing."""
+    short, alias = promoting(job, catalog.milestones)
+    name = catalog.full_name(short)
+    if catalog.full_name(model) != name:
+        raise UsageError(f"The job {job!r} moves the champion of {name} only, not of {catalog.full_name(model)}.")
+    champion = catalog.resolve(name, alias)
+    if champion is None:
+        raise UsageError(f"{name} has no champion, so there is nothing to roll back.")
+    return catalog.get(name, _target(ledger.judged(ledger.read(catalog, name), champion), name, champion, to))
+
+
 def _target(entries: Sequence[Entry], name: str, champion: ModelVersion, to: int | None) -> int:
     """The version to go back to."""
     reigned = {e.version for e in entries if e.kind in ledger.MOVES and e.effective}
     reigned |= {e.previous for e in entries if e.previous is not None}
+    others = ", ".join(map(str, sorted(reigned - {champion.version})))
     if to is not None:
         if to == champion.version:
             raise UsageError(f"{champion} is the champion already.")
         if to not in reigned:
-            known = ", ".join(map(str, sorted(reigned - {champion.version}))) or "none"
-            raise UsageError(f"{name} version {to} never was champion. Those that were: {known}.")
+            raise UsageError(f"{name} version {to} never was champion. Others that were: {others or 'none'}.")
         return to
     line: list[int] = []
     for entry in entries:
@@ -220,7 +244,8 @@ def _target(entries: Sequence[Entry], name: str, champion: ModelVersion, to: int
             line.append(entry.version)
     before = [version for version in line if version != champion.version]
     if not before:
-        raise UsageError(f"{champion} is the only champion that there was, so there is none to go back to.")
+        there = f"Others that were, later: {others}; name one with --to VERSION." if others else "It is the only one."
+        raise UsageError(f"There was no champion before {champion}. {there}")
     return before[-1]
 
 
@@ -260,7 +285,7 @@ def _done(catalog: Catalog, name: str, alias: str, attempt: Attempt) -> Promotio
         return None
     wanted = ("promoted", attempt.run_id, attempt.number, attempt.candidate.version)
     entries = [e for e in ledger.read(catalog, name) if (e.kind, e.run_id, e.attempt, e.version) == wanted]
-    return Promotion(present, attempt.champion, entries[-1]) if entries else None
+    return Promotion(present, attempt.champion, entries[-1], repeated=True) if entries else None
 
 
 def _tag_candidate(catalog: Catalog, attempt: Attempt, evidence: Mapping[str, str]) -> None:

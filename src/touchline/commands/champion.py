@@ -100,8 +100,10 @@ def rollback(arguments: list[str]) -> int:
     catalog = _catalog(options.home)
     from touchline.catalog import rollback as roll_back
     from touchline.catalog.milestones import promoting
+    from touchline.catalog.promotion import rollback_target
 
     _, alias = promoting("rollback", catalog.milestones)
+    rollback_target(catalog, options.name, options.to)  # before there is a Run: a mistyped name is no failed decision
     seen = catalog.resolve(options.name, alias)
     with _deciding(catalog.settings, "rollback") as run:
         done = roll_back(catalog, options.name, reason=options.reason, to=options.to, seen=seen, run_id=run.id)
@@ -122,7 +124,8 @@ def promote(arguments: list[str]) -> int:
     with _deciding(catalog.settings, "promote") as run:
         run.set_tags({"promote.run": attempt.run_id})
         done = promote_attempt(catalog, attempt, evidence)
-        _tell(run, done)
+        if not done.repeated:
+            _tell(run, done)
     _print(done, f"promoted on the evidence of run {attempt.run_id}", as_json=options.json)
     return 0
 
@@ -183,13 +186,15 @@ def _evidence(catalog: Catalog, run_id: str) -> Mapping[str, str]:
         tags = found[0].data.tags
         evidence = {key.removeprefix(f"{GATE}."): tags[key] for key in tags if key.startswith(f"{GATE}.")}
         with tempfile.TemporaryDirectory(prefix="touchline-") as place:
+            if "evidence_digest" not in evidence:
+                raise UsageError(f"The run {run_id} has come to no verdict. Run the gate: touchline run {GATE}")
             file = Path(client.download_artifacts(found[0].info.run_id, "evidence.json", place))
             content = file.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    if digest != evidence.get("evidence_digest"):
+    if digest != evidence["evidence_digest"]:
         raise TouchlineError(
             f"The evidence of run {run_id} has the sha256 digest {digest}, and its tags say "
-            f"{evidence.get('evidence_digest', 'nothing')}. Do not promote on it: run the gate again."
+            f"{evidence['evidence_digest']}. Do not promote on it: run the gate again."
         )
     from touchline import gates
 
@@ -212,7 +217,10 @@ def _print(done: Promotion, how: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"champion": _version(done.champion), "entry": asdict(done.entry)}))
     else:
-        print(f"{done.champion} is champion: {how}. The ledger has it as entry {done.entry.number}.")
+        already = " already" if done.repeated else ""
+        provisional = ", provisional" if done.entry.provisional else ""
+        which = f"{done.champion} is champion{already}{provisional}"
+        print(f"{which}: {how}. The ledger has it as entry {done.entry.number}.")
 
 
 def _show(name: str, present: ModelVersion | None, entries: tuple[Entry, ...]) -> None:
