@@ -213,7 +213,11 @@ def test_rollbacks_go_back_one_champion_after_the_other(catalog, candidates):
 @on_sqlite
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"to": 2}, "never was champion. Others that were: none"), ({"to": 1}, "already"), ({"reason": " "}, "a reason")],
+    [
+        ({"to": 2}, "never was champion. Others that were: none"),
+        ({"to": 1}, "already"),
+        ({"reason": " "}, "a reason"),
+    ],
 )
 def test_a_rollback_to_nowhere_or_without_a_reason_is_refused(catalog, candidates, options, message):
     crown(catalog, candidates[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,6 +69,17 @@ def test_two_versions_stand_side_by_side_in_80_columns(
     assert "seed" not in text, "what is alike is left out"
     assert "1 options that not all of their jobs have" in text
     assert "converted m-7407a7…" in text
+
+
+def test_a_mean_over_fewer_tasks_is_not_put_beside_one_over_all(
+    found: Compared, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, part = found.scores
+    assert whole and part
+    fewer = replace(part, tasks={"kick_to_target": interval(0.2)})
+    text = shown(replace(found, scores=(whole, fewer)), capsys, monkeypatch)
+    (row,) = (line for line in text.splitlines() if "mean of tasks" in line)
+    assert row.split(maxsplit=3)[3].endswith("not of all tasks")
 
 
 def test_what_has_no_scores_and_what_is_no_pair_is_said(

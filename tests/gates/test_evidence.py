@@ -81,6 +81,10 @@ def test_a_bound_that_does_not_exist_is_null():
         ),
         lambda document: document["given"]["candidate"]["scores"].update(kick=[-9.0, -8.0, -9.5, -9.0]),
         lambda document: document.pop("verdict"),
+        lambda document: document["given"]["candidate"].update(
+            scores={task: [one + 1.0 for one in scores] for task, scores in OURS.scores.items()}
+        ),
+        lambda document: document["verdict"]["checks"][0].update(value=99.0),
     ],
 )
 def test_evidence_that_does_not_support_its_verdict_is_refused(forge):

@@ -184,7 +184,16 @@ def _score_rows(found: Compared) -> Iterator[tuple[str, list[str]]]:
     tasks = dict.fromkeys(task for scores in found.scores if scores for task in scores.tasks)
     for task in tasks:
         yield task, [_cell(scores.tasks.get(task) if scores else None) for scores in found.scores]
-    yield "mean of tasks", [_cell(scores.mean if scores else None) for scores in found.scores]
+    # A mean over fewer tasks is another quantity, and side by side it would be compared.
+    yield (
+        "mean of tasks",
+        [
+            "not of all tasks"
+            if scores and scores.tasks.keys() != tasks.keys()
+            else _cell(scores.mean if scores else None)
+            for scores in found.scores
+        ],
+    )
 
 
 def _cell(value: Interval | None) -> str:

@@ -45,7 +45,7 @@ def lineage(arguments: list[str]) -> int:
     if not options.model:
         raise UsageError("Whose lineage? Try: touchline lineage ddpg_finetuned@Champion")
     if options.html is not None:
-        refuse_output(options.html, options.overwrite, "page", "lineage.html")
+        refuse_output(options.html, options.overwrite, "page", "lineage.html", "--html")
     settings = registry_settings(options.home)
     from touchline.catalog import Catalog
     from touchline.catalog import lineage as trace

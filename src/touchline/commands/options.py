@@ -51,7 +51,7 @@ def parse(options: type[T], arguments: Sequence[str], command: str) -> T:
     return parsed
 
 
-def refuse_output(target: Path, overwrite: bool, what: str, example: str) -> None:
+def refuse_output(target: Path, overwrite: bool, what: str, example: str, option: str = "-o") -> None:
     """Raise UsageError where ``target`` cannot become the ``what``, before any work is done for it."""
     if not target.absolute().parent.is_dir():
         raise UsageError(
@@ -60,7 +60,9 @@ def refuse_output(target: Path, overwrite: bool, what: str, example: str) -> Non
     if target.is_dir():
         raise UsageError(f"{target} is a directory. Name a file, such as {example}.")
     if target.exists() and not overwrite:
-        raise UsageError(f"{target} is there already. Replace it with --overwrite, or name another with -o FILE.")
+        raise UsageError(
+            f"{target} is there already. Replace it with --overwrite, or name another with {option} FILE."
+        )
 
 
 def settings_of(home: Path | None) -> Settings:

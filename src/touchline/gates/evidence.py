@@ -55,9 +55,9 @@ def confirm(document: Mapping[str, Any]) -> Verdict:
     """Judge evidence again and return the verdict; TouchlineError when it is not the one that the document tells."""
     found = rejudge(document)
     told = document.get("verdict", {})
-    ours, theirs = _decisions(plain(found)), _decisions(told)
-    if ours != theirs:
-        wrong = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+    ours, theirs = _told(plain(found)), _told(told)
+    other = {name for name in ours.keys() & theirs.keys() if not _is_same(ours[name], theirs[name])}
+    if wrong := sorted(ours.keys() ^ theirs.keys() | other):
         raise TouchlineError(
             f"The evidence tells another verdict than it supports: {', '.join(wrong)} came out otherwise when it was "
             "judged again. Do not rely on it; run the gate again."
@@ -127,7 +127,19 @@ _JUDGES: Mapping[str, Callable[[Mapping[str, Any]], Verdict]] = {
 }
 
 
-def _decisions(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """What a verdict says, without figures, whose last digits may differ between machines."""
-    checks = {f"check {check['name']!r}": check["passed"] for check in verdict.get("checks", ())}
-    return {name: verdict.get(name) for name in ("gate", "passed", "provisional")} | checks
+def _told(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """What a verdict says, by what it is of: decisions and figures, not the sentences that repeat them."""
+    told = {name: verdict.get(name) for name in ("gate", "passed", "provisional")}
+    for check in verdict.get("checks", ()):
+        name = f"check {check['name']!r}"
+        told |= {name: check["passed"], f"the value of {name}": check["value"]}
+        for of, interval in check["intervals"].items():
+            told |= {f"the interval of {of!r} of {name} ({part})": value for part, value in interval.items()}
+    return told
+
+
+def _is_same(ours: Any, theirs: Any) -> bool:
+    """Whether two values are one; the last digits of figures may differ between machines."""
+    if isinstance(ours, float) and isinstance(theirs, float):
+        return math.isclose(ours, theirs, rel_tol=1e-6, abs_tol=1e-9)
+    return bool(ours == theirs)
