@@ -11,7 +11,7 @@ import time
 import pytest
 
 from touchline.tracking import workers
-from touchline.tracking.workers import Workers, processor_wait
+from touchline.tracking.workers import Workers, processor_waits
 
 SPIN = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\nprint(flush=True)\nwhile True: pass"
 
@@ -25,11 +25,11 @@ def test_waiting_for_a_processor_is_told_from_sleeping() -> None:
 
     def work() -> None:
         os.sched_setaffinity(0, {processor})  # this thread alone
-        thread, before = threading.get_native_id(), processor_wait(threading.get_native_id())
+        thread, before = threading.get_native_id(), processor_waits()[threading.get_native_id()]
         deadline = time.monotonic() + 1.0
         while time.monotonic() < deadline:
             pass
-        found["crowded"] = processor_wait(thread) - before
+        found["crowded"] = processor_waits()[thread] - before
 
     try:
         for rival in rivals:
@@ -65,7 +65,7 @@ def test_a_call_without_a_processor_is_not_given_up(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(workers, "PATIENCE_SECONDS", 0.05)
     monkeypatch.setattr(workers, "STUCK_SECONDS", 0.3)
     began = time.monotonic()
-    monkeypatch.setattr(workers, "processor_wait", lambda thread: time.monotonic() - began)
+    monkeypatch.setattr(workers, "processor_waits", lambda: {1: 0.0, 2: time.monotonic() - began})
     done = threading.Event()
     calls = Workers()
     calls.call("r1", lambda: done.wait(60))

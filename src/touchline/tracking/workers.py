@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -23,32 +24,34 @@ _THREADS = 64
 
 
 class _Call:
-    """A call that goes on in its thread."""
+    """A call that goes on in its thread, after it was waited for."""
 
-    def __init__(self, future: Future[bool | None], thread: Future[int]) -> None:
+    def __init__(self, future: Future[bool | None]) -> None:
         self.future = future
-        self._thread = thread
         self._began = time.monotonic()
-        self._waited_before = self._waited()
+        self._waits_before = processor_waits()
 
-    def seconds(self) -> float:
-        """How long it has gone on, without the time in which it was ready and others had the processors.
+    def is_stuck(self) -> bool:
+        """Whether it goes on for too long, without the time in which this process was ready and had no processor.
 
         A courier is the least of all processes: on a crowded machine what takes 2 s may take minutes, and a process
-        that is replaced for that begins anew and never gets further.
+        that is replaced for that begins anew and never gets further. Any thread's wait counts, since the call's own
+        may be waiting for what another one holds, such as the lock of an import.
         """
-        return time.monotonic() - self._began - (self._waited() - self._waited_before)
+        lasted = time.monotonic() - self._began
+        if lasted <= STUCK_SECONDS:
+            return False
+        waits = processor_waits()
+        return lasted - max(waits[thread] - self._waits_before.get(thread, 0.0) for thread in waits) > STUCK_SECONDS
 
-    def _waited(self) -> float:
-        return processor_wait(self._thread.result()) if self._thread.done() else 0.0
 
-
-def processor_wait(thread: int) -> float:
-    """Seconds that a thread of this process was ready to run and had no processor; 0 where the kernel tells none."""
-    try:
-        return int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError, ValueError):
-        return 0.0
+def processor_waits() -> dict[int, float]:
+    """Seconds that each thread of this process was ready and had no processor; 0 where the kernel tells none."""
+    waits = {threading.get_native_id(): 0.0}
+    for file in Path("/proc/self/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, IndexError, ValueError):  # a thread may end meanwhile
+            waits[int(file.parent.name)] = int(file.read_text().split()[1]) / 1e9
+    return waits
 
 
 Failed = Callable[[str, Exception], None]
@@ -73,16 +76,10 @@ class Workers:
 
     def call(self, run_id: str, function: Callable[[], bool | None], failed: Failed | None = None) -> bool:
         """Call and return the result; False while it goes on. ``failed`` gets the run's id and the exception."""
-        thread: Future[int] = Future()
-
-        def begin() -> bool | None:
-            thread.set_result(threading.get_native_id())
-            return function()
-
-        future = self._pool.submit(begin)
+        future = self._pool.submit(function)
         wait([future], PATIENCE_SECONDS)
         if not future.done():
-            self._busy[run_id] = _Call(future, thread)
+            self._busy[run_id] = _Call(future)
             return False
         return self._result(run_id, future, failed)
 
@@ -97,7 +94,7 @@ class Workers:
 
     def give_up(self) -> list[str]:
         """Ids of the runs whose call hangs; nothing but the end of the process helps them."""
-        return [run_id for run_id, call in self._busy.items() if call.seconds() > STUCK_SECONDS]
+        return [run_id for run_id, call in self._busy.items() if call.is_stuck()]
 
     def is_busy(self, run_id: str) -> bool:
         """True while a call for the run goes on."""
