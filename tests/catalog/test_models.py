@@ -6,6 +6,7 @@ from mlflow.models import ModelSignature
 
 from tests.catalog.conftest import array
 from touchline.catalog import Catalog, directory_digest, load_model
+from touchline.catalog.milestones import MILESTONES, Milestone
 from touchline.errors import TouchlineError, UsageError
 
 
@@ -156,3 +157,11 @@ def test_a_damaged_store_is_told_with_a_remedy(catalog, settings):
     (settings.home / "mlflow.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(TouchlineError, match=r"mlflow\.db"):
         catalog.versions("ddpg_finetuned")
+
+
+def test_a_job_of_ones_own_registers_by_its_row(settings, log_model):
+    rows = {**MILESTONES, "walk": Milestone("walk", "walker", "Candidate", may_register=True)}
+    version = Catalog.of(settings, milestones=rows).register("walk", log_model("walk"))
+    assert (version.name, version.aliases) == ("club.models.walker", ("Candidate",))
+    with pytest.raises(UsageError, match="milestone of a job called"):
+        Catalog.of(settings).register("walk", version.mlflow_run_id)

@@ -52,9 +52,9 @@ class Catalog:
         self.closed_tickets: dict[str, dict[int, Mapping[str, str]]] = {}
 
     @classmethod
-    def of(cls, settings: Settings) -> Catalog:
+    def of(cls, settings: Settings, *, milestones: Mapping[str, Milestone] = MILESTONES) -> Catalog:
         """Return the catalog of the settings' store and prefix."""
-        catalog = cls(settings.tracking_uri, settings.catalog_prefix)
+        catalog = cls(settings.tracking_uri, settings.catalog_prefix, milestones=milestones)
         catalog.settings = settings
         return catalog
 
