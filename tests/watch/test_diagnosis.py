@@ -255,6 +255,18 @@ def test_compiling_again_and_again_is_told_by_the_count_alone() -> None:
     assert "shapes" in again.suggestion
 
 
+@pytest.mark.parametrize("maximum", [1.3e-259, 1.0, 1990.0])
+def test_a_card_above_its_stated_maximum_has_its_full_clock(maximum: float) -> None:
+    full = evidence(gpu_throttle_power=0.1)
+    above = evidence(gpu_throttle_power=0.1, gpu_clock_sm_max_mhz=maximum)
+    assert (above.clock_share, above.occupancy) == (1.0, full.occupancy)
+
+
+@pytest.mark.parametrize("clock", [1e-200, 1e-3])
+def test_a_card_that_draws_more_than_its_clock_accounts_for_is_full(clock: float) -> None:
+    assert evidence(gpu_throttle_power=0.1, gpu_clock_sm_mhz=clock).occupancy == 1.0
+
+
 def test_two_cards_are_two_cards_at_rest() -> None:
     series = {"gpu/utilization_percent": 50.0, "gpu/power_watts": 75.0, "gpu/power_limit_watts": 200.0}
     each = {f"gpu/{index}/utilization_percent": 50.0 for index in range(2)}

@@ -115,8 +115,9 @@ class Evidence:
 
     @property
     def clock_share(self) -> float | None:
-        """SM clock against its maximum."""
-        return _ratio(self.clock_sm_mhz, self.clock_sm_max_mhz)
+        """SM clock against its maximum, 0 to 1: a maximum below what the card does is the driver's error."""
+        share = _ratio(self.clock_sm_mhz, self.clock_sm_max_mhz)
+        return None if share is None else min(1.0, share)
 
     @property
     def throttled(self) -> float | None:
@@ -145,7 +146,8 @@ class Evidence:
         if not clock or rest >= self.power_limit_watts:
             return None
         drawn = max(0.0, self.power_watts - rest) / (self.power_limit_watts - rest)
-        return min(1.0, drawn / self.busy / clock**2)
+        full = self.busy * clock**2
+        return 1.0 if drawn >= full else drawn / full
 
     @property
     def _clock_of_its_work(self) -> float | None:
