@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import optuna
 import pytest
 
 from touchline.errors import TouchlineError, UsageError
@@ -87,3 +88,43 @@ def test_a_damaged_file_and_a_server_that_is_away_are_told_with_a_remedy(tmp_pat
     pytest.importorskip("psycopg2")
     with pytest.raises(TouchlineError, match=r"u:\*\*\*@127.0.0.1:9/x cannot be reached"):
         StudyStorage("postgresql://u:pw@127.0.0.1:9/x").open()
+
+
+@pytest.mark.parametrize("where", ["file", "server"])
+def test_a_study_is_read_as_optuna_reads_it(
+    where: str, storage: StudyStorage, request: pytest.FixtureRequest
+) -> None:
+    if where == "server":
+        storage = StudyStorage(request.getfixturevalue("server"))
+    backend = storage.open()
+    other = optuna.create_study(storage=backend, study_name="another")
+    other.enqueue_trial({"lr": 0.5})
+    study = optuna.create_study(storage=backend, study_name="read", direction="maximize")
+    study.optimize(_objective, n_trials=7, catch=RuntimeError)
+    study.enqueue_trial({"lr": 0.25}, user_attrs={"why": "by hand"})
+    study.ask()
+    study.ask()
+    ours, theirs = storage.open(), optuna.storages.RDBStorage(storage.url)
+    read = ours.get_all_trials(study._study_id)
+    assert repr(read) == repr(theirs.get_all_trials(study._study_id))  # nan is not equal to nan
+    assert {trial.state for trial in read} == {*optuna.trial.TrialState} - {optuna.trial.TrialState.WAITING}
+    finished = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    some = ours.get_all_trials(study._study_id, states=finished)
+    assert repr(some) == repr(theirs.get_all_trials(study._study_id, states=finished))
+    assert [trial.state.name for trial in ours.get_all_trials(other._study_id)] == ["WAITING"]
+    with pytest.raises(KeyError):
+        ours.get_all_trials(10**6)
+
+
+def _objective(trial: optuna.Trial) -> float:
+    lr = trial.suggest_float("lr", 1e-5, 1e-1, log=True)
+    trial.suggest_categorical("activation", ["relu", None, 3, True])
+    trial.suggest_int("layers", 1, 9, step=2)
+    trial.set_user_attr("nested", {"a": [1, 2.5, None]})
+    for step, value in enumerate((lr, float("inf"), float("-inf"), float("nan"))):
+        trial.report(value, 10_000 * step)
+    if trial.number == 3:
+        raise optuna.TrialPruned
+    if trial.number == 4:
+        raise RuntimeError
+    return float("inf") if trial.number == 5 else lr

@@ -195,6 +195,8 @@ class StudyStorage:
         import optuna
         import sqlalchemy
 
+        from touchline.tuning.reading import ColumnReadingStorage
+
         is_file = self.file is not None
         if self.file is not None:
             _write_ahead(self.file)
@@ -202,7 +204,7 @@ class StudyStorage:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that the heartbeat is experimental
-                rdb = optuna.storages.RDBStorage(
+                rdb = ColumnReadingStorage(
                     self._address,
                     engine_kwargs={"connect_args": arguments, "pool_pre_ping": not is_file},
                     heartbeat_interval=HEARTBEAT_SECONDS,
