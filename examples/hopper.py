@@ -1,6 +1,6 @@
 """Another robot in the same pipeline: Gymnasium's hopper, which has to stand or to hop at 1 m/s.
 
-    touchline run pipeline --recipe hopper --world examples/hopper.py
+    touchline run pipeline --recipe stand --world examples/hopper.py
 
 Everything that the jobs need of a world of one's own is in this file; docs/worlds.md explains it line by line.
 """

@@ -46,8 +46,11 @@ class From:
 
 
 def training_config(config: Any) -> Any:
-    """Return a configuration as plain values without what only watches: how often it records changes no training."""
-    return _without_recording(plain(config))
+    """Return a configuration as plain values without what changes no training.
+
+    That is how often it records, and on how many devices it runs: it may go on on a machine with fewer.
+    """
+    return _of_the_training(plain(config))
 
 
 def store_of(
@@ -94,7 +97,7 @@ def going_on(run_id: str | None, config: Any, settings: Settings, how: Resume) -
             )
 
 
-def _without_recording(values: Any) -> Any:
+def _of_the_training(values: Any) -> Any:
     if not isinstance(values, Mapping):
         return values
-    return {name: _without_recording(value) for name, value in values.items() if name != "recording"}
+    return {name: _of_the_training(value) for name, value in values.items() if name not in ("recording", "devices")}

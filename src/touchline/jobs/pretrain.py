@@ -35,6 +35,8 @@ class PretrainConfig:
     """What is simulated: the pipeline's world, which ``--world`` names."""
     backend: Literal["native", "mjx"] = "native"
     """native: MuJoCo in C over threads, for CPUs; mjx: MuJoCo in JAX, for accelerators."""
+    devices: int = 1
+    """Local devices of JAX that share environments (of mjx), replay memory and batches; 0: all there are."""
     controller: Literal["soft_ankles", "stand_still", "walk"] = "soft_ankles"
     """Of soccer: pose and gains under the policy, soft_ankles (must balance), stand_still (stands by itself) or walk
     (has room for steps, at 25 actions a second)."""
@@ -59,6 +61,7 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         given = [name for name in ("num_envs", "episode_steps") if getattr(self, name) is not None]
         at_least(1, self, "total_steps", "evaluation_every", *given)
+        at_least(0, self, "devices")
         at_least(2, self, "evaluation_episodes")
 
     def load_world(self) -> World:
@@ -78,7 +81,7 @@ class PretrainConfig:
         elif (self.controller, self.weights) != ("soft_ankles", RewardWeights()):
             raise UsageError(
                 f"controller and weights are options of the soccer world, and the world is {self.world}. "
-                "Set them in your world instead."
+                "Set them in your world instead, and take a recipe that leaves them alone: --recipe stand."
             )
         level = None if self.randomisation == "own" else level_named(self.randomisation)
         if level is not None and not world.pushed:
@@ -112,16 +115,19 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.jobs.selection import Selection
     from touchline.learning import demonstrations, sac_train
     from touchline.learning import sac as algorithm
+    from touchline.learning.devices import Devices
     from touchline.learning.evaluate_vector import Outcome, evaluate_vector
     from touchline.learning.policy import Policy
     from touchline.learning.progress import EpisodeStatistics, against_stochastic
-    from touchline.simulation.backends import make_envs
+    from touchline.simulation.backends import DEFAULT_ENVIRONMENTS, make_envs
     from touchline.watch import jax_memory
 
     if not jax_memory.live_backends():  # a pipeline may train twice in one process
         for note in jax_memory.configure().notes:
             logger.warning("%s", note)
     world = config.load_world()
+    # Before minutes of evaluation: refuses what the devices cannot share.
+    Devices.of(config.devices, config.num_envs or DEFAULT_ENVIRONMENTS[config.backend], config.sac.batch_size)
     run.set_tags(world.verify(importlib.import_module("jax.numpy" if config.backend == "mjx" else "numpy")))
     run.log_dataset(f"scene of {world.name}", digest=world.digest, source=config.world)
     metadata = {**world.metadata(), "world": world.name, "job": "pretrain", "run": run.id, "seed": config.seed}
@@ -186,6 +192,7 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
                 seed=config.seed,
                 symmetry=world.symmetry,
                 felt=felt,
+                devices=config.devices,
                 section=recorder.section,
                 restore=begin,
             ):

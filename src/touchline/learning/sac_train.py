@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from touchline.errors import UsageError
+from touchline.learning.devices import Devices
 from touchline.learning.interaction import LARGEST_OBSERVATION, Environments, refuse_useless
 from touchline.learning.memory import Memory, Transition
 from touchline.learning.progress import EpisodeStatistics, Progress, Section, from_the_start, reward_terms, untimed
@@ -48,6 +49,7 @@ def train(
     seed: int,
     symmetry: Symmetry | None = None,
     felt: tuple[bool, ...] | None = None,
+    devices: int = 1,
     section: Section = untimed,
     restore: Callable[[Loop], Loop] = from_the_start,
 ) -> Iterator[Progress[State]]:
@@ -61,6 +63,9 @@ def train(
     ``symmetry`` is the world's mirror image, if it has one. ``felt`` tells which numbers of an observation the actor
     looks at, all unless given.
 
+    ``devices`` local devices share the environments, where these are functions on the device, the replay memory and
+    each batch; 0 takes all there are. The result is that of one device apart from the order of sums.
+
     ``section`` times the parts of the loop.
 
     ``restore`` is called once, with the fresh loop after the environments were reset, and returns the loop to go on
@@ -70,7 +75,7 @@ def train(
 
     Raises:
         UsageError: the environments' spaces do not fit, nothing restarts their episodes, or ``horizon_seconds`` is
-            given: see ``SacConfig.for_step``.
+            given: see ``SacConfig.for_step``; or environments and batches cannot be shared by so many devices.
         FloatingPointError: a loss, a reward or an observation is not finite; the message tells where.
     """
     if config.horizon_seconds is not None:
@@ -79,6 +84,7 @@ def train(
             "caller knows. Give train config.for_step(seconds_of_a_policy_step)."
         )
     environments = Environments(envs)
+    spread = Devices.of(devices, envs.num_envs, config.batch_size)
     sac = Sac(environments.observation_size, environments.action_size, config, symmetry, felt)
     memory = Memory.of(config, envs.num_envs)
     observation = environments.reset(seed)
@@ -95,11 +101,20 @@ def train(
             updates=0,
         )
     )
+    loop = loop._replace(
+        learner=spread.everywhere(loop.learner),
+        memory=spread.rows(loop.memory),
+        key=spread.everywhere(loop.key),
+    )
+    is_on_device = hasattr(envs, "functions")
+    if is_on_device:
+        envs.state, observation = spread.rows((envs.state, loop.observation))  # type: ignore[attr-defined]
+        loop = loop._replace(observation=observation)
     first_update = max(config.warmup_steps, config.n_step * envs.num_envs)
     advance = (
-        _on_device(sac, memory, section)
-        if hasattr(envs, "functions")
-        else _on_host(sac, memory, environments, section)
+        _on_device(sac, memory, spread, section)
+        if is_on_device
+        else _on_host(sac, memory, environments, spread, section)
     )
     metrics: dict[str, Any] = {}
     while loop.step < total_steps:
@@ -140,14 +155,17 @@ Advance = Callable[[Loop, bool], tuple[Loop, Told, dict[str, Any]]]
 """One vector step with or without updates: the loop after it, what happened, and the updates' metrics."""
 
 
-def _on_host(sac: Sac, memory: Memory, environments: Environments, section: Section) -> Advance:
-    add = jax.jit(memory.add, donate_argnums=0)
+def _on_host(sac: Sac, memory: Memory, environments: Environments, spread: Devices, section: Section) -> Advance:
+    @partial(jax.jit, donate_argnums=0)
+    def add(stored: Any, transition: Transition) -> Any:
+        return spread.rows(memory.add(stored, spread.rows(transition)))
 
     @partial(jax.jit, donate_argnums=0)
     def learn(learner: State, stored: Any, key: Any, anchor: Any) -> tuple[State, Any, dict[str, Any]]:
         key, draw_key = jax.random.split(key)
-        learner, metrics = sac.update(learner, memory.draw(stored, draw_key, sac.config.updates_per_step), anchor)
-        return learner, key, metrics
+        batches = spread.batches(memory.draw(stored, draw_key, sac.config.updates_per_step))
+        learner, metrics = sac.update(learner, batches, anchor)
+        return spread.everywhere(learner), key, metrics
 
     def advance(loop: Loop, learns: bool) -> tuple[Loop, Told, dict[str, Any]]:
         learner, action = sac.explore(loop.learner, loop.observation)
@@ -178,7 +196,7 @@ def _on_host(sac: Sac, memory: Memory, environments: Environments, section: Sect
     return advance
 
 
-def _on_device(sac: Sac, memory: Memory, section: Section) -> Advance:
+def _on_device(sac: Sac, memory: Memory, spread: Devices, section: Section) -> Advance:
     @partial(jax.jit, static_argnums=0, donate_argnums=(1, 2, 3))
     def compiled(
         functions: Any, learner: State, stored: Any, state: Any, key: Any, observation: Any, learns: Any, anchor: Any
@@ -200,7 +218,7 @@ def _on_device(sac: Sac, memory: Memory, section: Section) -> Advance:
 
         def learn(learner: State, key: Any) -> Any:
             key, draw_key = jax.random.split(key)
-            batches = memory.draw(stored, draw_key, sac.config.updates_per_step)
+            batches = spread.batches(memory.draw(stored, draw_key, sac.config.updates_per_step))
             learner, metrics = sac.update(learner, batches, anchor)
             return learner, key, metrics
 
@@ -212,7 +230,10 @@ def _on_device(sac: Sac, memory: Memory, section: Section) -> Advance:
         learner, key, metrics = jax.lax.cond(learns, learn, wait, learner, key)
         usable = (jax.numpy.abs(step.final_observation) <= LARGEST_OBSERVATION).all(axis=-1)
         told = step._replace(observation=None, final_observation=None)
-        return learner, stored, state, key, action, step.observation, told, usable, metrics
+        # As they came, or the next call would be another program.
+        learner, key = spread.everywhere((learner, key))
+        stored, state, observation = spread.rows((stored, state, step.observation))
+        return learner, stored, state, key, action, observation, told, usable, metrics
 
     def advance(loop: Loop, learns: bool) -> tuple[Loop, Told, dict[str, Any]]:
         envs = loop.environments
