@@ -2,8 +2,8 @@
 
     python examples/integrations/sb3_pendulum.py --steps 20000
 
-What was added to the example of Stable-Baselines3's page ends in ``# touchline``. Its own callbacks combine with ours:
-here training stops once two evaluations in a row brought nothing better.
+What was added to the example of Stable-Baselines3's page ends in ``# touchline``. Its own callbacks combine with
+ours: here training stops once ten evaluations in a row brought nothing better.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import argparse
 import gymnasium as gym
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import EvalCallback, StopTrainingOnNoModelImprovement
+from stable_baselines3.common.monitor import Monitor
 
 from touchline.integrations.stable_baselines3 import TouchlineCallback  # touchline
 from touchline.integrations.training import Training  # touchline
@@ -20,8 +21,9 @@ parser.add_argument("--steps", type=int, default=100_000, help="policy transitio
 parser.add_argument("--rollout", type=int, default=1024, help="policy transitions between two updates")
 steps, rollout = vars(parser.parse_args()).values()
 
-patience = StopTrainingOnNoModelImprovement(max_no_improvement_evals=2)
-evaluation = EvalCallback(gym.make("Pendulum-v1"), callback_after_eval=patience, eval_freq=steps // 4, verbose=0)
+patience = StopTrainingOnNoModelImprovement(max_no_improvement_evals=10)
+evaluation_env = Monitor(gym.make("Pendulum-v1"))
+evaluation = EvalCallback(evaluation_env, callback_after_eval=patience, eval_freq=max(steps // 50, 250), verbose=0)
 
 with Training("sb3-pendulum", every=10_000) as training:  # touchline
     film = gym.make("Pendulum-v1", render_mode="rgb_array")  # touchline

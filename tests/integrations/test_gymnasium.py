@@ -47,7 +47,10 @@ def test_environments_of_a_vector_are_tiles_of_one_film(journal_only: Path) -> N
         for _ in range(15):
             envs.step(envs.action_space.sample())
         envs.close()
-    assert [(step, payload["name"]) for _, step, payload in events(run.directory, "video")] == [(0, "film"), (30, "film")]
+    assert [(step, payload["name"]) for _, step, payload in events(run.directory, "video")] == [
+        (0, "film"),
+        (30, "film"),
+    ]
 
 
 def test_an_environment_without_frames_is_refused(journal_only: Path) -> None:

@@ -42,7 +42,8 @@ def _careful(method: _Method) -> _Method:
         except Exception as error:
             tell(
                 f"tensorboard {method.__name__} {type(error).__name__}",
-                f"SummaryWriter.{method.__name__}({str(tag)[:60]!r}, …) recorded nothing ({error}). The training goes on.",
+                f"SummaryWriter.{method.__name__}({str(tag)[:60]!r}, …) recorded nothing ({error}). "
+                "The training goes on.",
             )
 
     return record
@@ -51,8 +52,8 @@ def _careful(method: _Method) -> _Method:
 class SummaryWriter:
     """The calls of ``torch.utils.tensorboard.SummaryWriter`` and of ``tensorboardX``, as far as a run has the like.
 
-    A tag that has a value at a step, or at a later one, gets the next free step: a run keeps one value for each metric
-    and step. ``run`` is the Touchline run.
+    A tag that has a value at a step, or at a later one, gets the next free step: a run keeps one value for each
+    metric and step. ``run`` is the Touchline run.
     """
 
     def __init__(self, log_dir: str | Path | None = None, comment: str = "", *_: Any, **__: Any) -> None:
@@ -89,7 +90,12 @@ class SummaryWriter:
 
     @_careful
     def add_hparams(
-        self, hparam_dict: Mapping[str, Any], metric_dict: Mapping[str, Any], *_: Any, global_step: Any = None, **__: Any
+        self,
+        hparam_dict: Mapping[str, Any],
+        metric_dict: Mapping[str, Any],
+        *_: Any,
+        global_step: Any = None,
+        **__: Any,
     ) -> None:
         """Record parameters, and metrics as results of the run."""
         self.run.log_params(hparam_dict)

@@ -24,7 +24,7 @@ _DEFAULT_FPS = 30.0
 
 
 class RecordEpisodes(RecordEpisodeStatistics):
-    """Gymnasium's ``RecordEpisodeStatistics`` that also logs ``train/episode_reward`` and ``train/episode_length``."""
+    """Gymnasium's ``RecordEpisodeStatistics``, which logs ``train/episode_reward`` and ``train/episode_length``."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], run: Run, *, start: int = 0, buffer_length: int = 100) -> None:
         """``start``: policy transitions made before, where a training goes on; ``buffer_length``: Gymnasium's own."""
@@ -33,7 +33,7 @@ class RecordEpisodes(RecordEpisodeStatistics):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step, and log an episode that ends."""
-        made = super().step(action)
+        made: tuple[Any, Any, bool, bool, dict[str, Any]] = super().step(action)
         self._steps += 1
         if "episode" in made[4]:
             told = made[4]["episode"]
@@ -54,7 +54,7 @@ class VectorRecordEpisodes(VectorRecordEpisodeStatistics):
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all, and log the episodes that end."""
-        made = super().step(actions)
+        made: tuple[Any, Any, Any, Any, dict[str, Any]] = super().step(actions)
         self._steps += self.num_envs
         ended = made[4].get("_episode")
         if ended is not None:
@@ -118,8 +118,8 @@ class _Camera:
 class RecordVideo(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Films whole episodes of the training itself, the first one and then one each ``every`` steps.
 
-    What is filmed takes the loop the time of rendering it; encoding happens elsewhere. Where rendering fails, a person
-    is told, and the training goes on.
+    What is filmed takes the loop the time of rendering it; encoding happens elsewhere. Where rendering fails, a
+    person is told, and the training goes on.
     """
 
     def __init__(

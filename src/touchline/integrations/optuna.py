@@ -32,7 +32,9 @@ class TouchlineCallback:
         if not self._is_described:
             self._is_described = True
             directions = ", ".join(direction.name.lower() for direction in study.directions)
-            self._run.log_params({"study": study.study_name, "direction": directions, "sampler": _name(study.sampler)})
+            self._run.log_params(
+                {"study": study.study_name, "direction": directions, "sampler": _name(study.sampler)}
+            )
         self._run.log(_numbers(trial) | self._best(study), trial.number)
         self._counts[trial.state] = self._counts.get(trial.state, 0) + 1
         self._run.set_summary({f"trials/{state.name.lower()}": count for state, count in self._counts.items()})
@@ -50,7 +52,7 @@ class TouchlineCallback:
 
 
 def _numbers(trial: FrozenTrial) -> dict[str, float]:
-    values = trial.values or ()
+    values = list(trial.values or ())
     found = {"trial/value": values[0]} if len(values) == 1 else {f"trial/value_{i}": v for i, v in enumerate(values)}
     if trial.duration is not None:
         found["trial/seconds"] = trial.duration.total_seconds()

@@ -87,7 +87,11 @@ class TouchlineCallback(BaseCallback):
             self._run.log_params(hyperparameters(self.model))
         self._writer = _RunWriter(self._run, self._watch)
         self.logger.output_formats.append(self._writer)
-        self._film_env = None if self._video_env is None else self._model_env(self._video_env)
+        # Vectorised and with pictures' channels first, as the model sees its own.
+        wrapped = (
+            BaseAlgorithm._wrap_env(self._video_env, monitor_wrapper=False) if self._video_env is not None else None
+        )
+        self._film_env: VecEnv | None = wrapped
 
     def _on_rollout_start(self) -> None:
         # Here the model is whole: a rollout was learned from, and no other has begun.
@@ -106,7 +110,7 @@ class TouchlineCallback(BaseCallback):
         if self._watch is not None:
             self._watch.step(step)
         if self._film_env is not None and self._video_due.due(step):
-            self._film(step)
+            self._film(self._film_env, step)
         return self._training is None or not self._training.stop.requested
 
     def _on_training_end(self) -> None:
@@ -122,36 +126,32 @@ class TouchlineCallback(BaseCallback):
             length = sum(float(one["l"]) for one in ended) / len(ended)
             self._run.log({"train/episode_reward": reward, "train/episode_length": length}, step)
 
-    def _film(self, step: int) -> None:
+    def _film(self, env: VecEnv, step: int) -> None:
         """Film one episode, or tell why it cannot be; a training does not end for want of a picture."""
         try:
             section = self._watch.section("evaluation") if self._watch is not None else nullcontext()
             with section:
-                frames, reward = self._play()
-            fps = float(self._film_env.metadata.get("render_fps", _DEFAULT_FPS))
+                frames, reward = self._play(env)
+            fps = float(env.metadata.get("render_fps", _DEFAULT_FPS))
             self._run.log_video(frames, "eval/video", step, caption=f"return {reward:.4g}", fps=fps)
         except Exception as error:
             self._film_env = None
             self._run.alert("Filming failed", f"{type(error).__name__}: {error} The training goes on without films.")
 
-    def _play(self) -> tuple[list[Any], float]:
+    def _play(self, env: VecEnv) -> tuple[list[Any], float]:
         frames: list[Any] = []
-        reward, state, starts = 0.0, None, np.ones(self._film_env.num_envs, bool)
-        normalize = None if is_vecenv_wrapped(self._film_env, VecNormalize) else self.model.get_vec_normalize_env()
-        observation = self._film_env.reset()
+        reward, state, starts = 0.0, None, np.ones(env.num_envs, dtype=bool)
+        normalize = None if is_vecenv_wrapped(env, VecNormalize) else self.model.get_vec_normalize_env()
+        observation: Any = env.reset()
         while len(frames) < self._video_steps:
-            frames.append(self._film_env.get_images()[0])
+            frames.append(env.get_images()[0])
             seen = observation if normalize is None else normalize.normalize_obs(observation)
             action, state = self.model.predict(seen, state, starts, deterministic=True)
-            observation, rewards, starts, _ = self._film_env.step(action)
+            observation, rewards, starts, _ = env.step(action)
             reward += float(rewards[0])
             if starts[0]:
                 break
         return frames, reward
-
-    def _model_env(self, env: gymnasium.Env[Any, Any] | VecEnv) -> Any:
-        """The environment as the model sees its own: vectorised, with pictures' channels first."""
-        return BaseAlgorithm._wrap_env(env, verbose=0, monitor_wrapper=False)
 
     def _enter(self, name: str) -> None:
         """Charge the loop's time to ``name`` from now on."""

@@ -14,6 +14,9 @@ from touchline.tracking.run import INTERRUPTED_CODE, PREEMPTED_CODE, Run
 from touchline.tracking.start import start_run
 from touchline.watch import TrainingWatch, WatchConfig
 
+WATCHED = WatchConfig()
+"""What is watched where nothing else is said."""
+
 
 class Training:
     """What a loop needs so that the same script, given again, goes on where it was killed::
@@ -45,7 +48,7 @@ class Training:
         keep_last: int = 2,
         checkpoints: Path | str | None = None,
         allow_changes: bool = False,
-        watch: WatchConfig | None = WatchConfig(),
+        watch: WatchConfig | None = WATCHED,
         settings: Settings | None = None,
     ) -> None:
         """Nothing is touched before ``with``.
