@@ -25,4 +25,4 @@ with Training("sbx-pendulum", every=5_000) as training:  # touchline
     callback = TouchlineCallback(training, video_env=film, video_every=10_000)  # touchline
     model = SAC("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [width, width]})  # touchline: indented
     model = training.restore_or(model)  # touchline
-    model.learn(steps - model.num_timesteps, callback, reset_num_timesteps=False)  # touchline
+    model.learn(steps - model.num_timesteps, callback, log_interval=1, reset_num_timesteps=False)  # touchline

@@ -132,8 +132,8 @@ class TouchlineCallback(BaseCallback):
             section = self._watch.section("evaluation") if self._watch is not None else nullcontext()
             with section:
                 frames, reward = self._play(env)
-            fps = float(env.metadata.get("render_fps", _DEFAULT_FPS))
-            self._run.log_video(frames, "eval/video", step, caption=f"return {reward:.4g}", fps=fps)
+            fps: Any = env.metadata.get("render_fps", _DEFAULT_FPS)
+            self._run.log_video(frames, "eval/video", step, caption=f"return {reward:.4g}", fps=float(fps))
         except Exception as error:
             self._film_env = None
             self._run.alert("Filming failed", f"{type(error).__name__}: {error} The training goes on without films.")
