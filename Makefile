@@ -11,6 +11,7 @@ VENV := .venv
 RECIPE ?= laptop
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TESTS := $(VENV)/.installed-for-tests
 
 .PHONY: demo test lint upgrade clean
 .DEFAULT_GOAL := demo
@@ -18,7 +19,7 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	@$(BIN)/touchline run pipeline --recipe $(RECIPE)
 
-test: $(STAMP)
+test: $(TESTS)
 	@$(BIN)/python -m pytest -m "" -n 3 --dist loadfile --no-loadscope-reorder --durations=10
 
 lint: $(STAMP)
@@ -42,9 +43,14 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,dev]' -c constraints.txt
 	@touch $(STAMP)
 
+$(TESTS): $(STAMP)
+	@echo "Installing the libraries whose integrations are tested"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[integrations]' -c constraints.txt
+	@touch $(TESTS)
+
 upgrade:
 	@[ -x $(BIN)/python ] || { echo "There is no $(VENV) yet: make test"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[all,dev]'
+	@$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[all,dev,integrations]'
 	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
 	@mv constraints.new constraints.txt
 

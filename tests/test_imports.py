@@ -109,7 +109,8 @@ def test_imports_point_down(file: Path) -> None:
         "import touchline; touchline.start_run, touchline.Cadence",
         "from touchline.cli import main; main(['tune', '--help'])",
         "import touchline.tuning, touchline.tuning.space, touchline.tuning.recipe",
-        "import touchline.compat.wandb, touchline.compat.mlflow",
+        "import touchline.compat.wandb, touchline.compat.mlflow, touchline.compat.tensorboard",
+        "import touchline.integrations.training",
     ],
 )
 def test_heavy_packages_stay_home(code: str) -> None:

@@ -53,6 +53,11 @@ EXTRAS = {
     "plotly": "tuning",
     "psycopg2": "tuning",
     "fsspec": "checkpoint",
+    "stable_baselines3": "sb3",
+    "sbx": "sbx",
+    "brax": "brax",
+    "lightning": "lightning",
+    "accelerate": "accelerate",
 }
 """Module → the extra of ours that brings it."""
 

@@ -1,4 +1,4 @@
-"""Models of Stable-Baselines3: parameters, optimisers, counters and replay buffer, without their pickles.
+"""Models of Stable-Baselines3 and SBX: parameters, optimisers, counters and replay buffer, without their pickles.
 
 A training goes on from its newest checkpoint with::
 
@@ -18,12 +18,14 @@ rollout that PPO or A2C had half collected is collected anew.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from touchline.checkpoint.arrays import form
 from touchline.checkpoint.objects import Adapter, compare_optimiser, compare_tensors
 from touchline.errors import UsageError
 
@@ -36,6 +38,7 @@ COUNTERS = (
     "_n_calls",  # of DQN
     "_current_progress_remaining",
     "exploration_rate",  # of DQN
+    "reset_idx",  # of SBX
 )
 """What a model counts, as far as it has it."""
 WINDOWS = ("ep_info_buffer", "ep_success_buffer")
@@ -66,6 +69,7 @@ def _get_model(model: Any) -> dict[str, Any]:
         **_kind_of_model(model),
         "parameters": model.get_parameters(),
         "variables": _get_variables(model),
+        "jax": {name: dict(_jax_leaves(node)) for name, node in _jax_nodes(model).items()},
         "counters": {name: getattr(model, name) for name in COUNTERS if hasattr(model, name)},
         "windows": {name: _listed(getattr(model, name)) for name in WINDOWS},
         "action_space_generator": model.action_space.np_random,
@@ -81,6 +85,8 @@ def _set_model(model: Any, state: Mapping[str, Any]) -> None:
     with torch.no_grad():
         for name, value in state["variables"].items():
             _at(model, name).copy_(value)  # in place: an optimiser holds it
+    for name, leaves in state.get("jax", {}).items():
+        _set_jax(model, name, leaves)
     for name, value in state["counters"].items():
         setattr(model, name, value)
     for name, values in state["windows"].items():
@@ -105,6 +111,7 @@ def _compare_model(model: Any, state: Mapping[str, Any]) -> list[str]:
         return told
     parameters = model.get_parameters()
     told = _only(state["parameters"], parameters) + _only(state["variables"], _get_variables(model))
+    told += _compare_jax(_jax_nodes(model), state.get("jax", {}))
     for name in (name for name in parameters if name in state["parameters"]):
         told += [f"{name}: {one}" for one in _compare_parameters(_at(model, name), state["parameters"][name])]
     for name, compare, own in (
@@ -135,6 +142,49 @@ def _compare_parameters(node: Any, state: Mapping[str, Any]) -> list[str]:
     if hasattr(node, "param_groups"):
         return compare_optimiser(node, {"kind": type(node).__name__, **state})
     return compare_tensors(getattr(node, "_orig_mod", node).state_dict(), state)
+
+
+def _jax_nodes(model: Any) -> dict[str, Any]:
+    """What a model of SBX trains, and its keys, by attribute; nothing for one of PyTorch, which has none of it."""
+    if "sbx" not in sys.modules:
+        return {}
+    import jax
+    from flax.training.train_state import TrainState
+
+    kinds = (TrainState, jax.Array)
+    found = {name: value for name, value in vars(model).items() if isinstance(value, kinds)}
+    below = {f"policy.{name}": value for name, value in vars(model.policy).items() if isinstance(value, kinds)}
+    rate = getattr(getattr(model, "adaptive_lr", None), "current_adaptive_lr", None)
+    return {**found, **below, **({} if rate is None else {"adaptive_lr.current_adaptive_lr": rate})}
+
+
+def _jax_leaves(node: Any) -> list[tuple[str, Any]]:
+    from jax.tree_util import keystr, tree_flatten_with_path
+
+    return [(keystr(path), leaf) for path, leaf in tree_flatten_with_path(node)[0]]
+
+
+def _set_jax(model: Any, name: str, leaves: Mapping[str, Any]) -> None:
+    from jax.tree_util import tree_structure, tree_unflatten
+
+    owner, _, attribute = name.rpartition(".")
+    target = _at(model, owner) if owner else model
+    now = getattr(target, attribute)
+    # A rate that is a number of NumPy stays one: SBX changes it in place.
+    ordered = [float(leaves[path]) if isinstance(leaf, float) else leaves[path] for path, leaf in _jax_leaves(now)]
+    setattr(target, attribute, tree_unflatten(tree_structure(now), ordered))
+
+
+def _compare_jax(mine: Mapping[str, Any], saved: Mapping[str, Any]) -> list[str]:
+    told = _only(saved, mine)
+    for name in (name for name in mine if name in saved):
+        leaves = dict(_jax_leaves(mine[name]))
+        told += [f"{name}: {one}" for one in _only(saved[name], leaves)]
+        for path in (path for path in leaves if path in saved[name]):
+            before, now = form(saved[name][path]), form(leaves[path])
+            if before is not None and now is not None and before.shape != now.shape:
+                told.append(f"{name}{path} was {list(before.shape)} and is {list(now.shape)}")
+    return told
 
 
 def _get_buffer(buffer: Any) -> dict[str, Any]:

@@ -1,0 +1,236 @@
+"""One training, with an integration of Touchline or without: ``integrations.py NAME AMOUNT bare|recorded``.
+
+Prints the wall and processor seconds of the training alone as JSON; what is imported, opened and compiled before
+does not count.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from touchline.integrations.training import Training
+
+Work = Callable[[], Any]
+
+
+def stable_baselines3(amount: int, training: Training | None) -> Work:
+    """PPO on Pendulum."""
+    from stable_baselines3 import PPO
+
+    from touchline.integrations.stable_baselines3 import TouchlineCallback
+
+    model = PPO("MlpPolicy", "Pendulum-v1", n_steps=1024, seed=0, device="cpu")
+    callback = None if training is None else TouchlineCallback(training)
+    return lambda: model.learn(amount, callback)
+
+
+def sbx(amount: int, training: Training | None) -> Work:
+    """SAC on Pendulum."""
+    from sbx import SAC
+
+    from touchline.integrations.sbx import TouchlineCallback
+
+    model = SAC("MlpPolicy", "Pendulum-v1", seed=0, buffer_size=50_000)
+    model.learn(200)  # compiles
+    callback = None if training is None else TouchlineCallback(training)
+    return lambda: model.learn(amount, callback)
+
+
+def gymnasium(amount: int, training: Training | None) -> Work:
+    """Random actions in eight environments, whose episodes are counted either way."""
+    import gymnasium
+    from gymnasium.wrappers.vector import RecordEpisodeStatistics
+
+    from touchline.integrations.gymnasium import VectorRecordEpisodes
+
+    envs = gymnasium.make_vec("Pendulum-v1", num_envs=8, vectorization_mode="sync")
+    envs = RecordEpisodeStatistics(envs) if training is None else VectorRecordEpisodes(envs, training.run)
+
+    def work() -> None:
+        envs.reset(seed=0)
+        for _ in range(amount // 8):
+            envs.step(envs.action_space.sample())
+
+    return work
+
+
+def tensorboard(amount: int, training: Training | None) -> Work:
+    """A gradient step and four scalars, to TensorBoard's own writer or to ours."""
+    if training is None:
+        from torch.utils.tensorboard import SummaryWriter
+    else:
+        from touchline.compat.tensorboard import SummaryWriter  # type: ignore[assignment]
+
+    step, writer = _gradient_step(), SummaryWriter("runs/x")
+
+    def work() -> None:
+        for number in range(amount):
+            loss = step()
+            for name in ("losses/value", "losses/policy", "charts/SPS", "charts/episodic_return"):
+                writer.add_scalar(name, loss, number)
+
+    return work
+
+
+def lightning(amount: int, training: Training | None) -> Work:
+    """Batches of 64 through a small network."""
+    import logging
+
+    import lightning as library
+    import torch
+
+    from touchline.integrations.lightning import TouchlineLogger
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+    class Clone(library.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.policy = torch.nn.Linear(8, 2)
+
+        def training_step(self, batch: Any, _: int) -> Any:
+            loss = (self.policy(batch[0]) ** 2).mean()
+            self.log("train/loss", loss)
+            return loss
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.Adam(self.parameters())
+
+    data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.randn(64 * amount, 8)), batch_size=64)
+    trainer = library.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False if training is None else TouchlineLogger(training.run),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    return lambda: trainer.fit(Clone(), data)
+
+
+def accelerate(amount: int, training: Training | None) -> Work:
+    """A gradient step and one call of ``log``."""
+    from accelerate import Accelerator
+
+    from touchline.integrations.accelerate import TouchlineTracker
+
+    accelerator = Accelerator(cpu=True, log_with=None if training is None else TouchlineTracker(training.run))
+    accelerator.init_trackers("x")
+    step = _gradient_step()
+
+    def work() -> None:
+        for number in range(amount):
+            accelerator.log({"train/loss": step()}, step=number)
+
+    return work
+
+
+def pytorch(amount: int, training: Training | None) -> Work:
+    """A gradient step, recorded each time."""
+    step = _gradient_step()
+
+    def work() -> None:
+        for number in range(amount):
+            loss = step()
+            if training is not None:
+                training.run.log({"train/loss": loss}, number + 1)
+
+    return work
+
+
+def jax(amount: int, training: Training | None) -> Work:
+    """A compiled gradient step, recorded each time."""
+    import jax as library
+
+    @library.jit
+    def update(weights: Any, inputs: Any) -> tuple[Any, Any]:
+        loss, gradient = library.value_and_grad(lambda w: ((inputs @ w) ** 2).mean())(weights)
+        return weights - 0.01 * gradient, loss
+
+    keys = library.random.split(library.random.key(0))
+    inputs, start = library.random.normal(keys[0], (256, 256)), library.random.normal(keys[1], (256, 256))
+    library.block_until_ready(update(start, inputs))
+
+    def work() -> None:
+        weights = start
+        for number in range(amount):
+            weights, loss = update(weights, inputs)
+            if training is not None:
+                training.run.log({"train/loss": loss}, number + 1)
+        library.block_until_ready(weights)
+
+    return work
+
+
+def optuna(amount: int, training: Training | None) -> Work:
+    """Trials of 10 ms each."""
+    import optuna as library
+
+    from touchline.integrations.optuna import TouchlineCallback
+
+    library.logging.set_verbosity(library.logging.WARNING)
+
+    def objective(trial: Any) -> float:
+        x, until = float(trial.suggest_float("x", -10, 10)), time.perf_counter() + 0.01
+        while time.perf_counter() < until:
+            x = (x - 2.0) / 1.001 + 2.0
+        return (x - 2) ** 2
+
+    study = library.create_study(sampler=library.samplers.RandomSampler(0))
+    callbacks = [] if training is None else [TouchlineCallback(training.run)]
+    return lambda: study.optimize(objective, amount, callbacks=callbacks)
+
+
+def brax(amount: int, training: Training | None) -> Work:
+    """PPO in Brax's fastest environment; compilation is in both."""
+    from brax import envs
+    from brax.training.agents.ppo import train
+
+    from touchline.integrations.brax import BraxCallbacks
+
+    ours = None if training is None else BraxCallbacks(training)
+    callbacks = {} if ours is None else {"progress_fn": ours.progress, "policy_params_fn": ours.policy_params}
+    sizes = {"num_envs": 64, "batch_size": 32, "num_minibatches": 2, "unroll_length": 10, "num_eval_envs": 16}
+    environment = envs.get_environment("fast")
+    return lambda: train.train(environment, amount, episode_length=100, num_evals=5, **sizes, **callbacks)
+
+
+def _gradient_step() -> Callable[[], Any]:
+    import torch
+
+    torch.manual_seed(0)
+    policy = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.Tanh(), torch.nn.Linear(256, 8))
+    optimizer, inputs = torch.optim.Adam(policy.parameters()), torch.randn(256, 64)
+
+    def step() -> Any:
+        loss = (policy(inputs) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
+def main() -> None:
+    """Run one of them."""
+    name, amount, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    if name in ("sbx", "jax", "brax"):
+        from touchline.jax_guard import guard_jax
+
+        guard_jax()
+    with ExitStack() as stack:
+        training = stack.enter_context(Training(name)) if how == "recorded" else None
+        work = globals()[name](amount, training)
+        wall, processor = time.perf_counter(), time.process_time()
+        work()
+        print(json.dumps({"wall": time.perf_counter() - wall, "processor": time.process_time() - processor}))
+
+
+if __name__ == "__main__":
+    main()

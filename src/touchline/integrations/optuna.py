@@ -1,0 +1,64 @@
+"""Optuna, for a study of one's own: a callback that records every trial into a run.
+
+    study.optimize(objective, n_trials=100, callbacks=[TouchlineCallback(run)])
+
+``touchline tune`` is the other way: there each trial is a process and a run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from touchline.tracking.run import Run
+
+
+class TouchlineCallback:
+    """Logs each trial that ends at its number as step: value, best value so far, seconds and numeric parameters.
+
+    The run's summary holds the best trial, and how many were completed, pruned and failed by this process. May be
+    called from the threads of ``n_jobs``; of a study with several objectives there is a value each and no best one.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._counts: dict[TrialState, int] = {}
+        self._is_described = False
+
+    def __call__(self, study: Study, trial: FrozenTrial) -> None:
+        """Record one trial."""
+        if not self._is_described:
+            self._is_described = True
+            directions = ", ".join(direction.name.lower() for direction in study.directions)
+            self._run.log_params(
+                {"study": study.study_name, "direction": directions, "sampler": _name(study.sampler)}
+            )
+        self._run.log(_numbers(trial) | self._best(study), trial.number)
+        self._counts[trial.state] = self._counts.get(trial.state, 0) + 1
+        self._run.set_summary({f"trials/{state.name.lower()}": count for state, count in self._counts.items()})
+
+    def _best(self, study: Study) -> dict[str, float]:
+        if len(study.directions) > 1:
+            return {}
+        try:
+            best = study.best_trial
+        except ValueError:  # none is complete
+            return {}
+        named = {f"best/{name}": value for name, value in best.params.items()}
+        self._run.set_summary({"best/number": best.number, "best/value": best.value, **named})
+        return {"trial/best_value": float(best.value or 0.0)}
+
+
+def _numbers(trial: FrozenTrial) -> dict[str, float]:
+    values = list(trial.values or ())
+    found = {"trial/value": values[0]} if len(values) == 1 else {f"trial/value_{i}": v for i, v in enumerate(values)}
+    if trial.duration is not None:
+        found["trial/seconds"] = trial.duration.total_seconds()
+    numeric = {name: value for name, value in trial.params.items() if isinstance(value, int | float)}
+    return {**found, **{f"trial/{name}": float(value) for name, value in numeric.items()}}
+
+
+def _name(node: Any) -> str:
+    return type(node).__name__
