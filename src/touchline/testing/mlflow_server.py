@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
+import json
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -15,12 +19,13 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from touchline.errors import TouchlineError
 
-__all__ = ["lack", "mlflow_server", "postgresql"]
+__all__ = ["SecuredServer", "lack", "mlflow_server", "postgresql", "secured_mlflow_server"]
 
 _PLACES = "/usr/lib/postgresql/*/bin"
 _PATIENCE_SECONDS = 180.0
@@ -96,6 +101,124 @@ def mlflow_server(directory: Path, workers: int = 2) -> Iterator[str]:
             yield url
 
 
+@dataclass
+class SecuredServer:
+    """An MLflow server over TLS that knows users by password; it can be killed and started again where it was."""
+
+    url: str
+    database: str
+    """Its PostgreSQL, for whoever counts what it holds."""
+    certificate: Path
+    """Its own, which a client must be told to trust."""
+    log: Path
+    passwords: dict[str, str]
+    """Of its users; ``admin`` is one."""
+    _command: list[str]
+    _environment: dict[str, str]
+    _process: subprocess.Popen[bytes] | None = None
+
+    def environment(self, user: str) -> dict[str, str]:
+        """The variables by which a client is this user."""
+        return {
+            "MLFLOW_TRACKING_URI": self.url,
+            "MLFLOW_TRACKING_USERNAME": user,
+            "MLFLOW_TRACKING_PASSWORD": self.passwords[user],
+            "MLFLOW_TRACKING_SERVER_CERT_PATH": str(self.certificate),
+        }
+
+    def ask(self, path: str, user: str = "admin", version: str = "2.0", **told: Any) -> Any:
+        """POST to MLflow's REST interface as ``user``; ``path`` follows ``/api/2.0/mlflow/``."""
+        word = base64.b64encode(f"{user}:{self.passwords[user]}".encode()).decode()
+        request = urllib.request.Request(
+            f"{self.url}/api/{version}/mlflow/{path}",
+            data=json.dumps(told).encode(),
+            headers={"Authorization": f"Basic {word}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60.0, context=self._trusting()) as answer:
+            return json.loads(answer.read() or b"{}")
+
+    def add_user(self, name: str) -> None:
+        """Add a user, who may do what the server lets everybody do and nothing else."""
+        password = secrets.token_urlsafe(16)
+        self.ask("users/create", username=name, password=password)
+        self.passwords[name] = password
+
+    def permit(self, user: str, experiment: str) -> None:
+        """Let a user write to the experiment of this id."""
+        self.ask(
+            "users/permissions/grant",
+            version="3.0",
+            username=user,
+            resource_type="experiment",
+            resource_id=experiment,
+            permission="EDIT",
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, start_new_session=True, env=self._environment
+            )
+        _until(lambda: _answers(f"{self.url}/health", self._trusting()), self._process, self.log)
+
+    def kill(self) -> None:
+        """End it and its workers with signal 9."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _trusting(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.certificate))
+
+
+@contextmanager
+def secured_mlflow_server(directory: Path, workers: int = 1) -> Iterator[SecuredServer]:
+    """Run an MLflow server on a PostgreSQL cluster of its own, with TLS and users who see nothing of each other."""
+    directory.mkdir(parents=True, exist_ok=True)
+    key, certificate, settings = (directory / name for name in ("key.pem", "certificate.pem", "auth.ini"))
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        + ["-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=127.0.0.1"]
+        + ["-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True,
+        capture_output=True,
+    )
+    with postgresql() as database:
+        settings.write_text(
+            f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {database}\nadmin_username = admin\n"
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+            "auth_cache_ttl_seconds = 60\n"
+        )
+        port, password = _free_port(), secrets.token_urlsafe(16)
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--workers", str(workers), "--app-name", "basic-auth", "--backend-store-uri", database]
+        command += ["--artifacts-destination", str(directory / "artifacts")]
+        command += ["--uvicorn-opts", f"--ssl-keyfile {key} --ssl-certfile {certificate}"]
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")},
+            "MLFLOW_AUTH_CONFIG_PATH": str(settings),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": password,
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        server = SecuredServer(
+            f"https://127.0.0.1:{port}",
+            database,
+            certificate,
+            directory / "mlflow.log",
+            {"admin": password},
+            command,
+            environment,
+        )
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
 def _programs() -> Path | None:
     found = shutil.which("initdb")
     places = [Path(found)] if found else sorted(Path("/").glob(f"{_PLACES[1:]}/initdb"))
@@ -143,8 +266,8 @@ def _until(is_ready: Any, process: subprocess.Popen[bytes], log: Path) -> None:
         time.sleep(0.1)
 
 
-def _answers(url: str) -> bool:
-    with suppress(OSError), urllib.request.urlopen(url, timeout=2.0) as answer:
+def _answers(url: str, context: ssl.SSLContext | None = None) -> bool:
+    with suppress(OSError), urllib.request.urlopen(url, timeout=2.0, context=context) as answer:
         return bool(answer.status == 200)
     return False
 

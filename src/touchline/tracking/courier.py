@@ -141,7 +141,7 @@ class Courier:
         """Give each run with something to do one batch; True when something moved (or, looking, could)."""
         self._look()
         if look_only:
-            work = any(route.has_work() for route in self._free_routes())
+            work = any(route.has_work() for route in self._free_routes() if not self._bench.awaits_a_person(route.id))
             return work and self._outage is None and not self._bench.needs_fresh_process
         moved = self._workers.collect(self._failed)
         routes = [route for route in self._free_routes() if route.has_work()]
@@ -240,10 +240,19 @@ class Courier:
             return leave and not busy
         if busy:
             return False
+        if self._awaits_a_person():
+            return True
         if self._drain:
             waiting = [route for route in self._free_routes() if route.has_work()]
             return idle_seconds >= _DRAIN_SECONDS or all(self._bench.has(route.id) for route in waiting)
         return idle_seconds >= IDLE_SECONDS and not self._is_awaited()
+
+    def _awaits_a_person(self) -> bool:
+        """True when no run can go on by itself: whoever mends it sends the rest, with other settings than ours."""
+        others = [route for route in self._routes.values() if not self._bench.awaits_a_person(route.id)]
+        return len(others) < len(self._routes) and not any(
+            route.has_work() or route.trainer_lives() for route in others
+        )
 
     def _look(self) -> None:
         """Find the runs to serve; new ones join, those of other destinations stay out."""

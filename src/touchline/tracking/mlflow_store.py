@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import ssl
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _SQLITE = "sqlite:///"
 ASKED = ("http://", "https://", _SQLITE)
 """How the URIs begin that ``check_store`` asks."""
+_CERTIFICATE = "MLFLOW_TRACKING_SERVER_CERT_PATH"
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "file", "databricks", "databricks-uc", "uc")
 """Those of MLflow's own tracking stores; plugins bring others."""
 
@@ -38,11 +41,41 @@ def check_store(settings: Settings) -> None:
     uri = settings.tracking_uri
     _check_form(uri)
     if uri.startswith(("http://", "https://")):
-        probe = probe_http(uri.rstrip("/") + "/health")
+        probe = probe_http(uri.rstrip("/") + "/health", tls=_tls(), trust=" or ".join((_CERTIFICATE, _BUNDLES[0])))
         if not probe.usable:
             raise SinkUnavailable(f"MLflow: {probe.reason}", permanent=probe.permanent)
     elif uri.startswith(_SQLITE):
         _check_database(Path(uri.removeprefix(_SQLITE)))
+
+
+def _tls() -> ssl.SSLContext:
+    """Whom MLflow's client trusts, and what it shows of itself: the variables are MLflow's and those of requests."""
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        context = ssl._create_unverified_context()
+    else:
+        named = next((name for name in (_CERTIFICATE, *_BUNDLES) if os.environ.get(name)), None)
+        place = None if named is None else Path(os.environ[named])
+        try:
+            is_directory = place is not None and place.is_dir()
+            context = ssl.create_default_context(
+                cafile=None if is_directory else place, capath=place if is_directory else None
+            )
+        except OSError as error:
+            raise SinkUnavailable(
+                f"MLflow: {named} names {place}, which holds no certificate that can be read "
+                f"({error.strerror or error}). Correct it.",
+                permanent=True,
+            ) from error
+    if pair := os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):
+        try:
+            context.load_cert_chain(pair)
+        except OSError as error:
+            raise SinkUnavailable(
+                f"MLflow: MLFLOW_TRACKING_CLIENT_CERT_PATH names {pair}, which holds no key and certificate that can "
+                f"be read ({error.strerror or error}). Correct it.",
+                permanent=True,
+            ) from error
+    return context
 
 
 def _check_form(uri: str) -> None:
@@ -147,4 +180,16 @@ def unavailable(settings: Settings, error: Exception) -> SinkUnavailable:
         return SinkUnavailable(f"The MLflow store {where} is damaged ({text}). Move it away, then: touchline sync")
     if "full" in text or "No space" in text:
         return SinkUnavailable(f"The disk of the MLflow store {where} is full. Free some space, then: touchline sync")
+    if "error code 401" in text or "UNAUTHENTICATED" in text:
+        return SinkUnavailable(
+            f"The MLflow store {where} does not know this user or password ({text[:120]}). Set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN; then: touchline sync",
+            permanent=True,
+        )
+    if "error code 403" in text or "PERMISSION_DENIED" in text or "Permission denied" in text:
+        return SinkUnavailable(
+            f"The MLflow store {where} denies this user the permission ({text[:120]}). Let its administrator give "
+            "EDIT on the experiment, or choose another project; then: touchline sync",
+            permanent=True,
+        )
     return SinkUnavailable(f"The MLflow store {where} fails ({text}).")

@@ -49,6 +49,10 @@ class Bench:
         """True when a run is waiting."""
         return run_id in self._outages
 
+    def awaits_a_person(self, run_id: str) -> bool:
+        """True when a run waits for what only a person can change."""
+        return run_id in self._outages and self._outages[run_id].cause.permanent
+
     def welcome_back(self, run_id: str) -> None:
         """A run goes on."""
         self._outages.pop(run_id, None)

@@ -119,12 +119,17 @@ def _unreachable(base_url: str, error: Exception, proxy: str | None) -> Reachabl
     return Reachable(False, f"{base_url} cannot be reached ({cause}); check the network and WANDB_BASE_URL.")
 
 
-def probe_http(url: str, timeout: float = TIMEOUT_SECONDS) -> Reachable:
-    """Tell whether an HTTP server answers at ``url`` with anything but a server error."""
+def probe_http(
+    url: str, timeout: float = TIMEOUT_SECONDS, *, tls: ssl.SSLContext | None = None, trust: str = "its certificate"
+) -> Reachable:
+    """Tell whether an HTTP server answers at ``url`` with anything but a server error.
+
+    ``tls`` says whom to trust, and ``trust`` what to check where that fails.
+    """
     shown = without_credentials(url)
 
     def request() -> int:
-        with urllib.request.urlopen(_bare(url), timeout=timeout) as response:
+        with urllib.request.urlopen(_bare(url), timeout=timeout, context=tls) as response:
             return int(response.status)
 
     try:
@@ -135,6 +140,8 @@ def probe_http(url: str, timeout: float = TIMEOUT_SECONDS) -> Reachable:
     except TimeoutError:
         return Reachable(False, f"{shown} does not answer within {timeout:g} s; check whether the port is blocked.")
     except (OSError, ValueError) as error:
+        if isinstance(getattr(error, "reason", error), ssl.SSLError):
+            return Reachable(False, f"{shown} is not trusted ({_cause(error)}); check {trust}.")
         return Reachable(False, f"{shown} cannot be reached ({_cause(error)}); check whether the server is running.")
     return Reachable(True)
 
