@@ -37,9 +37,10 @@ SPACE = parse_space(["x=-1:1", "y=-1:1"])
 
 
 def tuned(config: HillConfig | None = None, **changes: Any) -> TuneConfig:
-    setup = Setup(SPACE, pruner=changes.pop("pruner", "none"))
+    setup = Setup(SPACE, pruner=changes.pop("pruner", "none"), report_every=changes.pop("report_every", 1))
     defaults = {"trials": 3, "workers": 2, "finalists": 0, "name": "hill"}
-    return TuneConfig(CLIMB, config or HillConfig(), setup, **{**defaults, **changes})
+    job = dataclasses.replace(CLIMB, function=f"tests.tuning.hill:{changes.pop('function', 'climb')}")
+    return TuneConfig(job, config or HillConfig(), setup, **{**defaults, **changes})
 
 
 def study_of(settings: Settings) -> Study:
@@ -151,6 +152,17 @@ def test_a_stop_puts_trials_back_with_what_they_saved_and_the_same_command_goes_
     for trial in study_of(alone).trials():
         assert history(alone, trial.user_attrs["run"]) == (list(range(1, 41)), "finished")
         assert trial.intermediate_values.keys() == set(range(1, 41))
+
+
+def test_a_function_that_knows_nothing_of_stops_is_put_back_where_it_reports(alone: Settings) -> None:
+    config = tuned(HillConfig(), trials=2, function="wander", report_every=1_000)
+    stop = StopSignal()
+    _request_when(stop, lambda: len(run_ids(alone)) == 3)
+    began = time.monotonic()
+    with pytest.raises(Interrupted, match="0 finished trials"):
+        run_study(config, alone, stop)
+    assert time.monotonic() - began < 60.0, "a hundred seconds of walking were ahead"
+    assert study_of(alone).counts() == {TrialState.WAITING: 2}
 
 
 def _request_when(stop: StopSignal, condition: Callable[[], bool]) -> None:

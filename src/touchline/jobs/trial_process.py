@@ -13,13 +13,16 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from touchline.catalog.lineage import STUDY_TAG, TRIAL_TAG
 from touchline.config import Settings, overlay
-from touchline.jobs.base import Interrupted, Job, stopping_with
+from touchline.jobs.base import JOBS, Interrupted, Job, raise_if_stopped, stop_requested, stopping_with
 from touchline.jobs.checkpoints import Resume
 from touchline.jobs.history import TRIAL_OF
+
+if TYPE_CHECKING:
+    from touchline.tracking.reports import Reporter
 
 STOPPED = 143
 """Exit code of a trial that was put back."""
@@ -84,7 +87,9 @@ def _train(order: Order, settings: Settings) -> int:
             job = Job(**order.job)
             config = configured(_base(job, order.config), trial.params)
             run_id = _run_of(order, settings, trial, config)
-            reporter = TrialReporter(trial, study.setup.report_every)
+            reporter: Reporter = TrialReporter(trial, study.setup.report_every)
+            if job.function not in {known.function for known in JOBS.values()}:
+                reporter = StoppedByReport(reporter)
             tags = {STUDY_TAG: order.study, TRIAL_TAG: str(order.number), TRIAL_OF: order.run}
             outcome = execute(job, config, settings, tags, Resume(run_id=run_id, or_begin=True), reporter)
         except TrialPruned as pruned:
@@ -129,6 +134,32 @@ def _again(order: Order, settings: Settings) -> int:
         value = outcome.result.objective
     study.optuna.set_user_attr(f"{FINALIST}{order.number}", value)
     return 0
+
+
+class StoppedByReport:
+    """Lets a function of one's own, which may know nothing of stops, end where it reports.
+
+    It does so at the second report after a stop was asked for: one that knows has saved and left by then.
+    """
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter, self._was_asked = reporter, False
+
+    @property
+    def last(self) -> float | None:
+        """What was reported last."""
+        return self._reporter.last
+
+    def due(self, step: int) -> bool:
+        """Whether a value would be taken, or a stop was asked for."""
+        return self._reporter.due(step) or stop_requested()
+
+    def report(self, value: float, step: int) -> None:
+        """Report, and raise Interrupted where a stop was asked for before the report before."""
+        self._reporter.report(value, step)
+        if self._was_asked:
+            raise_if_stopped(f"after {step:,} steps")
+        self._was_asked = stop_requested()
 
 
 class LastValue:
