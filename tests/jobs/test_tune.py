@@ -81,13 +81,16 @@ def test_every_trial_is_one_run_on_both_tracks_a_pruned_one_too_and_the_winner_b
     for x in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, -1.0):
         queue.optuna.enqueue_trial({"x": x, "y": -0.2})
     outcome = tune(config, settings, storage, StopSignal())
-    assert outcome.trials == {"complete": 6, "pruned": 1}
     trials = study_of(settings).trials()
     assert trials[6].state == TrialState.PRUNED, "with two workers the last one begins when five are complete"
+    # A slow machine may begin the one before the last then, too.
+    pruned = [trial.number for trial in trials if trial.state == TrialState.PRUNED]
+    assert outcome.trials == {"complete": 7 - len(pruned), "pruned": len(pruned)}
 
     winner = outcome.winner
     assert winner is not None and winner.again is not None
-    best_two = sorted(trials[:6], key=lambda trial: -trial.value)[:2]
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    best_two = sorted(complete, key=lambda trial: -trial.value)[:2]
     assert winner.number in [trial.number for trial in best_two]
     values, lineage = without_lineage(read_toml(winner.recipe))
     assert overlay(HillConfig(), values, where="winner") == configured(HillConfig(), trials[winner.number].params)
@@ -101,7 +104,8 @@ def test_every_trial_is_one_run_on_both_tracks_a_pruned_one_too_and_the_winner_b
     assert {run.group for run in backend.runs.values()} == {parent}
     assert all(run.exit_code == 0 and run.complete for run in backend.runs.values())
     assert backend.runs[of_trials[6]].summary["touchline/status"] == "pruned"
-    assert [run_id for run_id in of_trials if "pruned" in backend.runs[run_id].tags] == [of_trials[6]]
+    tagged = [run_id for run_id in of_trials if "pruned" in backend.runs[run_id].tags]
+    assert tagged == [of_trials[number] for number in pruned]
 
     from touchline.tracking.mlflow_store import connect
 
@@ -112,9 +116,9 @@ def test_every_trial_is_one_run_on_both_tracks_a_pruned_one_too_and_the_winner_b
     for number, run_id in enumerate(of_trials):
         assert found[run_id].data.tags["mlflow.parentRunId"] == found[parent].info.run_id
         assert float(found[run_id].data.params["x"]) == trials[number].params["x"]
-        status = "pruned" if number == 6 else "finished"
+        status = "pruned" if number in pruned else "finished"
         assert found[run_id].data.tags["touchline.status"] == status
-        assert found[run_id].info.status == ("KILLED" if number == 6 else "FINISHED")
+        assert found[run_id].info.status == ("KILLED" if number in pruned else "FINISHED")
     assert found[parent].data.metrics["study/best"] == queue.optuna.best_value
 
 
