@@ -191,14 +191,15 @@ def optuna(amount: int, training: Training | None) -> Work:
 def brax(amount: int, training: Training | None) -> Work:
     """PPO in Brax's fastest environment; compilation is in both."""
     import jax as library
-    import numpy as np
     from brax import envs
     from brax.training.agents.ppo import train
 
     from touchline.integrations.brax import BraxCallbacks
 
     # Brax 0.14.2 calls it, and jax 0.10 has removed it; here there is one device.
-    library.device_put_replicated = lambda tree, _: library.tree.map(lambda leaf: np.asarray(leaf)[None], tree)
+    library.device_put_replicated = lambda tree, _: library.tree.map(
+        lambda leaf: library.numpy.asarray(leaf)[None], tree
+    )
     ours = None if training is None else BraxCallbacks(training)
     callbacks = {} if ours is None else {"progress_fn": ours.progress, "policy_params_fn": ours.policy_params}
     sizes = {"num_envs": 64, "batch_size": 32, "num_minibatches": 2, "unroll_length": 10, "num_eval_envs": 16}
