@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "touchline"
 LAYERS = (
-    {"errors", "overlay", "config", "cadence", "filesystem", "jax_guard", "leash", "masking", "__init__"},
+    {"errors", "overlay", "config", "cadence", "filesystem", "jax_guard", "leash", "masking", "quantities", "__init__"},
     {"checkpoint", "gates", "watch", "tracking"},
     {"learning", "simulation", "soccer", "tuning", "catalog"},
     {"jobs", "testing", "integrations", "compat", "deploy", "report"},
@@ -48,6 +48,8 @@ HEAVY = {
     "matplotlib",
     "optuna",
     "sqlalchemy",
+    "plotly",
+    "jinja2",
 }
 
 
@@ -108,6 +110,7 @@ def test_imports_point_down(file: Path) -> None:
         "from touchline.cli import main; main(['status', '--home', '/'])",
         "import touchline; touchline.start_run, touchline.Cadence",
         "from touchline.cli import main; main(['tune', '--help'])",
+        "from touchline.cli import main; main(['report', '--help'])",
         "import touchline.tuning, touchline.tuning.space, touchline.tuning.recipe",
         "import touchline.compat.wandb, touchline.compat.mlflow, touchline.compat.tensorboard",
         "import touchline.integrations.training",

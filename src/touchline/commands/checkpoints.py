@@ -121,7 +121,8 @@ def _list(arguments: list[str]) -> int:
         print(_json(found))
         return 0
     _refuse_none(found, location)
-    from touchline.commands.tables import moment, show, size
+    from touchline.commands.tables import show
+    from touchline.quantities import moment, size
 
     rows = [
         (
@@ -153,7 +154,7 @@ def _verify(arguments: list[str]) -> int:
     options = parse(VerifyOptions, arguments, "checkpoints verify")
     location = _location(options.run, options.home, "verify")
     from touchline.checkpoint.inventory import each
-    from touchline.commands.tables import size
+    from touchline.quantities import size
 
     found = []
     for one in each(_storage(location)):
@@ -180,7 +181,7 @@ def _prune(arguments: list[str]) -> int:
     if not (options.yes or options.dry_run):
         refuse_to_ask_nobody()
     from touchline.checkpoint.inventory import inventory, removable
-    from touchline.commands.tables import size
+    from touchline.quantities import size
 
     storage = _storage(location)
     found = inventory(storage)

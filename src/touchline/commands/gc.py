@@ -42,7 +42,8 @@ def gc(arguments: list[str]) -> int:
     settings = settings_of(options.home)
     if not (options.yes or options.dry_run):
         refuse_to_ask_nobody()
-    from touchline.commands.tables import duration, moment, show, size
+    from touchline.commands.tables import show
+    from touchline.quantities import duration, moment, size
     from touchline.tracking.gc import DAY_SECONDS, candidates, sweep
     from touchline.tracking.mlflow_archive import MlflowArchive
 
@@ -77,7 +78,7 @@ def gc(arguments: list[str]) -> int:
 
 
 def _remove(settings: Settings, removable: Sequence[Candidate]) -> int:
-    from touchline.commands.tables import size
+    from touchline.quantities import size
     from touchline.tracking.gc import remove
 
     freed, count = 0, 0

@@ -109,7 +109,7 @@ def _pairs(name: str, values: Mapping[str, Any]) -> None:
 
 
 def _head(status: RunStatus) -> None:
-    from touchline.commands.tables import duration, moment
+    from touchline.quantities import duration, moment
     from touchline.tracking.narrate import clean
 
     name = "" if status.name in ("", status.id) else f" ({status.name})"

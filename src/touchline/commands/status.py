@@ -98,7 +98,7 @@ def _table(found: Sequence[RunStatus]) -> None:
 
 
 def _figures(sink: SinkStatus | None) -> tuple[str, ...]:
-    from touchline.commands.tables import duration
+    from touchline.quantities import duration
 
     if sink is None:
         return ("none", *["–"] * 6)
@@ -125,7 +125,8 @@ def _words(found: Sequence[RunStatus]) -> None:
 
 def _list(shown: Sequence[RunStatus]) -> None:
     """One line a run; on a narrow terminal two, without what the id says."""
-    from touchline.commands.tables import aligned, coloured, duration, fits, moment, show, title
+    from touchline.commands.tables import aligned, coloured, fits, show, title
+    from touchline.quantities import duration, moment
 
     rows = []
     for run in shown:

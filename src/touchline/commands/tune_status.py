@@ -132,7 +132,8 @@ def _quiet() -> None:
 
 
 def _tell(progress: Progress) -> None:
-    from touchline.commands.tables import duration, show, title
+    from touchline.commands.tables import show, title
+    from touchline.quantities import duration
 
     counts = ", ".join(f"{number} {_WORDS[state]}" for state, number in progress.counts.items() if number)
     goal = "" if progress.target is None else f" of {progress.target}"

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from touchline.commands.tables import STYLES, duration
+from touchline.commands.tables import STYLES
+from touchline.quantities import duration
 from touchline.commands.watch_gpus import Gpu, gpus, why_none
 from touchline.commands.watch_runs import RunView
 from touchline.tracking.narrate import clean

@@ -283,6 +283,21 @@ class JournalReader:
         for seq, step, time, value in self._rows(query, (name,)):
             yield Event(seq, "metrics", step, time, {name: value})
 
+    def metric_rows(self, batch: int = 20_000) -> Iterator[list[Event]]:
+        """Yield all ``metrics`` events in order, a block at a time: several times as fast as ``all``."""
+        query = (
+            "SELECT seq, step, time, payload FROM events WHERE seq > ? AND kind = 'metrics' ORDER BY seq LIMIT ?"
+        )
+        seq = -1
+        while rows := self._rows(query, (seq, batch)):
+            # The payloads are JSON each, and so is a list of them: one call in place of thousands.
+            payloads = json.loads(f"[{','.join(payload for *_, payload in rows)}]")
+            yield [
+                Event(seq, "metrics", step, time, payload)
+                for (seq, step, time, _), payload in zip(rows, payloads, strict=True)
+            ]
+            seq = rows[-1][0]
+
     def all(self, batch: int = 5_000) -> Iterator[Event]:
         """Yield every event in order, by short queries, so that no transaction stays open."""
         seq = -1

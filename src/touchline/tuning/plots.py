@@ -25,17 +25,20 @@ def page(study: Study) -> str:
     """The page's HTML. Raises TouchlineError where plotly is missing or no trial has a value yet."""
     if not optuna.visualization.is_available():
         raise TouchlineError("The plots need plotly; install it with: pip install 'touchline[tuning]'")
-    complete = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
-    if not complete:
+    if not _complete(study):
         raise TouchlineError(f"The study {study.name} has no complete trial yet, and so nothing to plot.")
     parts = [_HEAD.format(title=html.escape(study.name))]
-    for number, (name, figure) in enumerate(_figures(study, len(complete))):
+    for number, (name, figure) in enumerate(figures(study)):
         parts.append(f"<h2>{name}</h2>")
         parts.append(figure.to_html(full_html=False, include_plotlyjs=number == 0))
     return "\n".join([*parts, _table(study), "</html>"])
 
 
-def _figures(study: Study, complete: int) -> Iterator[tuple[str, Any]]:
+def figures(study: Study) -> Iterator[tuple[str, Any]]:
+    """Yield the title and Plotly's figure of each plot that can be drawn; none without a complete trial."""
+    complete = _complete(study)
+    if not complete:
+        return
     plots = optuna.visualization
     wanted: list[tuple[str, Callable[[], Any]]] = [
         ("Best value so far", lambda: plots.plot_optimization_history(study.optuna)),
@@ -54,6 +57,10 @@ def _figures(study: Study, complete: int) -> Iterator[tuple[str, Any]]:
                 yield name, plot()
             except (ValueError, RuntimeError):  # too few trials, or all of one value
                 continue
+
+
+def _complete(study: Study) -> int:
+    return sum(trial.state == TrialState.COMPLETE for trial in study.trials())
 
 
 def _table(study: Study) -> str:

@@ -1,0 +1,191 @@
+"""What the browser draws: which curves make one chart, and the numbers of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from touchline.report.curves import Curve
+from touchline.report.facts import Facts, Mark
+from touchline.report.siblings import band
+from touchline.tracking.events import OBJECTIVE
+from touchline.tracking.narrate import number
+
+MACHINE = ("gpu", "host", "jax", "torch", "cost", "time", "speed")
+"""First parts of the names of what is known of machine, cost and pace."""
+MOST_HEADLINES = 6
+_TELLING = re.compile(r"(?:^|[/_])(?:return|reward|score|success)(?:s|_mean|_rate|_share)?$", re.IGNORECASE)
+_MACHINE_HEADLINES = (
+    r"gpu/(\d+/)?utilization_percent", r"gpu/(\d+/)?memory_percent", r"cost/usd", r"cost/energy_wh",
+    r"gpu/(\d+/)?power_watts", r"host/cpu_percent", r"host/memory_percent", r"speed/.*transitions_per_second",
+)  # fmt: skip
+_ALONE = "other metrics"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart."""
+
+    id: str
+    """In the page, unique."""
+    title: str
+    summary: str
+    """What it shows, in words."""
+    data: Mapping[str, Any]
+    """For the page's script, as JSON."""
+
+
+@dataclass(frozen=True)
+class Charts:
+    """The charts of one part of the page: some to be seen at once, the others by section, folded."""
+
+    shown: tuple[Chart, ...] = ()
+    folded: Mapping[str, tuple[Chart, ...]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.shown or self.folded)
+
+    def __iter__(self) -> Any:
+        yield from self.shown
+        for charts in self.folded.values():
+            yield from charts
+
+
+def headlines(curves: Iterable[str], goals: Iterable[str]) -> list[str]:
+    """The metrics to be seen at once: those with a goal, the objective, then returns, rewards and scores."""
+    names = [name for name in curves if not _is_machine(name)]
+    first = [name for name in goals if name in names] + [name for name in names if name == OBJECTIVE]
+    telling = sorted((name for name in names if _TELLING.search(name)), key=lambda name: name.count("/"))
+    return list(dict.fromkeys([*first, *telling]))[:MOST_HEADLINES] or names[:2]
+
+
+def learning(
+    prefix: str,
+    curves: Mapping[str, Mapping[str, Curve]],
+    facts: Facts,
+    marks: Sequence[Mark] = (),
+) -> Charts:
+    """The charts of the run ``facts``, or of a group whose newest run it is.
+
+    ``curves`` has the curves by run id; those of the other runs are drawn behind, with the band of all.
+    """
+    mine = curves.get(facts.id, {})
+    others = {run: theirs for run, theirs in curves.items() if run != facts.id}
+    began = facts.status.started
+    shown_names = headlines(mine, facts.goals)
+
+    def chart(number: int, name: str) -> Chart:
+        same = {run: theirs[name] for run, theirs in others.items() if name in theirs}
+        lines = [_line(facts.id, mine[name], began)]
+        lines += [_line(run, curve, float(curve.times[0])) | {"behind": True} for run, curve in same.items()]
+        together = band([mine[name], *same.values()]) if same else None
+        data: dict[str, Any] = {"lines": lines, "marks": _marks(marks, began)}
+        if together is not None:
+            data["band"] = {
+                "x": _figures(together.steps), "low": _figures(together.low), "high": _figures(together.high),
+                "y": _figures(together.mean), "runs": together.runs,
+            }  # fmt: skip
+        beside = f" Behind it {len(same)} other run{'s' * (len(same) > 1)} and the band of all." if same else ""
+        goal = f" ({facts.goals[name]})" if name in facts.goals else ""
+        return Chart(f"{prefix}-{number}", f"{name}{goal}", describe(mine[name]) + beside, data)
+
+    charts = {name: chart(number, name) for number, name in enumerate(mine) if not _is_machine(name)}
+    return _sorted(charts, shown_names)
+
+
+def machine(runs: Sequence[Facts], curves: Mapping[str, Mapping[str, Curve]]) -> Charts:
+    """GPU, cost and pace of all runs on one axis of time, with their alerts; one chart for all GPUs of a figure."""
+    began = min((facts.status.started for facts in runs), default=0.0)
+    marks = _marks([mark for facts in runs for mark in facts.marks], began)
+    families: dict[str, dict[str, list[Curve]]] = {}
+    for facts in runs:
+        for name, curve in curves.get(facts.id, {}).items():
+            if _is_machine(name):
+                family = re.sub(r"^gpu/\d+/", "gpu/", name)
+                families.setdefault(family, {}).setdefault(name, []).append(curve)
+    charts = {}
+    for number, (family, members) in enumerate(families.items()):
+        lines = [_joined(name, parts, began) for name, parts in members.items()]
+        told = [f"{name}: {describe(parts[-1])}" if len(members) > 1 else describe(parts[-1]) for name, parts in members.items()]
+        data = {"lines": lines, "marks": marks, "axis": "time"}
+        charts[family] = Chart(f"machine-{number}", family, " ".join(told), data)
+    shown = [name for pattern in _MACHINE_HEADLINES for name in charts if re.fullmatch(pattern, name)]
+    return _sorted(charts, shown[:MOST_HEADLINES])
+
+
+def describe(curve: Curve) -> str:
+    """A curve in a sentence: the text in place of its picture."""
+    points = f"{curve.points:,} point{'s' * (curve.points != 1)}"
+    if np.isnan(curve.lowest):
+        return f"{points}, none of them finite."
+    found = f"{points}, last {number(curve.last)} at step {curve.last_step:,}, lowest {number(curve.lowest)}"
+    found += f", highest {number(curve.highest)}"
+    return f"{found}; {curve.not_finite:,} not finite." if curve.not_finite else f"{found}."
+
+
+def _sorted(charts: Mapping[str, Chart], shown: Sequence[str]) -> Charts:
+    folded: dict[str, list[Chart]] = {}
+    for name, chart in charts.items():
+        if name not in shown:
+            folded.setdefault(name.partition("/")[0] if "/" in name else _ALONE, []).append(chart)
+    return Charts(
+        tuple(charts[name] for name in shown), {name: tuple(each) for name, each in sorted(folded.items())}
+    )
+
+
+def _is_machine(name: str) -> bool:
+    return name.partition("/")[0] in MACHINE and "/" in name
+
+
+def _line(run: str, curve: Curve, began: float) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "name": run,
+        "x": _figures(curve.steps),
+        "t": _figures(curve.times - began),
+        "y": _figures(curve.mean),
+    }
+    if curve.thinned:
+        line |= {"low": _figures(curve.low), "high": _figures(curve.high)}
+    if curve.gaps:
+        line["gaps"] = list(curve.gaps)
+    return line
+
+
+def _joined(name: str, parts: Sequence[Curve], began: float) -> dict[str, Any]:
+    """The same metric of several runs as one line, with a gap between two runs."""
+    line: dict[str, Any] = {"name": name, "x": [], "t": [], "y": [], "low": [], "high": []}
+    for curve in parts:
+        if line["x"]:
+            line["t"].append(line["t"][-1])
+            for key in ("x", "y", "low", "high"):
+                line[key].append(None)
+        part = _line(name, curve, began)
+        for key, instead in (("x", "x"), ("t", "t"), ("y", "y"), ("low", "y"), ("high", "y")):
+            line[key] += part.get(key, part[instead])
+    if not any(curve.thinned for curve in parts):
+        del line["low"], line["high"]
+    return line
+
+
+def _marks(marks: Iterable[Mark], began: float) -> list[dict[str, Any]]:
+    return [
+        {"x": mark.step, "t": round(mark.time - began, 1), "level": mark.level, "text": f"{mark.title} {mark.text}"[:160]}
+        for mark in marks
+    ]
+
+
+def _figures(values: Any) -> list[float | int | None]:
+    """Numbers with six digits, whole ones without a point, None for what is not finite."""
+    found: list[float | int | None] = []
+    for value in np.asarray(values, dtype=np.float64).tolist():
+        if value != value or value in (float("inf"), float("-inf")):
+            found.append(None)
+        elif value == int(value) and abs(value) < 1e15:
+            found.append(int(value))
+        else:
+            found.append(float(f"{value:.6g}"))
+    return found

@@ -1,0 +1,182 @@
+"""Curves for a page: the lowest, the highest and the mean of each of a bounded number of buckets, in one pass."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from touchline.tracking.journal import JournalReader
+from touchline.tracking.rewind import Timeline
+
+MOST_BUCKETS = 2_000
+"""Of one curve, an even number: more than a screen has columns of pixels."""
+ALL_BUCKETS = 60_000
+"""Of all curves of a run together, about 2 MB of text; with many metrics each has fewer."""
+FEWEST_BUCKETS = 100
+MOST_GAPS = 50
+"""Steps of values that are not finite, of which a curve keeps so many."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of a run's newest attempt, in order of its steps; arrays have shape (buckets,)."""
+
+    name: str
+    points: int
+    """Values that were logged."""
+    not_finite: int
+    gaps: tuple[int, ...]
+    """Steps of the first values that are not finite."""
+    last: float
+    """The newest value, which may not be finite."""
+    last_step: int
+    lowest: float
+    """Of the finite values; NaN where there are none."""
+    highest: float
+    steps: Array
+    """Mean step of each bucket."""
+    times: Array
+    """Mean time of each bucket, in seconds since the epoch."""
+    low: Array
+    """Lowest finite value of each bucket, NaN where it has none."""
+    high: Array
+    mean: Array
+    thinned: bool
+    """Whether a bucket holds more than one value."""
+
+
+class _Buckets:
+    """Takes the values of one metric, block by block; a bucket holds ``width`` of them, and that doubles when full."""
+
+    def __init__(self) -> None:
+        self.points = self.not_finite = 0
+        self.gaps: list[int] = []
+        self.last, self.last_step = np.nan, 0
+        self._width = 1
+        self._table = np.empty((6, 0))
+        """Rows: sums of steps and times, the count, lowest, highest and mean finite value; a column a bucket."""
+        self._rest = np.empty((3, 0))
+        """Steps, times and values that do not fill a bucket yet."""
+
+    def add(self, steps: Array, times: Array, values: Array) -> None:
+        finite = np.isfinite(values)
+        self.points += values.size
+        self.last, self.last_step = float(values[-1]), int(steps[-1])
+        if not finite.all():
+            self.not_finite += int((~finite).sum())
+            self.gaps += [int(step) for step in steps[~finite][: MOST_GAPS - len(self.gaps)]]
+            values = np.where(finite, values, np.nan)
+        self._rest = np.concatenate([self._rest, np.stack([steps, times, values])], axis=1)
+        self._fold()
+
+    def curve(self, name: str, most: int) -> Curve:
+        """What was taken, in at most so many buckets."""
+        if self._rest.shape[1]:
+            self._table = np.concatenate([self._table, _bucket(self._rest[:, None, :])], axis=1)
+        while self._table.shape[1] > most:
+            self._halve()
+        steps, times, count, low, high, mean = self._table
+        order = np.argsort(steps / count, kind="stable")
+        return Curve(
+            name,
+            self.points,
+            self.not_finite,
+            tuple(self.gaps),
+            self.last,
+            self.last_step,
+            float(np.fmin.reduce(low)),
+            float(np.fmax.reduce(high)),
+            (steps / count)[order],
+            (times / count)[order],
+            low[order],
+            high[order],
+            mean[order],
+            self._width > 1,
+        )
+
+    def _fold(self) -> None:
+        while full := self._rest.shape[1] // self._width:
+            take = min(full, MOST_BUCKETS - self._table.shape[1])
+            part = self._rest[:, : take * self._width].reshape(3, take, self._width)
+            self._table = np.concatenate([self._table, _bucket(part)], axis=1)
+            self._rest = self._rest[:, take * self._width :]
+            if self._table.shape[1] == MOST_BUCKETS:
+                self._halve()
+
+
+    def _halve(self) -> None:
+        even = self._table.shape[1] // 2 * 2
+        pairs = _merged(self._table[:, :even].reshape(6, even // 2, 2))
+        self._table = np.concatenate([pairs, self._table[:, even:]], axis=1)
+        self._width *= 2
+
+
+def _bucket(part: NDArray[Any]) -> NDArray[Any]:
+    """Columns of the table, of steps, times and values of shape (3, buckets, width)."""
+    steps, times, values = part
+    count = np.full(steps.shape[0], float(steps.shape[1]))
+    finite = np.isfinite(values).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        mean = np.nansum(values, axis=1) / np.where(finite, finite, np.nan)
+    return np.stack(
+        [
+            steps.sum(axis=1),
+            times.sum(axis=1),
+            count,
+            np.fmin.reduce(values, axis=1),
+            np.fmax.reduce(values, axis=1),
+            mean,
+        ]
+    )
+
+
+def _merged(pairs: NDArray[Any]) -> NDArray[Any]:
+    """One column of each two, of shape (6, buckets, 2)."""
+    steps, times, count, low, high, mean = pairs
+    first, second = mean[:, 0], mean[:, 1]
+    share = count[:, 0] / count.sum(axis=1)
+    both = first * share + second * (1.0 - share)  # a sum of the largest floats would be infinite
+    return np.stack(
+        [
+            steps.sum(axis=1),
+            times.sum(axis=1),
+            count.sum(axis=1),
+            np.fmin.reduce(low, axis=1),
+            np.fmax.reduce(high, axis=1),
+            np.where(np.isnan(both), np.fmax(first, second), both),
+        ]
+    )
+
+
+def read_curves(
+    journal: JournalReader, names: Container[str] | None = None, most: int = MOST_BUCKETS
+) -> dict[str, Curve]:
+    """Every metric (or those of ``names``) of the newest attempt, in the order of their first value.
+
+    ``most``: buckets of each curve; with many metrics it is fewer, so that all together have about ALL_BUCKETS.
+    """
+    timeline = Timeline.of(journal.of_kind(["rewind"]))
+    found: dict[str, _Buckets] = defaultdict(_Buckets)
+    for block in journal.metric_rows():
+        if timeline.rewinds:
+            block = [event for event in block if timeline.is_current(event)]
+        places: dict[str, list[int]] = defaultdict(list)
+        values: dict[str, list[Any]] = defaultdict(list)
+        for place, event in enumerate(block):
+            for name, value in event.payload.items():
+                if names is None or name in names:
+                    places[name].append(place)
+                    values[name].append(value)
+        steps = np.array([event.step or 0 for event in block], dtype=np.float64)
+        times = np.array([event.time for event in block])
+        for name, where in places.items():
+            found[name].add(steps[where], times[where], np.array(values[name], dtype=np.float64))
+    most = min(most, max(ALL_BUCKETS // max(len(found), 1), FEWEST_BUCKETS))
+    return {name: buckets.curve(name, most) for name, buckets in found.items()}

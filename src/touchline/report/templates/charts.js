@@ -1,0 +1,190 @@
+"use strict";
+(() => {
+  const { charts, plots } = JSON.parse(document.getElementById("data").textContent);
+  const root = document.documentElement;
+  const narrow = matchMedia("(max-width: 640px)");
+  const touch = matchMedia("(pointer: coarse)");
+  const slider = document.getElementById("smoothing");
+  const axis = document.getElementById("axis");
+  const drawn = new Set();
+  let colours;
+
+  const readColours = () => {
+    const style = getComputedStyle(root);
+    const get = (name) => style.getPropertyValue(`--${name}`).trim();
+    colours = Object.fromEntries(["text", "quiet", "line", "card", "bad", "warn", "accent"].map((name) => [name, get(name)]));
+    colours.lines = [1, 2, 3, 4, 5, 6].map((number) => get(`line-${number}`));
+  };
+  const faint = (colour, alpha) => `${colour}${Math.round(alpha * 255).toString(16).padStart(2, "0")}`;
+
+  // The exponential moving average with its bias at the beginning taken out, as TensorBoard draws it.
+  const smoothed = (values, weight) => {
+    if (!weight) return values;
+    let mean = 0, count = 0;
+    return values.map((value) => {
+      if (value === null) return null;
+      mean = mean * weight + value * (1 - weight);
+      count += 1;
+      return mean / (1 - weight ** count);
+    });
+  };
+
+  const unitOf = (chart) => {
+    const longest = Math.max(0, ...chart.lines.map((line) => line.t.at(-1) ?? 0));
+    return longest > 7200 ? ["hours", 3600] : longest > 120 ? ["minutes", 60] : ["seconds", 1];
+  };
+
+  const axisOf = (chart) => chart.axis ?? axis?.value ?? "step";
+
+  const traces = (chart) => {
+    const overTime = axisOf(chart) === "time";
+    const [, seconds] = unitOf(chart);
+    const weight = chart.axis ? 0 : Number(slider?.value ?? 0);
+    const found = [];
+    const place = (line) => (overTime ? line.t.map((time) => time / seconds) : line.x);
+    const area = (x, low, high, colour, alpha) => found.push(
+      { x, y: low, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false },
+      { x, y: high, mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: faint(colour, alpha), hoverinfo: "skip", showlegend: false },
+    );
+    if (chart.band && !overTime) {
+      area(chart.band.x, chart.band.low, chart.band.high, colours.quiet, 0.18);
+      found.push({ x: chart.band.x, y: smoothed(chart.band.y, weight), mode: "lines", name: `mean of ${chart.band.runs} runs`, line: { color: colours.quiet, width: 1.5, dash: "dash" } });
+    }
+    const behind = chart.lines.filter((line) => line.behind);
+    const before = chart.lines.filter((line) => !line.behind);
+    for (const line of behind) {
+      found.push({ x: place(line), y: smoothed(line.y, weight), mode: "lines", name: line.name, line: { color: faint(colours.quiet, 0.55), width: 1 } });
+    }
+    before.forEach((line, number) => {
+      const colour = colours.lines[number % colours.lines.length];
+      const x = place(line);
+      if (line.low) area(x, line.low, line.high, colour, 0.16);
+      if (weight) found.push({ x, y: line.y, mode: "lines", line: { color: faint(colour, 0.3), width: 1 }, hoverinfo: "skip", showlegend: false });
+      found.push({ x, y: smoothed(line.y, weight), mode: line.y.length > 60 ? "lines" : "lines+markers", name: line.name, line: { color: colour, width: 2 }, marker: { size: 5 } });
+      if (line.gaps && !overTime) {
+        const low = Math.min(...line.y.filter((value) => value !== null));
+        found.push({ x: line.gaps, y: line.gaps.map(() => (Number.isFinite(low) ? low : 0)), mode: "markers", name: "not finite", marker: { symbol: "x", size: 7, color: colours.bad }, showlegend: false });
+      }
+    });
+    const marks = chart.marks.filter((mark) => overTime || mark.x !== null);
+    if (marks.length) {
+      const top = Math.max(...chart.lines.flatMap((line) => line.high ?? line.y).filter((value) => value !== null));
+      found.push({
+        x: marks.map((mark) => (overTime ? mark.t / seconds : mark.x)), y: marks.map(() => (Number.isFinite(top) ? top : 0)),
+        mode: "markers", name: "alerts", text: marks.map((mark) => mark.text), hovertemplate: "%{text}<extra></extra>", showlegend: false,
+        marker: { symbol: "triangle-down", size: 10, color: marks.map((mark) => (mark.level === "error" ? colours.bad : mark.level === "warn" ? colours.warn : colours.accent)) },
+      });
+    }
+    return found;
+  };
+
+  const look = () => ({
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", colorway: colours.lines,
+    font: { family: "system-ui, sans-serif", size: 12, color: colours.quiet },
+    hoverlabel: { bgcolor: colours.card, bordercolor: colours.line, font: { color: colours.text } },
+  });
+  const ruler = { gridcolor: "line", zeroline: false };
+
+  const layout = (chart) => {
+    const time = axisOf(chart) === "time";
+    const several = chart.lines.length > 1;
+    const line = { ...ruler, gridcolor: colours.line, automargin: true };
+    return {
+      ...look(), margin: { l: 48, r: 10, t: 8, b: 40 }, hovermode: "x", dragmode: touch.matches ? false : "zoom",
+      showlegend: several && !chart.lines.some((one) => one.behind), legend: { orientation: "h", y: -0.25 },
+      xaxis: { ...line, title: { text: time ? `${unitOf(chart)[0]} since the start` : "step", standoff: 6 } }, yaxis: line,
+    };
+  };
+  const options = { displayModeBar: false, responsive: true, doubleClick: "reset" };
+
+  const draw = (element) => {
+    const chart = charts[element.dataset.chart];
+    if (chart) Plotly.react(element, traces(chart), layout(chart), options);
+    else {
+      const plot = plots[element.dataset.plot];
+      const line = { gridcolor: colours.line, zerolinecolor: colours.line, automargin: true };
+      const axes = Object.keys(plot.layout).filter((name) => /^[xy]axis/.test(name));
+      const lines = Object.fromEntries(axes.map((name) => [name, { ...plot.layout[name], ...line }]));
+      Plotly.react(element, structuredClone(plot.data), { ...plot.layout, ...look(), ...lines, title: undefined, margin: { l: 60, r: 20, t: 20, b: 60 } }, options);
+    }
+    drawn.add(element);
+  };
+
+  // What can be seen is drawn first, one picture a turn, so that the page answers meanwhile.
+  const queue = [];
+  let working = false;
+  const work = () => {
+    const element = queue.shift();
+    if (element) {
+      if (!drawn.has(element)) draw(element);
+      setTimeout(work);
+    } else {
+      working = false;
+      root.dataset.drawn = String(drawn.size);
+    }
+  };
+  const enqueue = (part) => {
+    for (const element of part.querySelectorAll(".plot")) {
+      if (!element.closest("details:not([open])") && !drawn.has(element)) queue.push(element);
+    }
+    if (!working) { working = true; delete root.dataset.drawn; work(); }
+  };
+  const redraw = (only = () => true) => [...drawn].filter(only).forEach(draw);
+
+  const fillTable = (details) => {
+    const { lines } = charts[details.dataset.table];
+    const line = lines.find((one) => !one.behind) ?? lines[0];
+    const count = line.x.length;
+    const every = Math.max(1, Math.ceil(count / 25));
+    const table = document.createElement("table");
+    const row = (cells, tag) => {
+      const parent = table.insertRow();
+      for (const cell of cells) {
+        const element = document.createElement(tag);
+        element.textContent = cell;
+        element.className = "right";
+        if (tag === "th") element.scope = "col";
+        parent.append(element);
+      }
+    };
+    row(["step", ...(line.low ? ["lowest", "mean", "highest"] : ["value"])], "th");
+    for (let place = 0; place < count; place += every) {
+      const told = (value) => (value === null || value === undefined ? "not finite" : value.toLocaleString("en", { maximumSignificantDigits: 6 }));
+      row([told(line.x[place]), ...(line.low ? [line.low, line.y, line.high] : [line.y]).map((values) => told(values[place]))], "td");
+    }
+    const scroll = document.createElement("div");
+    Object.assign(scroll, { className: "scroll", tabIndex: 0 });
+    scroll.setAttribute("role", "region");
+    scroll.setAttribute("aria-label", details.querySelector("summary").textContent);
+    scroll.append(table);
+    details.append(scroll);
+  };
+
+  readColours();
+  enqueue(document);
+  document.addEventListener("toggle", ({ target }) => {
+    if (!target.open) return;
+    if (target.dataset.table && !target.querySelector("table")) fillTable(target);
+    enqueue(target);
+  }, true);
+  document.addEventListener("theme", () => { readColours(); redraw(); });
+  slider?.addEventListener("input", () => {
+    document.getElementById("smoothing-value").value = Number(slider.value).toFixed(2);
+    redraw((element) => charts[element.dataset.chart] && !charts[element.dataset.chart].axis);
+  });
+  axis?.addEventListener("change", () => redraw((element) => charts[element.dataset.chart] && !charts[element.dataset.chart].axis));
+
+  // Paper is white, and as wide as it is.
+  let theme = null;
+  addEventListener("beforeprint", () => {
+    theme = root.dataset.theme;
+    root.dataset.theme = "light";
+    readColours();
+    for (const element of drawn) { draw(element); Plotly.relayout(element, { width: element.dataset.plot ? 660 : 320 }); }
+  });
+  addEventListener("afterprint", () => {
+    root.dataset.theme = theme;
+    readColours();
+    for (const element of drawn) { Plotly.relayout(element, { width: null }); draw(element); }
+  });
+})();
