@@ -207,6 +207,7 @@ COMMANDS = {
     "run": Command("run JOB [options]", "run a job, or the whole pipeline", run),
     "runs": Command("runs", "list the runs of the home", _of("status", "runs")),
     "show": Command("show RUN [METRIC...]", "show a run's curves, parameters and alerts", _of("show", "show")),
+    "report": Command("report PIPELINE|RUN", "write a run or a pipeline as one page", _of("report", "report")),
     "tail": Command("tail RUN [-f]", "show a run's last events, and what follows", _of("tail", "tail")),
     "status": Command("status [RUN...]", "show what each sink has of each run", _of("status", "status")),
     "watch": Command("watch [--once]", "watch the GPUs and the running runs, live", _of("watch", "watch")),

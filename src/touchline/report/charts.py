@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from touchline.report.curves import Curve
+from touchline.report.curves import Curve, together
 from touchline.report.facts import Facts, Mark
 from touchline.report.siblings import band
 from touchline.tracking.events import OBJECTIVE
@@ -45,19 +45,21 @@ class Charts:
 
     shown: tuple[Chart, ...] = ()
     folded: Mapping[str, tuple[Chart, ...]] = field(default_factory=dict)
+    single: tuple[tuple[str, str, int], ...] = ()
+    """Name, value and step of each metric that was logged once: nothing to draw."""
 
     def __bool__(self) -> bool:
-        return bool(self.shown or self.folded)
+        return bool(self.shown or self.folded or self.single)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Chart]:
         yield from self.shown
         for charts in self.folded.values():
             yield from charts
 
 
-def headlines(curves: Iterable[str], goals: Iterable[str]) -> list[str]:
+def headlines(curves: Mapping[str, Curve], goals: Iterable[str]) -> list[str]:
     """The metrics to be seen at once: those with a goal, the objective, then returns, rewards and scores."""
-    names = [name for name in curves if not _is_machine(name)]
+    names = [name for name, curve in curves.items() if curve.points > 1 and not _is_machine(name)]
     first = [name for name in goals if name in names] + [name for name in names if name == OBJECTIVE]
     telling = sorted((name for name in names if _TELLING.search(name)), key=lambda name: name.count("/"))
     return list(dict.fromkeys([*first, *telling]))[:MOST_HEADLINES] or names[:2]
@@ -82,25 +84,27 @@ def learning(
         same = {run: theirs[name] for run, theirs in others.items() if name in theirs}
         lines = [_line(facts.id, mine[name], began)]
         lines += [_line(run, curve, float(curve.times[0])) | {"behind": True} for run, curve in same.items()]
-        together = band([mine[name], *same.values()]) if same else None
+        all_of_them = band([mine[name], *same.values()]) if same else None
         data: dict[str, Any] = {"lines": lines, "marks": _marks(marks, began)}
-        if together is not None:
+        if all_of_them is not None:
             data["band"] = {
-                "x": _figures(together.steps), "low": _figures(together.low), "high": _figures(together.high),
-                "y": _figures(together.mean), "runs": together.runs,
+                "x": _figures(all_of_them.steps), "low": _figures(all_of_them.low), "high": _figures(all_of_them.high),
+                "y": _figures(all_of_them.mean), "runs": all_of_them.runs,
             }  # fmt: skip
         beside = f" Behind it {len(same)} other run{'s' * (len(same) > 1)} and the band of all." if same else ""
         goal = f" ({facts.goals[name]})" if name in facts.goals else ""
         return Chart(f"{prefix}-{number}", f"{name}{goal}", describe(mine[name]) + beside, data)
 
-    charts = {name: chart(number, name) for number, name in enumerate(mine) if not _is_machine(name)}
-    return _sorted(charts, shown_names)
+    names = [name for name in mine if not _is_machine(name)]
+    charts = {name: chart(number, name) for number, name in enumerate(names) if mine[name].points > 1}
+    once = [mine[name] for name in names if mine[name].points == 1]
+    return _sorted(charts, shown_names, [(curve.name, figure(curve.last), curve.last_step) for curve in once])
 
 
 def machine(runs: Sequence[Facts], curves: Mapping[str, Mapping[str, Curve]]) -> Charts:
     """GPU, cost and pace of all runs on one axis of time, with their alerts; one chart for all GPUs of a figure."""
     began = min((facts.status.started for facts in runs), default=0.0)
-    marks = _marks([mark for facts in runs for mark in facts.marks], began)
+    marks = _marks([mark for facts in runs for mark in facts.alerts], began)
     families: dict[str, dict[str, list[Curve]]] = {}
     for facts in runs:
         for name, curve in curves.get(facts.id, {}).items():
@@ -110,7 +114,8 @@ def machine(runs: Sequence[Facts], curves: Mapping[str, Mapping[str, Curve]]) ->
     charts = {}
     for number, (family, members) in enumerate(families.items()):
         lines = [_joined(name, parts, began) for name, parts in members.items()]
-        told = [f"{name}: {describe(parts[-1])}" if len(members) > 1 else describe(parts[-1]) for name, parts in members.items()]
+        said = {name: describe(together(parts)) for name, parts in members.items()}
+        told = [f"{name}: {text}" if len(members) > 1 else text for name, text in said.items()]
         data = {"lines": lines, "marks": marks, "axis": "time"}
         charts[family] = Chart(f"machine-{number}", family, " ".join(told), data)
     shown = [name for pattern in _MACHINE_HEADLINES for name in charts if re.fullmatch(pattern, name)]
@@ -122,18 +127,27 @@ def describe(curve: Curve) -> str:
     points = f"{curve.points:,} point{'s' * (curve.points != 1)}"
     if np.isnan(curve.lowest):
         return f"{points}, none of them finite."
-    found = f"{points}, last {number(curve.last)} at step {curve.last_step:,}, lowest {number(curve.lowest)}"
-    found += f", highest {number(curve.highest)}"
+    found = f"{points}, last {figure(curve.last)} at step {curve.last_step:,}, lowest {figure(curve.lowest)}"
+    found += f", highest {figure(curve.highest)}"
     return f"{found}; {curve.not_finite:,} not finite." if curve.not_finite else f"{found}."
 
 
-def _sorted(charts: Mapping[str, Chart], shown: Sequence[str]) -> Charts:
+def figure(value: float) -> str:
+    """A number in few characters, with a minus sign that is one."""
+    return number(value).replace("-", "−")
+
+
+def _sorted(
+    charts: Mapping[str, Chart], shown: Sequence[str], single: Sequence[tuple[str, str, int]] = ()
+) -> Charts:
     folded: dict[str, list[Chart]] = {}
     for name, chart in charts.items():
         if name not in shown:
             folded.setdefault(name.partition("/")[0] if "/" in name else _ALONE, []).append(chart)
     return Charts(
-        tuple(charts[name] for name in shown), {name: tuple(each) for name, each in sorted(folded.items())}
+        tuple(charts[name] for name in shown),
+        {name: tuple(each) for name, each in sorted(folded.items())},
+        tuple(single),
     )
 
 

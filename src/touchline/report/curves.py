@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -152,6 +152,18 @@ def _merged(pairs: NDArray[Any]) -> NDArray[Any]:
             np.fmax.reduce(high, axis=1),
             np.where(np.isnan(both), np.fmax(first, second), both),
         ]
+    )
+
+
+def together(parts: Sequence[Curve]) -> Curve:
+    """The figures of one metric in several runs, the newest last; its arrays are those of the newest."""
+    newest = parts[-1]
+    return replace(
+        newest,
+        points=sum(part.points for part in parts),
+        not_finite=sum(part.not_finite for part in parts),
+        lowest=float(np.fmin.reduce([part.lowest for part in parts])),
+        highest=float(np.fmax.reduce([part.highest for part in parts])),
     )
 
 

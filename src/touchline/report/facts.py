@@ -64,8 +64,10 @@ class Facts:
     """Metric → maximize or minimize."""
     sentences: tuple[str, ...]
     """What its job said of its result."""
-    marks: tuple[Mark, ...]
-    """Alerts, decisions and problems in order."""
+    alerts: tuple[Mark, ...]
+    """Alerts and problems in order."""
+    decisions: tuple[Mark, ...]
+    """What was decided on registered models."""
     decision: Mapping[str, Any] | None
     """The newest decision on a registered model."""
     milestone: Mapping[str, Any] | None
@@ -110,7 +112,8 @@ def read_facts(directory: Path) -> Facts:
         summary=_merged(of["summary"]),
         goals={name: str(goal) for name, goal in _merged(of["goal"]).items()},
         sentences=_sentences(tags),
-        marks=tuple(_mark(event) for event in events if event.kind in ("alert", "decision", "problem")),
+        alerts=tuple(_mark(event) for event in events if event.kind in ("alert", "problem")),
+        decisions=tuple(_mark(event) for event in of["decision"]),
         decision=of["decision"][-1].payload if of["decision"] else None,
         milestone=of["milestone"][-1].payload if of["milestone"] else None,
         films=tuple(_film(directory, event, status.job) for event in of["video"][::-1] if timeline.is_current(event)),

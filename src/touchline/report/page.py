@@ -91,14 +91,19 @@ class Contents:
     stages: tuple[pictures.Stage, ...]
     learning: tuple[Learning, ...]
     machine: Charts
-    marks: tuple[tuple[Facts, Mark], ...]
+    alerts: tuple[tuple[Facts, Mark], ...]
+    decisions: tuple[tuple[Facts, Mark], ...]
+    """All but the one that the head tells."""
     gate: Gate | None
     ancestry: Ancestry | None
     study: StudyFacts | None
     configurations: tuple[Configuration, ...]
     missing: tuple[str, ...]
     """Sentences on what could not be read."""
+    tracks: tuple[str, ...]
+    """Every sink that one of the runs has."""
     undelivered: tuple[str, ...]
+    """Sentences on what they lack."""
     films: Films = field(default_factory=Films)
 
 
@@ -156,13 +161,15 @@ def read_contents(subject: Subject, settings: Settings, jobs: Sequence[str] = ()
         stages=stages,
         learning=chapters,
         machine=machine(tuple(facts for facts in runs if facts.id in curves), curves),
-        marks=tuple((facts, mark) for facts in runs for mark in facts.marks),
+        alerts=tuple((facts, mark) for facts in runs for mark in facts.alerts),
+        decisions=tuple((facts, mark) for facts in runs for mark in facts.decisions)[:-1],
         gate=None if evidence is None else _told(missing, lambda: read_gate(evidence)),
         ancestry=ancestry,
         study=_told(missing, lambda: read_study(settings, study)) if study else None,
         configurations=tuple(_configuration(facts, ancestry) for facts in newest.values() if facts.params),
         missing=tuple(missing),
-        undelivered=tuple(sentence for facts in runs for sentence in gaps(facts.status)),
+        tracks=tuple(dict.fromkeys(sink.sink for facts in runs for sink in facts.status.sinks)),
+        undelivered=_undelivered(runs),
     )
 
 
@@ -240,11 +247,9 @@ def _learning(
 ) -> Learning | None:
     mine = curves[facts.id]
     names = headlines(mine, facts.goals)
-    if not names:
-        return None
     same = {one.id: one for one in (*(one for one in runs if one.job == job), *siblings_of(facts, settings))}
-    others = curves_of([one for one in same.values() if one.id != facts.id], names)
-    charts = learning(f"chart-{number}", {**others, facts.id: mine}, facts, facts.marks)
+    others = curves_of([one for one in same.values() if one.id != facts.id], names) if names else {}
+    charts = learning(f"chart-{number}", {**others, facts.id: mine}, facts, facts.alerts)
     return Learning(job, f"learning-{number}", facts, charts, 1 + len(others)) if charts else None
 
 
@@ -261,6 +266,20 @@ def _stages(newest: Mapping[str, Facts], jobs: Sequence[str], charted: set[str])
         )
         for name in names
     )
+
+
+def _undelivered(runs: Sequence[Facts]) -> tuple[str, ...]:
+    """A sentence for each run and sink; where it is the same for several runs, one for all of them."""
+    found: list[str] = []
+    for sink in dict.fromkeys(sink.sink for facts in runs for sink in facts.status.sinks):
+        lacking = [(facts, own) for facts in runs if (own := facts.status.sink(sink)) and gaps(facts.status, [sink])]
+        if len(lacking) > 2 and len({own.last_error for _, own in lacking}) == 1:
+            why = f" {lacking[0][1].last_error.rstrip('. ')}." if lacking[0][1].last_error else ""
+            waiting = sum(own.waiting for _, own in lacking)
+            found.append(f"{sink} lacks {waiting:,} events of {len(lacking)} runs.{why} Send them with: touchline sync")
+        else:
+            found += [sentence for facts, _ in lacking for sentence in gaps(facts.status, [sink])]
+    return tuple(found)
 
 
 def _configuration(facts: Facts, ancestry: Ancestry | None) -> Configuration:

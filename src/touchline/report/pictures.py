@@ -90,8 +90,8 @@ def interval_in_words(row: Row) -> str:
     """The mean difference of a task with its interval, as ``+0.125 [+0.010, +0.250]``."""
     one = row.interval
     if one.low is None or one.high is None:
-        return f"{one.mean:+.3f}, too few pairs for an interval".replace("-", "−")
-    return f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]".replace("-", "−")
+        return f"{one.mean:+z.3f}, too few pairs for an interval".replace("-", "−")
+    return f"{one.mean:+z.3f} [{one.low:+z.3f}, {one.high:+z.3f}]".replace("-", "−")
 
 
 def _drawing(kind: str, width: float, height: float, label: str, parts: Sequence[str], role: str) -> Markup:
@@ -134,7 +134,7 @@ def _box(stage: Stage, left: float, top: float, width: float, height: float, *, 
 
 def _gate(found: Gate, width: int, kind: str, label: str) -> Markup:
     narrow = kind == "narrow"
-    left, right, top = (4, width - 4, 8) if narrow else (250, width - 230, 8)
+    left, right, top = (18, width - 18, 8) if narrow else (250, width - 230, 8)
     row_height = _ROW + 24 if narrow else _ROW
     ticks = _ticks(found)
     low, high = ticks[0], ticks[-1]
@@ -146,10 +146,9 @@ def _gate(found: Gate, width: int, kind: str, label: str) -> Markup:
     parts = []
     for tick in ticks:
         told = "0" if abs(tick) < 1e-9 else f"{tick:+g}".replace("-", "−")
-        anchor = "middle" if left < at(tick) < right else "start" if at(tick) <= left else "end"
         strength = "zero" if abs(tick) < 1e-9 else "grid"
         parts.append(f'<path class="{strength}" d="M{at(tick):.1f} {top}V{bottom:g}"/>')
-        parts.append(f'<text class="tick" x="{at(tick):.1f}" y="{bottom + 18:g}" text-anchor="{anchor}">{told}</text>')
+        parts.append(f'<text class="tick" x="{at(tick):.1f}" y="{bottom + 18:g}" text-anchor="middle">{told}</text>')
     for number, row in enumerate(found.rows):
         parts.append(_strip(row, at, top + row_height * number, width, narrow))
     return _drawing(kind, width, bottom + 26, label, parts, "img")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from touchline.quantities import duration
+from touchline.report.charts import figure
 from touchline.report.facts import Facts
 from touchline.report.pictures import Stage, word
 from touchline.report.subject import Subject
 from touchline.tracking.events import OBJECTIVE
-from touchline.tracking.narrate import number
 from touchline.watch.cost import ENERGY_WH, USD, USD_WASTED, total
 
 
@@ -69,10 +69,9 @@ def tiles(runs: Sequence[Facts], last: Mapping[str, Mapping[str, float]]) -> tup
         if best := _best(facts, last.get(facts.id, {})):
             found.append(best)
             break
-    steps = [facts.status.last_step for facts in runs if facts.status.last_step is not None]
-    if steps:
-        found.append(("steps", f"{sum(steps):,}", ""))
-    alerts = sum(mark.level != "info" for facts in runs for mark in facts.marks)
+    if len(runs) == 1 and (step := runs[0].status.last_step) is not None:
+        found.append(("step", f"{step:,}", ""))
+    alerts = sum(mark.level != "info" for facts in runs for mark in facts.alerts)
     found.append(("alerts", str(alerts) if alerts else "none", ""))
     return tuple(found)
 
@@ -81,9 +80,9 @@ def _best(facts: Facts, last: Mapping[str, float]) -> tuple[str, str, str] | Non
     for name in facts.goals:
         if (value := facts.summary.get(f"best/{name}")) is not None:
             step = facts.summary.get(f"best/{name}/step")
-            return f"best {name}", number(value), f"at step {step:,}" if isinstance(step, int) else ""
+            return f"best {name}", figure(value), f"at step {step:,}" if isinstance(step, int) else ""
     if OBJECTIVE in last and math.isfinite(last[OBJECTIVE]):
-        return OBJECTIVE, number(last[OBJECTIVE]), f"of {facts.job}"
+        return OBJECTIVE, figure(last[OBJECTIVE]), f"of {facts.job}"
     return None
 
 

@@ -71,6 +71,8 @@ class MlflowSession:
         self._done = resume_from
         self._told = told
         self._last_time = run.started
+        self._ended = entity.info.end_time
+        """When the run ended, in milliseconds; None while it goes on. What is logged later does not change it."""
         self._infinite: set[str] = set()
         self._rewinds = str(entity.data.tags.get(REWINDS_TAG, ""))
         self._tables: list[dict[str, str]] = json.loads(entity.data.tags.get(_TABLES_TAG) or "[]")
@@ -113,6 +115,8 @@ class MlflowSession:
                     refused.append(self._sender.refusal(event.seq, event.kind, error, local=True))
             last = event.seq
             self._last_time = event.time
+            if event.kind in ("start", "end"):
+                self._ended = milliseconds(event.time) if event.kind == "end" else None
             if batch.is_full():
                 refused += self._sender.send(batch, max(last, self._told))
                 batch, last = Batch(), 0
@@ -159,7 +163,7 @@ class MlflowSession:
             if reason:
                 batch.add_tag(self._done, "touchline.reason", reason)
             self._sender.send(batch, max(self._done, self._told))
-            self._client.set_terminated(self.remote_id, STATUS[status], milliseconds(self._last_time))
+            self._client.set_terminated(self.remote_id, STATUS[status], self._ended or milliseconds(self._last_time))
         except SinkUnavailable:
             raise
         except Exception as error:
