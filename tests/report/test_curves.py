@@ -1,0 +1,78 @@
+"""Curves are thinned as they are read, and lose no peak."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from touchline.report.curves import MOST_BUCKETS, Curve, _Buckets, read_curves, together
+from touchline.tracking.journal import JournalReader
+
+from .conftest import begin
+
+
+def taken(values: Sequence[float], most: int, block: int) -> Curve:
+    buckets = _Buckets()
+    array = np.array(values, dtype=np.float64)
+    steps = np.arange(array.size, dtype=np.float64)
+    for start in range(0, array.size, block):
+        part = slice(start, start + block)
+        buckets.add(steps[part], steps[part], array[part])
+    return buckets.curve("x", most)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf]), min_size=1, max_size=400),
+    st.integers(2, 40).map(lambda number: 2 * number),
+    st.integers(1, 100),
+)
+def test_extremes_and_counts_survive_any_thinning(values: list[float], most: int, block: int) -> None:
+    curve = taken(values, most, block)
+    finite = [value for value in values if math.isfinite(value)]
+    assert curve.points == len(values) and curve.not_finite == len(values) - len(finite)
+    assert curve.steps.size <= most and bool((np.diff(curve.steps) > 0).all())
+    if finite:
+        assert (curve.lowest, curve.highest) == (min(finite), max(finite))
+        assert (np.nanmin(curve.low), np.nanmax(curve.high)) == (min(finite), max(finite))
+        known = ~np.isnan(curve.mean)
+        assert bool((curve.mean[known] >= curve.low[known] - 1e-6).all())
+        assert bool((curve.mean[known] <= curve.high[known] + 1e-6).all())
+
+
+def test_a_curve_of_few_values_is_the_values() -> None:
+    curve = taken([1.0, 3.0, 2.0], 100, 2)
+    assert not curve.thinned and curve.mean.tolist() == [1.0, 3.0, 2.0] and curve.last == 2.0
+
+
+def test_the_mean_of_a_bucket_is_that_of_its_values() -> None:
+    curve = taken(np.arange(10 * MOST_BUCKETS).tolist(), MOST_BUCKETS, 777)
+    width = curve.points / curve.steps.size
+    assert curve.thinned and abs(curve.mean[0] - (width - 1) / 2) < 1.0
+
+
+def test_only_the_newest_attempt_is_read(tmp_path: Path) -> None:
+    with begin(tmp_path, "r1") as run:
+        run.log_curve("loss", range(10), [100.0] * 10)
+    with begin(tmp_path, "r1", resume=4) as run:
+        run.log_curve("loss", range(5, 8), [1.0] * 3)
+        run.log({"other": 2.0}, 8)
+    with JournalReader(tmp_path / "runs" / "r1" / "journal.db") as journal:
+        curves = read_curves(journal)
+        assert curves["loss"].mean.tolist() == [100.0] * 5 + [1.0] * 3
+        assert list(read_curves(journal, {"other"})) == ["other"]
+
+
+def test_many_metrics_share_the_room_of_a_page(tmp_path: Path) -> None:
+    with begin(tmp_path, "r1") as run:
+        for step in range(300):
+            run.log({f"m{number}": 1.0 for number in range(400)}, step)
+    with JournalReader(tmp_path / "runs" / "r1" / "journal.db") as journal:
+        curves = read_curves(journal)
+    assert sum(curve.steps.size for curve in curves.values()) <= 60_000
+    assert together([curves["m0"], curves["m1"]]).points == 600
