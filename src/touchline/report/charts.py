@@ -92,8 +92,8 @@ def learning(
                 "y": _figures(all_of_them.mean), "runs": all_of_them.runs,
             }  # fmt: skip
         beside = f" Behind it {len(same)} other run{'s' * (len(same) > 1)} and the band of all." if same else ""
-        goal = f" ({facts.goals[name]})" if name in facts.goals else ""
-        return Chart(f"{prefix}-{number}", f"{name}{goal}", describe(mine[name]) + beside, data)
+        better = {"maximize": ", higher is better", "minimize": ", lower is better"}.get(facts.goals.get(name, ""), "")
+        return Chart(f"{prefix}-{number}", f"{name}{better}", describe(mine[name]) + beside, data)
 
     names = [name for name in mine if not _is_machine(name)]
     charts = {name: chart(number, name) for number, name in enumerate(names) if mine[name].points > 1}

@@ -149,6 +149,9 @@ def _gate(found: Gate, width: int, kind: str, label: str) -> Markup:
         strength = "zero" if abs(tick) < 1e-9 else "grid"
         parts.append(f'<path class="{strength}" d="M{at(tick):.1f} {top}V{bottom:g}"/>')
         parts.append(f'<text class="tick" x="{at(tick):.1f}" y="{bottom + 18:g}" text-anchor="middle">{told}</text>')
+    if found.margin:
+        lines = "".join(f"M{at(value):.1f} {top}V{bottom:g}" for value in (-found.margin, found.margin))
+        parts.append(f'<path class="margin" d="{lines}"/>')
     for number, row in enumerate(found.rows):
         parts.append(_strip(row, at, top + row_height * number, width, narrow))
     return _drawing(kind, width, bottom + 26, label, parts, "img")

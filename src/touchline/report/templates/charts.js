@@ -42,9 +42,9 @@
     const weight = chart.axis ? 0 : Number(slider?.value ?? 0);
     const found = [];
     const place = (line) => (overTime ? line.t.map((time) => time / seconds) : line.x);
-    const area = (x, low, high, colour, alpha) => found.push(
-      { x, y: low, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false },
-      { x, y: high, mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: faint(colour, alpha), hoverinfo: "skip", showlegend: false },
+    const area = (x, low, high, colour, alpha, line = { width: 0 }) => found.push(
+      { x, y: low, mode: "lines", line, hoverinfo: "skip", showlegend: false },
+      { x, y: high, mode: "lines", line, fill: "tonexty", fillcolor: faint(colour, alpha), hoverinfo: "skip", showlegend: false },
     );
     if (chart.band && !overTime) {
       area(chart.band.x, chart.band.low, chart.band.high, colours.quiet, 0.18);
@@ -58,7 +58,8 @@
     before.forEach((line, number) => {
       const colour = colours.lines[number % colours.lines.length];
       const x = place(line);
-      if (line.low) area(x, line.low, line.high, colour, 0.16);
+      // A peak of one value is narrower than a pixel: its outline is what shows it.
+      if (line.low) area(x, line.low, line.high, colour, 0.16, { width: 1, color: faint(colour, 0.4) });
       if (weight) found.push({ x, y: line.y, mode: "lines", line: { color: faint(colour, 0.3), width: 1 }, hoverinfo: "skip", showlegend: false });
       found.push({ x, y: smoothed(line.y, weight), mode: line.y.length > 60 ? "lines" : "lines+markers", name: line.name, line: { color: colour, width: 2 }, marker: { size: 5 } });
       if (line.gaps && !overTime) {

@@ -1,0 +1,91 @@
+"""The report of a run of 1,000,000 points: how long it takes to write, how large it is, how soon it is drawn.
+
+Goals: it opens in less than 2 s in Chromium, from the load to the last picture drawn, and weighs less than 15 MB, with
+more videos than it has room for. The run has 10 metrics of 100,000 points each; each opening is a new browser
+context, the median of several is told.
+Usage: python benchmarks/report.py [--quick]
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from harness import Part, scratch, table
+from playwright.sync_api import sync_playwright
+
+import touchline
+from touchline.config import Settings
+from touchline.report import find_subject, write_report
+
+METRICS = (
+    "objective", "eval/return", "train/reward", "train/loss", "train/entropy", "train/q", "gpu/utilization_percent",
+    "gpu/memory_percent", "host/cpu_percent", "cost/usd",
+)  # fmt: skip
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+DRAWN = """() => new Promise((done) => {
+  const look = () => document.documentElement.dataset.drawn
+    ? done([performance.now(), Number(document.documentElement.dataset.drawn)]) : setTimeout(look, 5);
+  look();
+})"""
+
+
+def record(home: Path, points: int, videos: int) -> Settings:
+    """Log the run, with noise, and ``videos`` files of 1 MB that only weigh something."""
+    settings = Settings(home=home, sinks=(), capture=())
+    random = np.random.default_rng(0)
+    with touchline.start_run("train", settings=settings, run_id="large", config={"seed": 0}) as run:
+        steps = np.arange(points // len(METRICS)) * 100
+        rise = 100 * (1 - np.exp(-3 * steps / steps[-1]))
+        for name in METRICS:
+            run.log_curve(name, steps, rise + random.normal(0, 5, steps.size))
+        weight = home / "film.mp4"
+        weight.write_bytes(random.bytes(1_000_000))
+        for number in range(videos):
+            run.log_video(weight, "rollout", number)
+    return settings
+
+
+def measure(part: Part) -> dict[str, Any]:
+    """Write the report once and open it several times."""
+    with scratch() as home:
+        settings = record(Path(home), part.size(1_000_000, 20_000), 20)
+        target = Path(home) / "large.html"
+        began = time.perf_counter()
+        report = write_report(find_subject(settings, "large"), settings, target)
+        written = time.perf_counter() - began
+        opened, pictures = [], 0
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+            for _ in range(part.size(9, 3)):
+                with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+                    page = context.new_page()
+                    page.goto(target.as_uri(), wait_until="commit")
+                    milliseconds, pictures = page.evaluate(DRAWN)
+                    opened.append(milliseconds / 1e3)
+            browser.close()
+    return {
+        "write_seconds": round(written, 2),
+        "megabytes": round(report.size / 1e6, 2),
+        "pictures": pictures,
+        "open_seconds": round(statistics.median(opened), 2),
+        "open_seconds_of_each": [round(seconds, 2) for seconds in opened],
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def main() -> None:
+    """Measure, keep and print."""
+    part = Part("", __doc__, "report")
+    found = part.measure("large", lambda: measure(part))
+    keys = ("write_seconds", "megabytes", "pictures", "open_seconds", "load")
+    table(list(keys), [[found[key] for key in keys]])
+
+
+if __name__ == "__main__":
+    main()

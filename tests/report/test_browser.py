@@ -1,0 +1,149 @@
+"""The page in a real Chromium: drawn, answering to mouse and keyboard, light and dark, narrow, on paper."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from touchline.config import Settings
+from touchline.report import find_subject, write_report
+
+from .conftest import JOBS, PIPELINE
+
+CHROMIUM = shutil.which("chromium")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: pip install playwright")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install -y chromium")
+ARGUMENTS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PATIENCE = 60_000
+"""Milliseconds, of a crowded machine."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=PATIENCE)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def page_of(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    place = tmp_path_factory.mktemp("pages")
+
+    def make(word: str) -> Path:
+        target = place / f"{word}.html"
+        if not target.exists():
+            settings = Settings(home=home, sinks=())
+            write_report(find_subject(settings, word), settings, target, JOBS)
+        return target
+
+    return make
+
+
+@contextmanager
+def opened(browser: Any, path: Path, width: int = 1280, scheme: str = "light") -> Iterator[Any]:
+    """The page when all is drawn; afterwards nothing may have complained or gone to a network."""
+    with browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url) if request.url.startswith("http") else None)
+        page.goto(path.as_uri())
+        page.wait_for_selector("html[data-drawn]", state="attached")
+        yield page
+        assert complaints == []
+
+
+def curve(page: Any, number: int = 0) -> str:
+    """The line of a chart, as it is drawn."""
+    path: str = page.locator(".plot").nth(number).locator(".scatterlayer .trace path.js-line").last.get_attribute("d")
+    return path
+
+
+def test_every_picture_is_drawn(browser: Any, page_of: Callable[[str], Path]) -> None:
+    with opened(browser, page_of(PIPELINE)) as page:
+        visible = page.locator(".plot:visible")
+        assert visible.count() == int(page.locator("html").get_attribute("data-drawn")) > 2
+        for number in range(visible.count()):
+            assert visible.nth(number).locator(".scatterlayer .trace").count() >= 1
+        assert len(curve(page)) > 5_000, "thousands of points make a long path"
+        assert page.locator("#pipeline svg.wide .box").count() == 4
+        assert page.locator("#gate svg.wide .pair").count() == 60
+        assert page.locator("#gate svg.wide .interval").count() == 3
+        assert page.locator("#machine .plot:visible").first.locator("path.point").count() >= 1, "the alert is marked"
+        video = page.locator("#films video")
+        video.scroll_into_view_if_needed()
+        video.evaluate("video => video.readyState >= 2 || new Promise(done => video.addEventListener('loadeddata', done))")
+        assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [96, 64]
+
+
+def test_the_page_answers(browser: Any, page_of: Callable[[str], Path]) -> None:
+    with opened(browser, page_of(PIPELINE)) as page:
+        raw = curve(page)
+        page.locator("#smoothing").focus()
+        for _ in range(3):
+            page.keyboard.press("PageUp")
+        page.wait_for_function("document.getElementById('smoothing-value').value !== '0.00'")
+        smooth = curve(page)
+        assert smooth != raw
+        page.locator("#axis").select_option("time")
+        assert curve(page) != smooth
+        assert "since the start" in page.locator(".plot").first.inner_text()
+
+        dark = "getComputedStyle(document.body).backgroundColor"
+        light = page.evaluate(dark)
+        page.locator("#theme").click()
+        assert page.evaluate(dark) != light and page.locator("#theme").inner_text().endswith("Light")
+
+        page.locator("#pipeline svg.wide a").nth(1).click()
+        page.wait_for_function("document.getElementById('job-pretrain').open")
+        page.locator("#job-pretrain a", has_text="Its curves").click()
+        assert page.evaluate("location.hash").startswith("#learning-")
+
+        folded = page.locator("#learning details.folded", has_text="train")
+        folded.locator("summary").first.click()
+        folded.locator(".plot .trace").first.wait_for(state="attached")
+        table = page.locator("#learning details.table").first
+        table.locator("summary").click()
+        assert table.locator("tr").count() > 10
+
+
+@pytest.mark.parametrize(("word", "width", "scheme"), [(PIPELINE, 1280, "light"), ("seeds", 390, "dark")])
+def test_nobody_is_shut_out(
+    browser: Any, page_of: Callable[[str], Path], word: str, width: int, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python brings axe")
+    with opened(browser, page_of(word), width, scheme) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+        found = axe.Axe().run(page)
+        assert [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in found.response["violations"]] == []
+
+
+def test_the_first_stop_of_the_keyboard_skips_to_the_content(browser: Any, page_of: Callable[[str], Path]) -> None:
+    with opened(browser, page_of("seeds")) as page:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "content"
+
+
+def test_paper_is_white_and_no_picture_is_wider(browser: Any, page_of: Callable[[str], Path], tmp_path: Path) -> None:
+    with opened(browser, page_of("seeds"), scheme="dark") as page:
+        page.emulate_media(media="print")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert not page.locator("nav").is_visible()
+        assert page.locator(".plot .main-svg").first.bounding_box()["width"] <= 340
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.locator("html").get_attribute("data-theme") == "dark"
