@@ -35,7 +35,7 @@ def evidence(better: float = 0.2, scenarios: int = 30) -> dict[str, Any]:
         task: tuple((np.array(scores) + rng.normal(better, 0.1, scenarios)).tolist())
         for task, scores in champion.items()
     }
-    still = {task: (-1.0,) * scenarios for task in champion}
+    still = dict.fromkeys(champion, (-1.0,) * scenarios)
     contest = gates.Contest(
         gates.Evaluation("version 2", candidate),
         gates.Evaluation("stand still", still),
@@ -64,7 +64,9 @@ def pretrain(home: Path, tmp: Path) -> None:
         run.log_curve("eval/return", steps * 10, values)
         for step in range(50):
             loss = math.nan if step == 20 else 1.0 / (step + 1)
-            run.log({"train/loss": loss, "gpu/utilization_percent": 50.0 + step, "cost/usd": step / 100}, step * 1_000)
+            run.log(
+                {"train/loss": loss, "gpu/utilization_percent": 50.0 + step, "cost/usd": step / 100}, step * 1_000
+            )
         run.log({"parity/worst": 1e-6}, 50_000)
         run.alert("GPU utilisation below 60 %: input", "The loop waits for its environments.", "warn")
         run.log_video(film(tmp / "film.mp4"), "rollout", 50_000, "at the end")

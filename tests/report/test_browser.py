@@ -16,7 +16,9 @@ from touchline.report import find_subject, write_report
 from .conftest import JOBS, PIPELINE
 
 CHROMIUM = shutil.which("chromium")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: pip install playwright")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright drives the browser: pip install playwright"
+)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install -y chromium")
 ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -83,7 +85,9 @@ def test_every_picture_is_drawn(browser: Any, page_of: Callable[[str], Path]) ->
         assert page.locator("#machine .plot:visible").first.locator("path.point").count() >= 1, "the alert is marked"
         video = page.locator("#films video")
         video.scroll_into_view_if_needed()
-        video.evaluate("video => video.readyState >= 2 || new Promise(done => video.addEventListener('loadeddata', done))")
+        video.evaluate(
+            "video => video.readyState >= 2 || new Promise(done => video.addEventListener('loadeddata', done))"
+        )
         assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [96, 64]
 
 
@@ -119,15 +123,15 @@ def test_the_page_answers(browser: Any, page_of: Callable[[str], Path]) -> None:
 
 
 @pytest.mark.parametrize(("word", "width", "scheme"), [(PIPELINE, 1280, "light"), ("seeds", 390, "dark")])
-def test_nobody_is_shut_out(
-    browser: Any, page_of: Callable[[str], Path], word: str, width: int, scheme: str
-) -> None:
+def test_nobody_is_shut_out(browser: Any, page_of: Callable[[str], Path], word: str, width: int, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python brings axe")
     with opened(browser, page_of(word), width, scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
         found = axe.Axe().run(page)
-        assert [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in found.response["violations"]] == []
+        assert [
+            (rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in found.response["violations"]
+        ] == []
 
 
 def test_the_first_stop_of_the_keyboard_skips_to_the_content(browser: Any, page_of: Callable[[str], Path]) -> None:

@@ -34,7 +34,9 @@ def pipeline(home: Path) -> Contents:
 
 
 def test_the_head_says_what_happened_and_who_is_champion(pipeline: Contents) -> None:
-    assert pipeline.head.sentence.startswith("3 of 4 jobs finished") and "submit is not begun" in pipeline.head.sentence
+    assert (
+        pipeline.head.sentence.startswith("3 of 4 jobs finished") and "submit is not begun" in pipeline.head.sentence
+    )
     assert pipeline.head.state == "unfinished"
     assert pipeline.head.verdict == "policies version 2 is the new champion. Version 1 was it before."
     assert "its score minus that of the champion" in pipeline.head.reason
@@ -50,7 +52,11 @@ def test_jobs_are_drawn_in_order_with_those_that_have_not_begun(pipeline: Conten
 
 def test_the_gate_shows_each_task_with_its_interval_and_the_mean(pipeline: Contents) -> None:
     assert pipeline.gate is not None and pipeline.gate.passed
-    assert [(row.task, len(row.values)) for row in pipeline.gate.rows] == [("goalie", 30), ("kick", 30), ("mean of tasks", 0)]
+    assert [(row.task, len(row.values)) for row in pipeline.gate.rows] == [
+        ("goalie", 30),
+        ("kick", 30),
+        ("mean of tasks", 0),
+    ]
     for row in pipeline.gate.rows:
         assert row.interval.low is not None and row.interval.high is not None
         assert row.interval.low < row.interval.mean < row.interval.high
@@ -105,9 +111,13 @@ def test_videos_are_in_the_page_while_there_is_room_the_newest_first(tmp_path: P
 def test_what_differs_from_the_champion_is_marked(pipeline: Contents) -> None:
     facts = next(facts for facts in pipeline.runs if facts.job == "pretrain")
     node = Node("version", "policies version 1", parents=(Node("run", "pretrain r9"),))
-    ancestry = Ancestry("policies version 2", node, "policies version 1", True, {"pretrain": {"seed": 0, "net.width": 32}})
+    ancestry = Ancestry(
+        "policies version 2", node, "policies version 1", True, {"pretrain": {"seed": 0, "net.width": 32}}
+    )
     found = _configuration(facts, ancestry)
-    assert [(one.name, one.value, one.before) for one in found.parameters if one.differs] == [("net.width", "64", "32")]
+    assert [(one.name, one.value, one.before) for one in found.parameters if one.differs] == [
+        ("net.width", "64", "32")
+    ]
     page = render(dataclasses.replace(pipeline, ancestry=ancestry, configurations=(found,)))
     assert page.count('<span class="tag">differs</span>') == 1
     assert "pretrain r9" in page and "the champion before it" in page

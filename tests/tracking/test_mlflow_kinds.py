@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,10 @@ import pytest
 
 import touchline
 from touchline.config import Settings
+from touchline.tracking.journal import Event, JournalReader
 from touchline.tracking.mlflow_store import connect
+from touchline.tracking.sinks.base import RunInfo
+from touchline.tracking.sinks.mlflow import MlflowSink
 from touchline.tracking.sinks.mlflow_artifacts import newest_steps, stem
 
 from .conftest import kill_couriers
@@ -139,3 +145,29 @@ def test_files_that_never_change_are_linked_into_a_store_on_the_same_disk(settin
     assert arrived.samefile(checkpoint / "state")
     (notes,) = there.rglob("notes.txt")
     assert not notes.samefile(tmp_path / "notes.txt") and notes.stat().st_nlink == 1
+
+
+def test_what_is_logged_after_the_end_changes_not_when_the_run_ended(
+    settings: Settings, fresh_store: Path, tmp_path: Path
+) -> None:
+    settings.home.mkdir(exist_ok=True)
+    shutil.copy(fresh_store, settings.home / "mlflow.db")
+    run = touchline.start_run("train", settings=dataclasses.replace(settings, sinks=(), capture=()))
+    run.finish(timeout=5)
+    (run.directory / "report.html").write_text("<!DOCTYPE html>")
+    (run.directory / "delivery").mkdir()
+    with JournalReader(run.directory / "journal.db") as journal:
+        events = journal.after(0)
+    later = Event(
+        events[-1].seq + 1, "artifact", None, time.time() + 60, {"name": "report.html", "path": "report.html"}
+    )
+    sink, info, delivered = MlflowSink(settings), RunInfo.from_start(events[0], run.directory), 0
+    for batch in (events, [later]):
+        session = sink.open(info, delivered, delivered)
+        assert session.send(batch) == []
+        session.close("finished", "", alert=False)
+        delivered = batch[-1].seq
+    client = connect(settings)
+    found = client.get_run(session.remote_id)
+    assert (found.info.status, found.info.end_time) == ("FINISHED", int(events[-1].time * 1000))
+    assert [file.path for file in client.list_artifacts(session.remote_id)] == ["report.html"]

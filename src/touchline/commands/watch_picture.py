@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from touchline.commands.tables import STYLES
-from touchline.quantities import duration
 from touchline.commands.watch_gpus import Gpu, gpus, why_none
 from touchline.commands.watch_runs import RunView
+from touchline.quantities import duration
 from touchline.tracking.narrate import clean
 from touchline.watch.snapshot import Snapshot
 

@@ -18,12 +18,15 @@ from touchline.tracking.narrate import number
 MACHINE = ("gpu", "host", "jax", "torch", "cost", "time", "speed")
 """First parts of the names of what is known of machine, cost and pace."""
 MOST_HEADLINES = 6
+LONGEST_MARK = 160
+"""Characters of what is told beside the pointer; the list of alerts has all of it."""
 _TELLING = re.compile(r"(?:^|[/_])(?:return|reward|score|success)(?:s|_mean|_rate|_share)?$", re.IGNORECASE)
 _MACHINE_HEADLINES = (
     r"gpu/(\d+/)?utilization_percent", r"gpu/(\d+/)?memory_percent", r"cost/usd", r"cost/energy_wh",
     r"gpu/(\d+/)?power_watts", r"host/cpu_percent", r"host/memory_percent", r"speed/.*transitions_per_second",
 )  # fmt: skip
 _ALONE = "other metrics"
+_BETTER = {"maximize": ", higher is better", "minimize": ", lower is better"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def learning(
     began = facts.status.started
     shown_names = headlines(mine, facts.goals)
 
-    def chart(number: int, name: str) -> Chart:
+    def chart(place: int, name: str) -> Chart:
         same = {run: theirs[name] for run, theirs in others.items() if name in theirs}
         lines = [_line(facts.id, mine[name], began)]
         lines += [_line(run, curve, float(curve.times[0])) | {"behind": True} for run, curve in same.items()]
@@ -88,15 +91,18 @@ def learning(
         data: dict[str, Any] = {"lines": lines, "marks": _marks(marks, began)}
         if all_of_them is not None:
             data["band"] = {
-                "x": _figures(all_of_them.steps), "low": _figures(all_of_them.low), "high": _figures(all_of_them.high),
-                "y": _figures(all_of_them.mean), "runs": all_of_them.runs,
-            }  # fmt: skip
+                "x": _figures(all_of_them.steps),
+                "low": _figures(all_of_them.low),
+                "high": _figures(all_of_them.high),
+                "y": _figures(all_of_them.mean),
+                "runs": all_of_them.runs,
+            }
         beside = f" Behind it {len(same)} other run{'s' * (len(same) > 1)} and the band of all." if same else ""
-        better = {"maximize": ", higher is better", "minimize": ", lower is better"}.get(facts.goals.get(name, ""), "")
-        return Chart(f"{prefix}-{number}", f"{name}{better}", describe(mine[name]) + beside, data)
+        better = _BETTER.get(facts.goals.get(name, ""), "")
+        return Chart(f"{prefix}-{place}", f"{name}{better}", describe(mine[name]) + beside, data)
 
     names = [name for name in mine if not _is_machine(name)]
-    charts = {name: chart(number, name) for number, name in enumerate(names) if mine[name].points > 1}
+    charts = {name: chart(place, name) for place, name in enumerate(names) if mine[name].points > 1}
     once = [mine[name] for name in names if mine[name].points == 1]
     return _sorted(charts, shown_names, [(curve.name, figure(curve.last), curve.last_step) for curve in once])
 
@@ -112,12 +118,12 @@ def machine(runs: Sequence[Facts], curves: Mapping[str, Mapping[str, Curve]]) ->
                 family = re.sub(r"^gpu/\d+/", "gpu/", name)
                 families.setdefault(family, {}).setdefault(name, []).append(curve)
     charts = {}
-    for number, (family, members) in enumerate(families.items()):
+    for place, (family, members) in enumerate(families.items()):
         lines = [_joined(name, parts, began) for name, parts in members.items()]
         said = {name: describe(together(parts)) for name, parts in members.items()}
         told = [f"{name}: {text}" if len(members) > 1 else text for name, text in said.items()]
         data = {"lines": lines, "marks": marks, "axis": "time"}
-        charts[family] = Chart(f"machine-{number}", family, " ".join(told), data)
+        charts[family] = Chart(f"machine-{place}", family, " ".join(told), data)
     shown = [name for pattern in _MACHINE_HEADLINES for name in charts if re.fullmatch(pattern, name)]
     return _sorted(charts, shown[:MOST_HEADLINES])
 
@@ -137,9 +143,7 @@ def figure(value: float) -> str:
     return number(value).replace("-", "−")
 
 
-def _sorted(
-    charts: Mapping[str, Chart], shown: Sequence[str], single: Sequence[tuple[str, str, int]] = ()
-) -> Charts:
+def _sorted(charts: Mapping[str, Chart], shown: Sequence[str], single: Sequence[tuple[str, str, int]] = ()) -> Charts:
     folded: dict[str, list[Chart]] = {}
     for name, chart in charts.items():
         if name not in shown:
@@ -187,7 +191,12 @@ def _joined(name: str, parts: Sequence[Curve], began: float) -> dict[str, Any]:
 
 def _marks(marks: Iterable[Mark], began: float) -> list[dict[str, Any]]:
     return [
-        {"x": mark.step, "t": round(mark.time - began, 1), "level": mark.level, "text": f"{mark.title} {mark.text}"[:160]}
+        {
+            "x": mark.step,
+            "t": round(mark.time - began, 1),
+            "level": mark.level,
+            "text": f"{mark.title} {mark.text}"[:LONGEST_MARK],
+        }
         for mark in marks
     ]
 

@@ -53,7 +53,7 @@ class Curve:
 
 
 class _Buckets:
-    """Takes the values of one metric, block by block; a bucket holds ``width`` of them, and that doubles when full."""
+    """Takes the values of one metric; a bucket holds ``width`` of them, and that doubles when all are full."""
 
     def __init__(self) -> None:
         self.points = self.not_finite = 0
@@ -109,7 +109,6 @@ class _Buckets:
             self._rest = self._rest[:, take * self._width :]
             if self._table.shape[1] == MOST_BUCKETS:
                 self._halve()
-
 
     def _halve(self) -> None:
         even = self._table.shape[1] // 2 * 2

@@ -1,4 +1,4 @@
-"""The gate for a page: its verdict, its checks, and the paired differences with their intervals, from the evidence."""
+"""The gate for a page, from its evidence: verdict, checks, and the paired differences with their intervals."""
 
 from __future__ import annotations
 
@@ -73,23 +73,27 @@ def read_gate(path: Path) -> Gate:
         candidate, opponent = given["candidate"], given["champion"] or given["baseline"]
         paired = differences(candidate["scores"], opponent["scores"])
         checks: Sequence[Mapping[str, Any]] = verdict["checks"]
-        intervals = next((check["intervals"] for check in checks if check["name"] == ADVANTAGES), {})
-        rows = [_row(task, values.tolist(), intervals.get(f"{opponent['name']}, {task}")) for task, values in paired.items()]
-        if (overall := intervals.get(opponent["name"])) and len(rows) > 1:
+        intervals: Mapping[str, Any] = next((one["intervals"] for one in checks if one["name"] == ADVANTAGES), {})
+        rows = [
+            _row(task, values.tolist(), intervals.get(f"{opponent['name']}, {task}"))
+            for task, values in paired.items()
+        ]
+        if (overall := intervals.get(name)) and len(rows) > 1:
             rows.append(_row("mean of tasks", (), overall))
         return Gate(
             bool(verdict["passed"]),
             bool(verdict["provisional"]),
             str(verdict["reason"]),
             str(candidate["name"]),
-            str(opponent["name"]),
+            name,
             float(given["margin"]),
             tuple(rows),
             tuple(Check(one["name"], one["passed"], bool(one["decides"]), one["sentence"]) for one in checks),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TouchlineError(
-            f"The evidence {path} cannot be read ({type(error).__name__}: {error}). It must be the file that the gate wrote."
+            f"The evidence {path} cannot be read ({type(error).__name__}: {error}). It must be the file that the "
+            "gate wrote."
         ) from error
 
 

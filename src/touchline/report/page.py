@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import time
@@ -133,16 +134,13 @@ def write_report(subject: Subject, settings: Settings, target: Path, jobs: Seque
 def read_contents(subject: Subject, settings: Settings, jobs: Sequence[str] = ()) -> Contents:
     """Read everything but the videos."""
     missing: list[str] = []
-    runs = tuple(
-        facts for run in subject.runs if (facts := _told(missing, lambda: read_facts(settings.run_directory(run))))
-    )
+    found = (_told(missing, functools.partial(read_facts, settings.run_directory(run))) for run in subject.runs)
+    runs = tuple(facts for facts in found if facts is not None)
     if not runs:
         raise TouchlineError(missing[0] if missing else f"The {subject.kind} {subject.name} has no run to report.")
     newest = {facts.job: facts for facts in runs}
     grouped = subject.kind == "group"
-    curves = {
-        facts.id: _curves(facts) for facts in (newest.values() if grouped else runs)
-    }
+    curves = {facts.id: _curves(facts) for facts in (newest.values() if grouped else runs)}
     chapters = tuple(
         chapter
         for number, (job, facts) in enumerate(newest.items())
@@ -276,7 +274,9 @@ def _undelivered(runs: Sequence[Facts]) -> tuple[str, ...]:
         if len(lacking) > 2 and len({own.last_error for _, own in lacking}) == 1:
             why = f" {lacking[0][1].last_error.rstrip('. ')}." if lacking[0][1].last_error else ""
             waiting = sum(own.waiting for _, own in lacking)
-            found.append(f"{sink} lacks {waiting:,} events of {len(lacking)} runs.{why} Send them with: touchline sync")
+            found.append(
+                f"{sink} lacks {waiting:,} events of {len(lacking)} runs.{why} Send them with: touchline sync"
+            )
         else:
             found += [sentence for facts, _ in lacking for sentence in gaps(facts.status, [sink])]
     return tuple(found)

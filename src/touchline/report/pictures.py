@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -79,7 +79,7 @@ def pipeline(stages: Sequence[Stage]) -> Markup:
 
 
 def gate(found: Gate) -> Markup:
-    """For each task a strip of the paired differences, with their mean and its interval; zero and the margin as lines."""
+    """For each task a strip of paired differences with their mean and its interval, beside zero and the margin."""
     label = f"Score of {found.candidate} minus that of {found.opponent}. " + "; ".join(
         f"{row.task}: {interval_in_words(row)}" for row in found.rows
     )
@@ -107,24 +107,21 @@ def _arrow(x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 def _box(stage: Stage, left: float, top: float, width: float, height: float, *, beside: bool) -> str:
-    name, state = escape(stage.job), escape(word(stage.state))
     shape = GLYPHS.get(stage.state, GLYPHS["failed"])
     bar = max(stage.share, 0.0) * (width - 28)
-    told = (
-        f'<text class="name" x="{left + 46:g}" y="{top + 25:g}">{name}</text>'
-        f'<text class="quiet" x="{left + 46:g}" y="{top + 43:g}">{state}</text>'
-        f'<text class="figure" x="{left + width - 14:g}" y="{top + 34:g}" text-anchor="end">{escape(stage.duration)}</text>'
-        if beside
-        else f'<text class="name" x="{left + 38:g}" y="{top + 29:g}">{name}</text>'
-        f'<text class="quiet" x="{left + 14:g}" y="{top + 51:g}">{state}</text>'
-        f'<text class="figure" x="{left + 14:g}" y="{top + 71:g}">{escape(stage.duration)}</text>'
-    )
+    if beside:
+        told = _text("name", left + 46, top + 25, stage.job) + _text("quiet", left + 46, top + 43, word(stage.state))
+        told += _text("figure", left + width - 14, top + 34, stage.duration, "end")
+    else:
+        told = _text("name", left + 38, top + 29, stage.job) + _text("quiet", left + 14, top + 51, word(stage.state))
+        told += _text("figure", left + 14, top + 71, stage.duration)
     middle = (left + 24, top + 29) if beside else (left + 22, top + 24)
     line = f'<rect class="share" x="{left + 14:g}" y="{top + height - 8:g}" width="{bar:.1f}" height="3" rx="1.500"/>'
     drawn = (
         f'<rect class="box" x="{left:g}" y="{top:g}" width="{width:g}" height="{height:g}" rx="10"/>'
-        f'<g class="glyph" transform="translate({middle[0]:g} {middle[1]:g})">{shape}</g>{told}{line if bar >= 1 else ""}'
+        f'<g class="glyph" transform="translate({middle[0]:g} {middle[1]:g})">{shape}</g>{told}'
     )
+    drawn += line if bar >= 1 else ""
     kind = f"stage state-{escape(stage.state)}"
     if not stage.anchor:
         return f'<g class="{kind}">{drawn}</g>'
@@ -157,18 +154,24 @@ def _gate(found: Gate, width: int, kind: str, label: str) -> Markup:
     return _drawing(kind, width, bottom + 26, label, parts, "img")
 
 
-def _strip(row: Row, at: object, top: float, width: int, narrow: bool) -> str:
-    assert callable(at)
+def _text(kind: str, x: float, y: float, text: str, anchor: str = "start") -> str:
+    return f'<text class="{kind}" x="{x:.4g}" y="{y:.4g}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _strip(row: Row, at: Callable[[float], float], top: float, width: int, narrow: bool) -> str:
     middle = top + (_ROW / 2 + 22 if narrow else _ROW / 2)
     one = row.interval
-    sign = "good" if one.low is not None and one.low > 0 else "bad" if one.high is not None and one.high < 0 else "open"
-    name_y, name_x = (top + 16, 4) if narrow else (middle + 5, 0)
-    figure_y = top + 16 if narrow else middle + 5
-    parts = [
-        f'<text class="name" x="{name_x:g}" y="{name_y:g}">{escape(row.task)}</text>',
-        f'<text class="figure" x="{width - (4 if narrow else 0):g}" y="{figure_y:g}" text-anchor="end">'
-        f"{escape(interval_in_words(row)) if not narrow else escape(interval_in_words(row).partition(' [')[0])}</text>",
-    ]
+    sign = "open"
+    if one.low is not None and one.high is not None:
+        sign = "good" if one.low > 0 else "bad" if one.high < 0 else "open"
+    words = interval_in_words(row)
+    if narrow:
+        parts = [
+            _text("name", 4, top + 16, row.task),
+            _text("figure", width - 4, top + 16, words.split(" [")[0], "end"),
+        ]
+    else:
+        parts = [_text("name", 0, middle + 5, row.task), _text("figure", width, middle + 5, words, "end")]
     # Spread by the golden ratio: even, and the same each time.
     parts += [
         f'<circle class="pair" cx="{at(value):.1f}" cy="{middle + 22 * ((number * 0.618) % 1 - 0.5):.1f}" r="2.600"/>'
@@ -185,9 +188,11 @@ def _strip(row: Row, at: object, top: float, width: int, narrow: bool) -> str:
 
 def _ticks(found: Gate) -> list[float]:
     """Three to seven round numbers that enclose every difference, and zero among them."""
-    values = [value for row in found.rows for value in (*row.values, row.interval.mean, row.interval.low, row.interval.high)]
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    low, high = min([*known, -found.margin, 0.0]), max([*known, found.margin, 0.0])
+    values = [value for row in found.rows for value in row.values]
+    values += [
+        value for row in found.rows for value in (row.interval.mean, row.interval.low, row.interval.high) if value
+    ]
+    low, high = min([*values, -found.margin, 0.0]), max([*values, found.margin, 0.0])
     rough = max(high - low, 1e-6) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)

@@ -6,10 +6,11 @@
   let chosen = null;
   try { chosen = localStorage.getItem("touchline-theme"); } catch { /* a page from a file may have no storage */ }
   const apply = () => {
+    const before = root.dataset.theme;
     root.dataset.theme = chosen ?? (system.matches ? "dark" : "light");
     const label = document.querySelector("#theme .label");
     if (label) label.textContent = root.dataset.theme === "dark" ? "Light" : "Dark";
-    document.dispatchEvent(new Event("theme"));
+    if (before && before !== root.dataset.theme) document.dispatchEvent(new Event("theme"));
   };
   apply();
   system.addEventListener("change", apply);
