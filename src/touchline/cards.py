@@ -11,6 +11,7 @@ WIDTH, HEIGHT = 160.0, 24.0
 # Notebooks differ in their colours, and are light or dark: all here is a share of the text's own.
 _CARD = "border:1px solid color-mix(in srgb,currentColor 22%,transparent);border-radius:6px;padding:.6em .9em;"
 _QUIET = "opacity:.72"
+_TABLE = "border-collapse:collapse;margin:.4em 0;color:inherit;font:inherit"
 _CELL = "padding:.15em 1em .15em 0;text-align:left;vertical-align:middle;background:none;border:0;"
 
 
@@ -35,7 +36,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     if not body:
         return ""
     names = "".join(f'<th scope="col" style="{_CELL}{_QUIET}">{escape(name)}</th>' for name in head)
-    return f'<table style="border-collapse:collapse;margin:.4em 0;color:inherit;font:inherit"><tr>{names}</tr>{body}</table>'
+    return f'<table style="{_TABLE}"><tr>{names}</tr>{body}</table>'
 
 
 class Line(str):
