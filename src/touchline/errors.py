@@ -58,6 +58,8 @@ EXTRAS = {
     "brax": "brax",
     "lightning": "lightning",
     "accelerate": "accelerate",
+    "databricks": "databricks",
+    "packaging": "databricks",
 }
 """Module → the extra of ours that brings it."""
 

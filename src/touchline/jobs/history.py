@@ -138,13 +138,13 @@ def _of_mlflow(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
         return []  # asking would create it, at the same time as a courier perhaps
     from mlflow.exceptions import MlflowException
 
-    from touchline.tracking.mlflow_store import check_store, connect
+    from touchline.tracking.mlflow_store import check_store, connect, find_experiment
     from touchline.tracking.sinks.base import SinkUnavailable
 
     try:
         check_store(settings)  # within seconds; MLflow's own patience is minutes
         client = connect(settings)
-        experiment = client.get_experiment_by_name(settings.project)
+        experiment = find_experiment(client, settings)
         if experiment is None:
             return []
         found = client.search_runs(

@@ -77,8 +77,34 @@ class UnityCatalog(LoopbackServer):
         self.files: dict[str, bytes] = {}
         """The versions' files by path, such as ``Models/club/models/walker/1/MLmodel``."""
         self.requests: list[str] = []
+        self.denied: dict[str, str] = {}
+        """Privileges that the user lacks, by the call that needs them, such as ``registered-models/alias``."""
+        self.token_lasts: int | None = None
+        """Requests that the token is still good for; None: it does not end."""
         self.lock = threading.RLock()
         super().__init__(type("Handler", (_Handler,), {"catalog": self}))
+
+    def deny(self, call: str, privilege: str) -> None:
+        """Refuse a call, such as ``registered-models/alias``, for want of a privilege, such as ``MANAGE``."""
+        self.denied[call] = privilege
+
+    def expire(self, after: int = 0) -> None:
+        """Let the token end after so many further requests."""
+        self.token_lasts = after
+
+    def renew(self) -> None:
+        """Make the token good again, as a new one would be."""
+        self.token_lasts = None
+
+    def admit(self, authorization: str | None) -> None:
+        """Raise Refused unless a request shows a token that is good; it counts as a request."""
+        with self.lock:
+            if authorization != f"Bearer {TOKEN}":
+                raise Refused(401, "UNAUTHENTICATED", "The token is not the stand-in's.")
+            if self.token_lasts == 0:
+                raise Refused(403, "403", "Invalid access token.")
+            if self.token_lasts is not None:
+                self.token_lasts -= 1
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Answer one request for JSON; raises Refused."""
@@ -86,6 +112,8 @@ class UnityCatalog(LoopbackServer):
             self.requests.append(f"{method} {path}")
             if path.startswith(_PREFIX):
                 name = path.removeprefix(_PREFIX)
+                if method != "GET" and (privilege := self.denied.get(name)) is not None:
+                    raise Refused(403, "PERMISSION_DENIED", f"User does not have {privilege} on Registered Model.")
                 if (call := _CALLS.get((method, name))) is not None:
                     return call(self, body)
             elif path.startswith(_DIRECTORIES):
@@ -303,8 +331,7 @@ class _Handler(LoopbackHandler):
             return
         asked = {key: values[-1] for key, values in urllib.parse.parse_qs(query).items()}
         try:
-            if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                raise Refused(401, "UNAUTHENTICATED", "The token is not the stand-in's.")
+            self.catalog.admit(self.headers.get("Authorization"))
             self._send(200, self.catalog.answer(self.command, path, asked | (json.loads(body) if body else {})))
         except Refused as refused:
             self._send(refused.status, {"error_code": refused.code, "message": refused.message})

@@ -22,6 +22,7 @@ from touchline.tracking.probe import probe_http
 from touchline.tracking.sinks.base import SinkUnavailable
 
 if TYPE_CHECKING:
+    from mlflow.entities import Experiment
     from mlflow.tracking import MlflowClient
 
 _SQLITE = "sqlite:///"
@@ -153,29 +154,42 @@ def _create_database(path: Path) -> None:
     partial.replace(path)
 
 
-def ensure_experiment(client: MlflowClient, settings: Settings, name: str) -> str:
-    """Return the id of the experiment called ``name``, creating it with its artifacts in the home."""
+def find_experiment(client: MlflowClient, settings: Settings, project: str | None = None) -> Experiment | None:
+    """Return MLflow's experiment of a project, which is the settings' unless another is named; None without one."""
+    return client.get_experiment_by_name(_experiment_name(settings, project or settings.project))
+
+
+def ensure_experiment(client: MlflowClient, settings: Settings, project: str) -> str:
+    """Return the id of a project's experiment, creating it with its artifacts in the home."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
+    found = find_experiment(client, settings, project)
     if found is not None:
         return str(found.experiment_id)
+    name = _experiment_name(settings, project)
     location = None
     if settings.tracking_uri.startswith("sqlite:"):
         location = (settings.artifact_root / name).absolute().as_uri()
     try:
         return str(client.create_experiment(name, artifact_location=location))
     except MlflowException:
-        found = client.get_experiment_by_name(name)
+        found = find_experiment(client, settings, project)
         if found is None:
             raise
         return str(found.experiment_id)
+
+
+def _experiment_name(settings: Settings, project: str) -> str:
+    """A project's own name; on Databricks, which wants a path of the workspace, below /Shared."""
+    return f"/Shared/{project}" if on_databricks(settings) and not project.startswith("/") else project
 
 
 def unavailable(settings: Settings, error: Exception) -> SinkUnavailable:
     """Build the reason for a store that failed just now."""
     text = " ".join(str(error).split())[:300]
     where = without_credentials(settings.tracking_uri)
+    if on_databricks(settings) and (told := refused_by_databricks(text)) is not None:
+        return SinkUnavailable(f"{told} Then: touchline sync", permanent=True)
     if "not a database" in text or "malformed" in text:
         return SinkUnavailable(f"The MLflow store {where} is damaged ({text}). Move it away, then: touchline sync")
     if "full" in text or "No space" in text:
@@ -193,3 +207,29 @@ def unavailable(settings: Settings, error: Exception) -> SinkUnavailable:
             permanent=True,
         )
     return SinkUnavailable(f"The MLflow store {where} fails ({text}).")
+
+
+def on_databricks(settings: Settings) -> bool:
+    """Whether runs go to a workspace of Databricks."""
+    return settings.tracking_uri.partition(":")[0] == "databricks"
+
+
+def refused_by_databricks(text: str) -> str | None:
+    """What to tell, and to do, where a workspace takes no token or gives no right; None for any other failure.
+
+    A token that is no longer good is answered with 403 and the code "403", a right that is missing with 403 and
+    PERMISSION_DENIED.
+    """
+    where, short = os.environ.get("DATABRICKS_HOST", "Databricks"), text[:200]
+    if any(word in text for word in ("Invalid access token", "Invalid Token", "xpired", "UNAUTHENTICATED", "401")):
+        return (
+            f"{where} does not take this token, which has expired or was revoked ({short}). Make a new one in the "
+            "workspace's settings for developers, and set DATABRICKS_TOKEN; a cluster reads it from its secrets: "
+            "databricks secrets put-secret touchline DATABRICKS_TOKEN"
+        )
+    if "PERMISSION_DENIED" in text or "403" in text:
+        return (
+            f"{where} denies this user the permission ({short}). Let the owner grant it: models want USE CATALOG, "
+            "USE SCHEMA, CREATE MODEL and, of those that are there, MANAGE; runs want CAN EDIT on their experiment."
+        )
+    return None
