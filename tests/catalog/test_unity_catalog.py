@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -106,8 +107,8 @@ def test_a_promotion_whose_token_ends_at_any_write_is_undone_or_done_and_the_sam
     models, files, already = copy.deepcopy(workspace.models), dict(workspace.files), len(workspace.requests)
     assert promote(Catalog.of(settings), attempt, PASSED).champion.version == 2
     requests = workspace.requests[already:]
-    is_first = [request not in requests[max(number - 1, 0) : number] for number, request in enumerate(requests)]
-    writes = [n for n, request in enumerate(requests) if is_first[n] and not request.startswith("GET")]
+    pairs = enumerate(pairwise(["", *requests]))
+    writes = [number for number, (before, request) in pairs if request != before and not request.startswith("GET")]
     assert any("registered-models/alias" in requests[number] for number in writes)
     for allowed in writes:
         workspace.models, workspace.files = copy.deepcopy(models), dict(files)
