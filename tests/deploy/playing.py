@@ -58,7 +58,7 @@ class Attempt:
         """Wait for its end."""
         return self.process.wait(PATIENCE_SECONDS)
 
-    def until(self, is_so: Callable[[Attempt], bool]) -> None:
+    def until(self, is_so: Callable[[Attempt], object]) -> None:
         """Wait until something is so; raises AssertionError where the attempt ends before."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not is_so(self):

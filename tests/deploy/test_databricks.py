@@ -207,7 +207,7 @@ def test_databricks_own_tool_loads_the_bundle_and_makes_the_same_of_it(bundle: P
     given, made, told = (tmp_path / name for name in ("input.json", "output.json", "diagnostics.json"))
     whole = yaml.safe_load((bundle / "databricks.yml").read_text())
     given.write_text(json.dumps({**whole, "bundle": {**whole["bundle"], "target": "main"}}))
-    arguments = ["--phase", "load_resources", "--input", given, "--output", made, "--diagnostics", told]
+    arguments = ["--phase", "load_resources", *map(str, ("--input", given, "--output", made, "--diagnostics", told))]
     subprocess.run([sys.executable, "-m", "databricks.bundles.build", *arguments], cwd=bundle, check=True)
     assert told.read_text().strip() == ""
     assert json.loads(made.read_text())["resources"] == {k: v for k, v in plain(DatabricksConfig()).items() if v}
