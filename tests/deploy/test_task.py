@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 TASK = Path(__file__).parents[2] / "src" / "touchline" / "deploy" / "files" / "task.py"
 
@@ -53,3 +56,24 @@ def test_it_works_where_a_kernel_executes_it_without_a_file_and_in_a_thread(tmp_
     assert "laptop" in done.stdout
     assert done.stdout.endswith("True\n"), "it works where the bundle's files are"
     assert done.stderr == ""
+
+
+WAITING = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+print("at work", flush=True)
+signal.pause()
+"""
+
+
+def test_a_request_to_stop_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (command := tmp_path / "touchline").mkdir()
+    (command / "__init__.py").touch()
+    (command / "cli.py").write_text(WAITING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    task = start("run", "pretrain", at=tmp_path)
+    assert task.stdout is not None
+    assert task.stdout.readline() == "at work\n"
+    task.send_signal(signal.SIGTERM)
+    _, complained = task.communicate(timeout=60)
+    assert "RuntimeError: touchline run pretrain ended with 143" in complained
