@@ -251,7 +251,7 @@ def test_a_field_that_databricks_does_not_know_is_told_in_a_sentence(tmp_path: P
 
 
 def test_the_lock_has_every_package_once_at_the_version_that_is_installed_here() -> None:
-    lines = [Requirement(line) for line in requirements().splitlines() if line[0] not in "#-"]
+    lines = [Requirement(line) for line in requirements().splitlines() if line[0] != "#"]
     names = [line.name for line in lines]
     assert len(names) == len(set(names))
     assert {"jax", "torch", "mlflow", "wandb", "mujoco", "sai-mujoco", "numpy", "databricks-sdk"} <= set(names)

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from touchline.commands.options import parse
-from touchline.deploy.config import DatabricksConfig
+from touchline.deploy.config import NAME, DatabricksConfig
 from touchline.errors import UsageError, unknown
 
 PLACES = ("databricks",)
@@ -33,15 +33,12 @@ class DeployOptions:
 def deploy(arguments: list[str]) -> int:
     """``touchline deploy PLACE DIR``."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(
-            "usage: touchline deploy databricks DIR [--cloud gcp|aws|azure] [options]\n\n"
-            + ("Options: touchline deploy databricks --help")
-        )
+        print("usage: touchline deploy databricks DIR [options]\n\nThe options: touchline deploy databricks --help")
         return 0 if arguments else 2
     place, rest = arguments[0], arguments[1:]
     if place not in PLACES:
         raise unknown("place to deploy to", place, PLACES)
-    options = parse(DeployOptions, rest, "deploy databricks")
+    options = parse(DeployOptions, rest, f"deploy {place}")
     if options.check and (options.overwrite or options.config != DatabricksConfig()):
         raise UsageError("--check reads the bundle's own configuration. Leave out the other options.")
     from touchline.deploy.bundle import write_bundle
@@ -49,17 +46,14 @@ def deploy(arguments: list[str]) -> int:
 
     if not options.check:
         write_bundle(options.directory, options.config, options.overwrite)
-        print(f"The bundle is in {options.directory}.")
+        print(f"The bundle is in {options.directory}. What is left to do, once:")
     problems = check_bundle(options.directory)
     for problem in problems:
         print(f"- {problem}")
-    if problems and options.check:
-        return 1
-    print("Before the first deployment:" if not options.check else "Nothing is wrong that can be seen offline. Next:")
-    scope = options.config.secret_scope
-    for line in (
-        *(f"databricks secrets put-secret {scope} {name}" for name in options.config.secrets if not options.check),
-        f"cd {options.directory} && databricks bundle deploy && databricks bundle run touchline",
-    ):
-        print(f"  {line}")
+    if options.check:
+        print("Nothing is wrong that can be seen offline." if not problems else f"{len(problems)} to be mended.")
+        return 1 if problems else 0
+    for name in options.config.secrets:
+        print(f"- databricks secrets put-secret {options.config.secret_scope} {name}")
+    print(f"- cd {options.directory} && databricks bundle deploy && databricks bundle run {NAME}")
     return 0

@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from touchline.config import overlay, read_toml
-from touchline.deploy.config import DatabricksConfig
-from touchline.deploy.databricks import CONFIG, INIT, LOCK, NAME, TASK
+from touchline.deploy.config import NAME, DatabricksConfig
+from touchline.deploy.databricks import CONFIG, INIT, LOCK, TASK
 from touchline.deploy.lock import requirements
 from touchline.errors import UsageError
 from touchline.recipes import find_recipe

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from touchline.deploy.clouds import CLOUDS, Cloud, CloudName
 from touchline.errors import UsageError, at_least, unknown
 
+NAME = "touchline"
+"""Key of the bundle, of its job and of its pool."""
 RUNTIME = "17.3.x-gpu-ml-scala2.13"
 """Databricks Runtime 17.3 LTS for machine learning: Python 3.12, supported until October 2028."""
 CONTAINER_RUNTIME = "17.3.x-scala2.13"

@@ -14,11 +14,9 @@ from databricks.bundles.instance_pools import InstancePool
 from databricks.bundles.jobs import Job
 from databricks.bundles.volumes import Volume
 
-from touchline.deploy.config import DatabricksConfig
+from touchline.deploy.config import NAME, DatabricksConfig
 from touchline.jobs.base import JOBS
 
-NAME = "touchline"
-"""Key of the job, of the pool and of the bundle."""
 VOLUME = "checkpoints"
 FILES = "${workspace.file_path}"
 """Where a deployment has the files of the bundle."""

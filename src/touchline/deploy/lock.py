@@ -13,8 +13,6 @@ EXTRAS = ("mlflow", "wandb", "soccer", "learning", "competition", "checkpoint")
 """What the jobs need on a machine that nobody looks at."""
 CUDA = "cuda12"
 """jax's part for NVIDIA GPUs, for the drivers of Databricks Runtime 17.3."""
-_TORCH = "--extra-index-url https://download.pytorch.org/whl/cpu"
-"""torch trains on processors here, and its build for them is a tenth of the other's size."""
 
 
 def wheel_name() -> str:
@@ -47,7 +45,7 @@ def requirements() -> str:
     del pinned["touchline"]
     extra = {"jax": f"[{CUDA}]"}
     lines = [f"{name}{extra.get(name, '')}=={number}" for name, number in sorted(pinned.items())]
-    return "\n".join(["# Made by touchline deploy databricks of the environment that it ran in.", _TORCH, *lines, ""])
+    return "\n".join(["# Made by touchline deploy databricks of the environment that it ran in.", *lines, ""])
 
 
 def _installed(name: str) -> Distribution:
