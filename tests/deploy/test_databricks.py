@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -192,11 +192,14 @@ def test_the_check_finds_what_databricks_would_not(change: Change, message: str)
     assert any(message in problem for problem in check_resources(found)), check_resources(found)
 
 
-def test_a_bundle_has_all_its_files_and_is_checked_offline_within_two_seconds(bundle: Path, capsys: Any) -> None:
-    began = time.process_time()
-    assert main(["deploy", "databricks", str(bundle), "--check"]) == 0
-    assert time.process_time() - began < 2.0
-    assert "Nothing is wrong that can be seen offline" in capsys.readouterr().out
+def test_a_bundle_has_all_its_files_and_is_checked_offline_in_a_moment(bundle: Path) -> None:
+    command = [sys.executable, "-m", "touchline.cli", "deploy", "databricks", str(bundle), "--check"]
+    before = os.times()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    after = os.times()
+    took = after.children_user + after.children_system - before.children_user - before.children_system
+    assert took < 3.0, "1.2 s of processor time on an idle machine, 1.9 s beside others"
+    assert "Nothing is wrong that can be seen offline" in done.stdout
     assert {file.name for file in bundle.iterdir()} == {
         *("databricks.yml", "resources.py", "task.py", "init.sh", "requirements.txt", "dist"),
     }
