@@ -5,10 +5,11 @@ ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim-bookworm AS packages
 ARG JAX=""
-# torch trains on processors here, and its build for them is a tenth of the other's size.
+# torch trains on processors here, and its build for them is a tenth of the other's size; empty where it is out of reach.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
-    PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+    PIP_EXTRA_INDEX_URL=${TORCH_INDEX}
 RUN python -m venv /opt/touchline
 WORKDIR /build
 # The packages before the sources, so that a change of the latter installs nothing anew.

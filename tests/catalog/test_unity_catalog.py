@@ -43,7 +43,8 @@ def logged(tmp_path_factory: pytest.TempPathFactory, fresh_store: Path) -> Itera
 
 
 @pytest.fixture
-def workspace(monkeypatch: pytest.MonkeyPatch) -> Iterator[UnityCatalog]:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UnityCatalog]:
+    monkeypatch.chdir(tmp_path)  # where MLflow's client begins a store of its own when it looks for a run
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with unity_catalog() as server:
         for name, value in environment_of(server).items():

@@ -135,7 +135,7 @@ def test_an_image_takes_the_place_of_libraries_and_of_the_runtime_for_machine_le
         ({"node_type": "n2-standard-8"}, "no node type with a GPU on GCP"),
         ({"secrets": ("WANDB_API_KEY=1234",)}, "no name of a variable"),
         ({"catalog": "My-Catalog"}, "catalog is 'My-Catalog'"),
-        ({"retries": -1}, "retries"),
+        ({"retries": 0}, "retries"),
         ({"image": "club/touchline:1", "runtime": "17.3.x-gpu-ml-scala2.13"}, "takes no container"),
     ],
 )

@@ -70,7 +70,8 @@ class DatabricksConfig:
     def __post_init__(self) -> None:
         if self.cloud not in CLOUDS:
             raise unknown("cloud", self.cloud, CLOUDS)
-        at_least(0, self, "retries", "retry_seconds", "timeout_hours")
+        at_least(1, self, "retries", "retry_seconds")
+        at_least(0, self, "timeout_hours")
         if self.pool_minutes is not None:
             at_least(0, self, "pool_minutes")
         if self.node_type:
