@@ -21,7 +21,7 @@ from pathlib import Path
 
 home, name = Path(sys.argv[1]), sys.argv[2]
 settings = touchline.Settings.load(home=home / name)
-with touchline.start_run("train", run_id=name, config={"lr": 3e-4}, settings=settings) as run:
+with touchline.start_run("train", run_id=f"{name}-{sys.argv[3]}", config={"lr": 3e-4}, settings=settings) as run:
     (home / "report.txt").write_text("what became of it")
     step = 0
     while step < 600 or not (home / "enough").exists():
@@ -51,8 +51,8 @@ def trainer(server: SecuredServer, user: str, home: Path, *, project: str, **cha
     return {**kept, **server.environment(user), **told, "TOUCHLINE_HOME": str(home / user), **changes}
 
 
-def begin(environment: dict[str, str], user: str, home: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", TRAINER, str(home), user]
+def begin(environment: dict[str, str], user: str, home: Path, *, test: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", TRAINER, str(home), user, test]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -96,7 +96,9 @@ def test_a_server_killed_three_times_has_every_value_of_two_trainers_once(
     server: SecuredServer, tmp_path: Path
 ) -> None:
     environments = {user: trainer(server, user, tmp_path, project=f"{user}s") for user in ("anna", "ben")}
-    processes = {user: begin(environment, user, tmp_path) for user, environment in environments.items()}
+    processes = {
+        user: begin(environment, user, tmp_path, test="killed") for user, environment in environments.items()
+    }
     for _ in range(3):
         time.sleep(2.0)
         server.kill()
@@ -108,7 +110,7 @@ def test_a_server_killed_three_times_has_every_value_of_two_trainers_once(
         assert process.returncode == 0, output
         output += sync(environments[user], DELIVERED)
         count = int((tmp_path / f"{user}.steps").read_text())
-        steps, status = held(server, user)
+        steps, status = held(server, f"{user}-killed")
         assert steps == {name: list(range(count)) for name in ("train/loss", "train/return")}
         assert status == "FINISHED"
         assert_no_secret(server, tmp_path / user, output)
@@ -128,7 +130,7 @@ def test_a_wrong_password_and_a_missing_permission_are_told_and_lose_nothing(
     (tmp_path / "enough").touch()
     experiment = server.ask("experiments/create", user="anna", name="secret")["experiment_id"]
     environment = trainer(server, "ben", tmp_path, project="secret", MLFLOW_TRACKING_PASSWORD="not-bens")
-    process = begin(environment, "ben", tmp_path)
+    process = begin(environment, "ben", tmp_path, test="refused")
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output
     sync(environment, "MLFLOW_TRACKING_PASSWORD")
@@ -136,6 +138,6 @@ def test_a_wrong_password_and_a_missing_permission_are_told_and_lose_nothing(
     sync(environment, "denies this user the permission")
     server.permit("ben", experiment)
     sync(environment, DELIVERED)
-    steps, status = held(server, "ben")
+    steps, status = held(server, "ben-refused")
     assert steps["train/loss"] == list(range(600))
     assert status == "FINISHED"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +16,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from tests.tracking.conftest import backend, home, no_account  # noqa: F401
+from tests.tracking.conftest import backend, home, no_account, until  # noqa: F401
 from tests.tuning.hill import HillConfig
 from touchline.catalog.lineage import STUDY_TAG
 from touchline.checkpoint.preemption import StopSignal
@@ -26,6 +30,7 @@ from touchline.jobs.tunable import find_tunable
 from touchline.jobs.tune import STUDY_RUN, TuneConfig, TuneOutcome, tune
 from touchline.testing.wandb_backend import WandbBackend
 from touchline.tracking.journal import JournalReader
+from touchline.tracking.process import identity_of
 from touchline.tracking.sync import run_ids, sync
 from touchline.tuning import Setup, Study, StudyStorage, find_study, open_study
 from touchline.tuning.recipe import without_lineage
@@ -81,13 +86,16 @@ def test_every_trial_is_one_run_on_both_tracks_a_pruned_one_too_and_the_winner_b
     for x in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, -1.0):
         queue.optuna.enqueue_trial({"x": x, "y": -0.2})
     outcome = tune(config, settings, storage, StopSignal())
-    assert outcome.trials == {"complete": 6, "pruned": 1}
     trials = study_of(settings).trials()
     assert trials[6].state == TrialState.PRUNED, "with two workers the last one begins when five are complete"
+    # A slow machine may begin the one before the last then, too.
+    pruned = [trial.number for trial in trials if trial.state == TrialState.PRUNED]
+    assert outcome.trials == {"complete": 7 - len(pruned), "pruned": len(pruned)}
 
     winner = outcome.winner
     assert winner is not None and winner.again is not None
-    best_two = sorted(trials[:6], key=lambda trial: -trial.value)[:2]
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    best_two = sorted(complete, key=lambda trial: -trial.value)[:2]
     assert winner.number in [trial.number for trial in best_two]
     values, lineage = without_lineage(read_toml(winner.recipe))
     assert overlay(HillConfig(), values, where="winner") == configured(HillConfig(), trials[winner.number].params)
@@ -101,7 +109,8 @@ def test_every_trial_is_one_run_on_both_tracks_a_pruned_one_too_and_the_winner_b
     assert {run.group for run in backend.runs.values()} == {parent}
     assert all(run.exit_code == 0 and run.complete for run in backend.runs.values())
     assert backend.runs[of_trials[6]].summary["touchline/status"] == "pruned"
-    assert [run_id for run_id in of_trials if "pruned" in backend.runs[run_id].tags] == [of_trials[6]]
+    tagged = [run_id for run_id in of_trials if "pruned" in backend.runs[run_id].tags]
+    assert tagged == [of_trials[number] for number in pruned]
 
     from touchline.tracking.mlflow_store import connect
 
@@ -112,9 +121,9 @@ def test_every_trial_is_one_run_on_both_tracks_a_pruned_one_too_and_the_winner_b
     for number, run_id in enumerate(of_trials):
         assert found[run_id].data.tags["mlflow.parentRunId"] == found[parent].info.run_id
         assert float(found[run_id].data.params["x"]) == trials[number].params["x"]
-        status = "pruned" if number == 6 else "finished"
+        status = "pruned" if number in pruned else "finished"
         assert found[run_id].data.tags["touchline.status"] == status
-        assert found[run_id].info.status == ("KILLED" if number == 6 else "FINISHED")
+        assert found[run_id].info.status == ("KILLED" if number in pruned else "FINISHED")
     assert found[parent].data.metrics["study/best"] == queue.optuna.best_value
 
 
@@ -165,6 +174,45 @@ def test_a_function_that_knows_nothing_of_stops_is_put_back_where_it_reports(alo
     assert study_of(alone).counts() == {TrialState.WAITING: 2}
 
 
+@pytest.mark.parametrize("dies", ["the supervisor", "both"])
+def test_what_a_dead_supervisor_leaves_is_ended_before_its_place_is_given_away(
+    dies: str, alone: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "processes"
+    trial = (
+        "import touchline.tuning.supervisor as supervisor, touchline.jobs.trial_process as process\n"
+        "supervisor.LEAVING_SECONDS = 3.0\n"
+        "process._leave(process.main())"
+    )
+    begin = (
+        "import sys, touchline.jobs.tune as tune\n"
+        "from touchline.cli import main\n"
+        f"tune.PROCESS = (sys.executable, '-c', {trial!r})\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    config = tuned(HillConfig(trouble=str(place)), trials=1, workers=1, function="linger")
+    words = ["tune", config.job.function, "--space", "x=-1:1", "--space", "y=-1:1", "--study", "hill"]
+    words += ["--pruner", "none", "--set", f"trouble={place}", "--home", str(alone.home)]
+    environment = {**os.environ, "TOUCHLINE_SINKS": "", "TOUCHLINE_CAPTURE": ""}
+    first = subprocess.Popen([sys.executable, "-c", begin, *words], env=environment)
+    try:
+        until(place.exists)
+        trial_process, child = (identity_of(int(pid)) for pid in place.read_text().split())
+        assert trial_process is not None and child is not None
+    finally:
+        first.kill()
+        first.wait()
+    if dies == "both":
+        os.kill(trial_process.pid, signal.SIGKILL)
+        until(lambda: not trial_process.is_alive())
+        assert child.is_alive(), "nobody has ended it yet"
+    outcome = run_study(config, alone)
+    assert outcome.trials == ({"complete": 1} if dies == "the supervisor" else {"complete": 1, "fail": 1})
+    assert not trial_process.is_alive() and not child.is_alive()
+    told = "still runs, though its supervisor is gone" if dies == "the supervisor" else "was left by a process"
+    assert f"Trial 0 {told}" in " ".join(capsys.readouterr().out.split())
+
+
 def _request_when(stop: StopSignal, condition: Callable[[], bool]) -> None:
     def watch() -> None:
         deadline = time.monotonic() + 60.0
@@ -177,17 +225,17 @@ def _request_when(stop: StopSignal, condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(
     ("trouble", "kind"),
-    [("error", "ValueError"), ("crash", "crashed")],
+    [("error", "ValueError"), ("crash", "crashed"), ("left", "RuntimeError")],
 )
 def test_three_failures_of_one_kind_in_a_row_stop_the_study_with_an_explanation(
     alone: Settings, trouble: str, kind: str
 ) -> None:
-    with pytest.raises(TouchlineError, match=f"3 trials failed in the same way \\({kind}\\)"):
+    with pytest.raises(TouchlineError, match=f"3 trials failed in the same way. {kind}[:.] "):
         run_study(tuned(HillConfig(trouble=trouble), trials=9, workers=3), alone)
     failed = [trial for trial in study_of(alone).trials() if trial.state == TrialState.FAIL]
     assert [trial.user_attrs["failure"]["kind"] for trial in failed][:3] == [kind] * 3
     ends = {history(alone, trial.user_attrs["run"])[1] for trial in failed}
-    assert ends == {"failed" if trouble == "error" else ""}
+    assert ends == {"" if trouble == "crash" else "failed"}
 
 
 def test_the_runs_of_trials_are_no_unfinished_runs_of_their_job(alone: Settings) -> None:
@@ -203,7 +251,7 @@ def test_the_runs_of_trials_are_no_unfinished_runs_of_their_job(alone: Settings)
     ("word", "told"),
     [
         ("pretrian", "Did you mean 'pretrain'"),
-        ("no_such_module:climb", "no module no_such_module"),
+        ("no_such_module:climb", "no module 'no_such_module'"),
         ("tests.tuning.hill:clim", "Did you mean 'climb'"),
         ("tests.tuning.hill:not_annotated", "annotated with a frozen dataclass"),
     ],

@@ -93,6 +93,9 @@ def execute(
         with contextlib.suppress(TouchlineError):
             run.finish("killed", timeout=LEAVING_SECONDS, reason="Interrupted from the keyboard.")
         raise
+    except SystemExit as left:
+        error = RuntimeError(f"It called sys.exit({left.code!r}) instead of returning.")
+        raise _failed(job, run, error, patience) from error
     except Exception as error:
         raise _failed(job, run, error, patience) from error
     seconds = time.monotonic() - began

@@ -12,7 +12,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from touchline.tuning.failures import failure_of
-from touchline.tuning.study import FINISHED, Study
+from touchline.tuning.sampler import points_left
+from touchline.tuning.study import FINISHED, WINNER, Study
 
 LEAST_FOR_IMPORTANCE = 4
 """Complete trials below which nothing can be said about importance."""
@@ -37,6 +38,8 @@ class Progress:
     workers: int
     """Processes of the command that asked."""
     best: FrozenTrial | None
+    winner: int | None
+    """Number of the trial that was best on other seeds; None before that is known."""
     importance: Mapping[str, float]
     """Share of the values' variation that comes from each field, the greatest first; empty while it is too early."""
     seconds: float
@@ -67,6 +70,8 @@ def progress_of(study: Study, target: Mapping[str, Any] | None = None) -> Progre
     goal = None if target is None else int(target["trials"])
     workers = 1 if target is None else int(target["workers"])
     left = 0 if goal is None else max(goal - len(done), 0)
+    if (new := points_left(study.setup.space, trials)) is not None:
+        left = min(left, new + counts["running"] + counts["waiting"])
     share = left / len(done) if done else None
     return Progress(
         study.name,
@@ -76,12 +81,13 @@ def progress_of(study: Study, target: Mapping[str, Any] | None = None) -> Progre
         goal,
         workers,
         _best(study),
+        study.optuna.user_attrs.get(WINNER),
         _importance(study),
         seconds,
         cost,
         None if share is None or goal is None else seconds * share / workers,
         {} if share is None else {name: value * share for name, value in cost.items()},
-        tuple(f"Trial {trial.number}: {failure.kind}. {failure.reason.splitlines()[0]}" for trial, failure in lost),
+        tuple(f"Trial {trial.number}: {failure}" for trial, failure in lost),
     )
 
 
