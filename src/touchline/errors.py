@@ -60,6 +60,7 @@ EXTRAS = {
     "accelerate": "accelerate",
     "databricks": "databricks",
     "packaging": "databricks",
+    "yaml": "databricks",
 }
 """Module → the extra of ours that brings it."""
 

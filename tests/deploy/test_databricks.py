@@ -23,10 +23,11 @@ from touchline.deploy.clouds import CLOUDS
 from touchline.deploy.config import DatabricksConfig
 from touchline.deploy.databricks import command, resources
 from touchline.deploy.lock import requirements, wheel_name
-from touchline.errors import UsageError
+from touchline.errors import TouchlineError, UsageError
 from touchline.jobs.base import JOBS
 
 Change = Callable[[dict[str, Any]], None]
+HOST = "https://1234.5.gcp.databricks.com"
 
 
 def plain(config: DatabricksConfig) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def job_of(config: DatabricksConfig) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("bundles") / "gcp"
-    write_bundle(directory, DatabricksConfig())
+    write_bundle(directory, DatabricksConfig(), HOST)
     (directory / "dist").mkdir()
     (directory / "dist" / wheel_name()).touch()
     return directory
@@ -136,6 +137,7 @@ def test_an_image_takes_the_place_of_libraries_and_of_the_runtime_for_machine_le
         ({"secrets": ("WANDB_API_KEY=1234",)}, "no name of a variable"),
         ({"catalog": "My-Catalog"}, "catalog is 'My-Catalog'"),
         ({"retries": 0}, "retries"),
+        ({"schedule": "0 2 * * *"}, "is no Quartz expression"),
         ({"image": "club/touchline:1", "runtime": "17.3.x-gpu-ml-scala2.13"}, "takes no container"),
     ],
 )
@@ -184,12 +186,21 @@ CLUSTER = f"{JOB}/tasks/1/new_cluster"
         (set_in(f"{CLUSTER}/spark_env_vars/WANDB_API_KEY", "0" * 40), "WANDB_API_KEY seems to hold a secret"),
         (set_in(f"{CLUSTER}/spark_env_vars/NOTE", f"dapi{'0' * 32}"), "NOTE seems to hold a secret"),
         (set_in(f"{CLUSTER}/spark_env_vars/STORE", "postgresql://a:b@host/db"), "STORE seems to hold a secret"),
+        (set_in(f"{CLUSTER}/docker_image", {"basic_auth": {"password": "b"}}), "basic_auth.password seems to hold"),
+        (set_in(f"{JOB}/tasks/1/spark_python_task/parameters", ["run", "pretrain", "--token", "b"]), "3 seems to"),
     ],
 )
 def test_the_check_finds_what_databricks_would_not(change: Change, message: str) -> None:
     found = copy.deepcopy(plain(DatabricksConfig(pool_minutes=0)))
     change(found)
     assert any(message in problem for problem in check_resources(found)), check_resources(found)
+
+
+def test_a_task_that_is_not_of_the_table_may_be_as_it_likes() -> None:
+    found = copy.deepcopy(plain(DatabricksConfig()))
+    worker = {"python_file": "task.py", "parameters": ["tune", "pretrain", "--storage", "${var.storage}"]}
+    tasks_of(found).append({"task_key": "worker", "spark_python_task": worker, "depends_on": [{"task_key": "setup"}]})
+    assert check_resources(found) == []
 
 
 def test_a_bundle_has_all_its_files_and_is_checked_offline_in_a_moment(bundle: Path) -> None:
@@ -199,6 +210,7 @@ def test_a_bundle_has_all_its_files_and_is_checked_offline_in_a_moment(bundle: P
     after = os.times()
     took = after.children_user + after.children_system - before.children_user - before.children_system
     assert took < 3.0, "1.2 s of processor time on an idle machine, 1.9 s beside others"
+    assert HOST in (bundle / "databricks.yml").read_text()
     assert "Nothing is wrong that can be seen offline" in done.stdout
     assert {file.name for file in bundle.iterdir()} == {
         *("databricks.yml", "resources.py", "task.py", "init.sh", "requirements.txt", "dist"),
@@ -224,6 +236,7 @@ def test_a_bundle_is_not_replaced_by_mistake_and_keeps_its_configuration(tmp_pat
     assert "pip wheel --no-deps" in capsys.readouterr().out, "the wheel is not made yet"
     text = (tmp_path / "club" / "resources.py").read_text()
     assert all(word in text for word in ("cloud='azure'", "retries=9", "on_demand=True"))
+    assert "config='config.toml'" in text, "nobody else has the path that was given"
     assert "total_steps = 5000000" in (tmp_path / "club" / "config.toml").read_text()
     assert main(["deploy", "databricks", str(tmp_path / "club")]) == 2
     assert "already" in capsys.readouterr().err
@@ -234,6 +247,11 @@ def test_a_bundle_is_not_replaced_by_mistake_and_keeps_its_configuration(tmp_pat
     ("name", "text", "message"),
     [
         ("databricks.yml", "targets:\n  main:\n    mode: development\n", "mode: development"),
+        ("databricks.yml", "workspace:\n  host: ''\n", "names no workspace"),
+        ("databricks.yml", "python: {}\n", "does not name what makes the resources"),
+        ("databricks.yml", "variables:\n  token:\n    default: {password: b}\n", "default.password seems to hold"),
+        ("databricks.yml", "- a\n- {", "cannot be read"),
+        ("databricks.yml", "just words", "cannot be read"),
         ("config.toml", "[pretrain]\ntotal_stepps = 1\n", "total_stepps"),
     ],
 )
@@ -242,6 +260,34 @@ def test_the_check_reads_what_people_have_changed(tmp_path: Path, name: str, tex
     write_bundle(tmp_path / "club", DatabricksConfig(config=str(empty)))
     (tmp_path / "club" / name).write_text(text)
     assert any(message in problem for problem in check_bundle(tmp_path / "club"))
+
+
+@pytest.mark.parametrize("host", ["1234.5.gcp.databricks.com", "https://example.org/?o=1", "https://a b"])
+def test_a_host_that_is_none_is_refused(tmp_path: Path, host: str) -> None:
+    with pytest.raises(UsageError, match="no address of a workspace"):
+        write_bundle(tmp_path / "club", DatabricksConfig(), host)
+
+
+def test_a_place_that_takes_no_bundle_is_told(tmp_path: Path) -> None:
+    (file := tmp_path / "file").touch()
+    for place in (file, file / "club"):
+        with pytest.raises(UsageError, match=r"bundle .* Name another"):
+            write_bundle(place, DatabricksConfig())
+
+
+@pytest.mark.parametrize("code", ["return None", "raise SystemExit", "return undefined", "import helper; helper.x"])
+def test_resources_that_cannot_be_made_are_told_in_a_sentence(tmp_path: Path, code: str) -> None:
+    write_bundle(tmp_path / "club", DatabricksConfig())
+    source = tmp_path / "club" / "resources.py"
+    source.write_text(source.read_text().replace("return resources(CONFIG)", code))
+    with pytest.raises(TouchlineError, match="cannot be made"):
+        check_bundle(tmp_path / "club")
+
+
+def test_a_bundle_without_its_settings_is_told(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "club", DatabricksConfig())
+    (tmp_path / "club" / "databricks.yml").unlink()
+    assert any("There is no" in problem and "databricks.yml" in problem for problem in check_bundle(tmp_path / "club"))
 
 
 def test_a_field_that_databricks_does_not_know_is_told_in_a_sentence(tmp_path: Path, capsys: Any) -> None:

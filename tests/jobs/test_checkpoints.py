@@ -232,21 +232,34 @@ def test_a_training_whose_server_is_away_goes_on_from_this_home_and_a_pipeline_s
         history.newest(settings, "digest")
 
 
+def machine(place: Path, name: str) -> Settings:
+    """The settings of one of several machines, which share a store and a place for checkpoints."""
+    settings = Settings.load(
+        home=place / name,
+        sinks=("mlflow",),
+        checkpoints=f"file://{place}/volume",
+        mlflow_tracking_uri=f"sqlite:///{place}/shared.db",
+    )
+    settings.ensure_home()
+    return settings
+
+
 def test_a_machine_that_vanished_is_replaced_by_another_from_the_common_place(tmp_path: Path) -> None:
-    store = f"sqlite:///{tmp_path}/shared.db"
-    common = str(tmp_path / "volume")
-
-    def machine(name: str) -> Settings:
-        settings = Settings.load(
-            home=tmp_path / name, sinks=("mlflow",), checkpoints=f"file://{common}", mlflow_tracking_uri=store
-        )
-        settings.ensure_home()
-        return settings
-
-    run_id = cut_off(machine("first"))
-    assert sorted(path.name for path in Path(common).iterdir()) == [run_id]
-    second = machine("second")
+    run_id = cut_off(machine(tmp_path, "first"))
+    assert sorted(path.name for path in (tmp_path / "volume").iterdir()) == [run_id]
+    second = machine(tmp_path, "second")
     until(lambda: history.unfinished(second, {history.JOB: "count"}).run_id == run_id)
     again = counted(second, CountConfig())
     assert again.run_id == run_id
     assert [step for step, _ in sums(second, run_id)] == list(range(1, 201))
+
+
+def test_a_run_without_checkpoints_whose_machine_vanished_is_ended_by_the_next_one(tmp_path: Path) -> None:
+    first, second, job = machine(tmp_path, "first"), machine(tmp_path, "second"), TOYS["first"]
+    lost = execute(job, job.config_class()(), first, {RECIPE: "toy"}).run_id
+    connect(first).update_run(in_mlflow(first, lost).info.run_id, status="RUNNING")  # as a kill would leave it
+    again = execute(job, job.config_class()(), second, {RECIPE: "toy"}).run_id
+    ended = in_mlflow(second, lost)
+    assert again != lost
+    assert (ended.info.status, ended.data.tags["touchline.status"]) == ("KILLED", "killed")
+    assert in_mlflow(second, again).info.status == "FINISHED"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError
-from touchline.tracking.mlflow_store import connect, refused_by_databricks, unavailable
+from touchline.tracking.mlflow_store import connect, refused, unavailable
 from touchline.tracking.sinks.base import SinkUnavailable
 
 if TYPE_CHECKING:
@@ -107,6 +107,6 @@ def telling(settings: Settings, what: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        refused = refused_by_databricks(" ".join(str(error).split())) if is_unity_catalog(settings) else None
-        told = f"{refused} Then give the command again." if refused else unavailable(settings, error)
+        denial = refused(registry_uri(settings), error)
+        told = f"{denial} Then give the command again." if denial else unavailable(settings, error)
         raise TouchlineError(f"The catalog could not {what}. {told}") from error

@@ -19,11 +19,13 @@ PLACES = ("databricks",)
 class DeployOptions:
     """Write a Databricks bundle of the jobs into a directory, and check it without asking Databricks.
 
-    Example: touchline deploy databricks my-bundle --cloud gcp --recipe l4
+    Example: touchline deploy databricks my-bundle --cloud gcp --host https://1234.5.gcp.databricks.com
     """
 
     directory: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR", help="Directory of the bundle.")]
     config: Annotated[DatabricksConfig, tyro.conf.arg(name="")] = field(default_factory=DatabricksConfig)
+    host: str = ""
+    """Address of the workspace, such as https://1234.5.gcp.databricks.com; it can be filled in later."""
     check: bool = False
     """Only check the bundle that is there; exits with 1 where something is wrong."""
     overwrite: bool = False
@@ -39,13 +41,13 @@ def deploy(arguments: list[str]) -> int:
     if place not in PLACES:
         raise unknown("place to deploy to", place, PLACES)
     options = parse(DeployOptions, rest, f"deploy {place}")
-    if options.check and (options.overwrite or options.config != DatabricksConfig()):
+    if options.check and options != DeployOptions(options.directory, check=True):
         raise UsageError("--check reads the bundle's own configuration. Leave out the other options.")
     from touchline.deploy.bundle import write_bundle
     from touchline.deploy.checking import check_bundle
 
     if not options.check:
-        write_bundle(options.directory, options.config, options.overwrite)
+        write_bundle(options.directory, options.config, options.host, options.overwrite)
         print(f"The bundle is in {options.directory}. What is left to do, once:")
     problems = check_bundle(options.directory)
     for problem in problems:

@@ -12,21 +12,24 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import yaml
 from databricks.bundles.core import Bundle, Resources
 
 from touchline.config import overlay, read_toml
-from touchline.deploy.bundle import RESOURCES, YAML
+from touchline.deploy.bundle import LOADER, RESOURCES, YAML
 from touchline.deploy.clouds import CLOUDS, Cloud
 from touchline.deploy.databricks import FILES
 from touchline.errors import TouchlineError, UsageError
 from touchline.jobs.base import JOBS
-from touchline.masking import MASK, mask_environment
+from touchline.masking import MASK, mask_arguments, mask_environment
 from touchline.recipes import find_recipe
 from touchline.tuning.recipe import without_lineage
 
-_SECRET = re.compile(r"\{\{secrets/[^/{}]+/[^/{}]+\}\}")
+_REFERENCE = re.compile(r"\{\{secrets/[^/{}]+/[^/{}]+\}\}|\$\{[^{}]+\}")
+"""To a secret, or to something else of the bundle."""
+_NO_SECRETS = frozenset({"task_key", "job_cluster_key", "environment_key", "git_commit"})
+"""Databricks' own fields that only look like secrets."""
 _POOL = re.compile(r"\$\{resources\.instance_pools\.(\w+)\.id\}")
-_MODE = re.compile(r"^\s*mode:\s*development\b", re.MULTILINE)
 
 
 def check_bundle(directory: Path) -> list[str]:
@@ -40,10 +43,7 @@ def check_bundle(directory: Path) -> list[str]:
             f"{directory} --cloud gcp"
         )
     found = _load(directory)
-    problems = [*check_resources(found), *_files(directory, found)]
-    if _MODE.search((directory / YAML).read_text(encoding="utf-8") if (directory / YAML).exists() else ""):
-        problems.append(f"{YAML} has mode: development, which lets runs of the job overlap. Leave the mode out.")
-    return problems
+    return [*check_resources(found), *_settings(directory), *_files(directory, found)]
 
 
 def check_resources(found: Mapping[str, Any]) -> list[str]:
@@ -53,9 +53,11 @@ def check_resources(found: Mapping[str, Any]) -> list[str]:
     if len(ours) != 1:
         return [f"{len(ours)} jobs of the bundle run jobs of touchline, and it should be one. Leave one."]
     (job,) = ours.values()
-    problems = [*_graph(job["tasks"]), *_one_at_a_time(job)]
+    problems = [*_graph(job["tasks"]), *_one_at_a_time(job), *_secrets(found)]
     for task in job["tasks"]:
-        problems += [f"The task {task['task_key']}: {told}" for told in _task(task, found.get("instance_pools", {}))]
+        if task["task_key"] in JOBS:
+            pools = found.get("instance_pools", {})
+            problems += [f"The task {task['task_key']}: {told}" for told in _task(task, pools)]
     return problems
 
 
@@ -63,22 +65,50 @@ def _load(directory: Path) -> dict[str, Any]:
     """What ``load_resources`` of the bundle returns, as plain values; its fields are checked as they are made."""
     spec = importlib.util.spec_from_file_location("touchline_bundle", directory / RESOURCES)
     assert spec is not None and spec.loader is not None
-    module, writes = importlib.util.module_from_spec(spec), sys.dont_write_bytecode
+    module, writes, paths = importlib.util.module_from_spec(spec), sys.dont_write_bytecode, sys.path
     sys.dont_write_bytecode = True  # the directory is deployed as it is
+    sys.path = [str(directory.absolute()), *paths]  # where Databricks starts
+    kinds = ("jobs", "instance_pools", "volumes")
     try:
         spec.loader.exec_module(module)
         made: Resources = module.load_resources(Bundle(target="main"))
+        return {kind: {key: one.as_dict() for key, one in getattr(made, kind).items()} for kind in kinds}
     except TouchlineError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TouchlineError(
             f"The resources of {directory / RESOURCES} cannot be made ({type(error).__name__}: {error}). Correct "
-            "that field; the names are those of the package databricks-bundles."
+            "that; the names of fields are those of the package databricks-bundles."
         ) from error
     finally:
-        sys.dont_write_bytecode = writes
-    kinds = ("jobs", "instance_pools", "volumes")
-    return {kind: {key: one.as_dict() for key, one in getattr(made, kind).items()} for kind in kinds}
+        sys.dont_write_bytecode, sys.path = writes, paths
+
+
+def _settings(directory: Path) -> Iterator[str]:
+    """What ``databricks.yml`` says of the whole bundle."""
+    try:
+        whole = yaml.safe_load((directory / YAML).read_text(encoding="utf-8"))
+        targets = _section(whole, "targets")
+        named = _section(whole, "python").get("resources", ())
+    except FileNotFoundError:
+        yield f"There is no {directory / YAML}. Make it with: touchline deploy databricks {directory} --overwrite"
+        return
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        yield f"{directory / YAML} cannot be read ({' '.join(str(error).split())}). Correct it."
+        return
+    if LOADER not in named:
+        yield f"{YAML} does not name what makes the resources. Set python.resources to [{LOADER!r}]."
+    if not any(_section(part, "workspace").get("host") for part in (whole, *targets.values())):
+        yield f"{YAML} names no workspace, and tasks would not know theirs. Set workspace.host to its address."
+    for name, target in targets.items():
+        if _section({name: target}, name).get("mode") == "development":
+            yield f"The target {name} has mode: development, which lets runs of the job overlap. Leave the mode out."
+    yield from _secrets(whole)
+
+
+def _section(whole: Any, name: str) -> Mapping[str, Any]:
+    """A part of the file, empty where it is not there; raises AttributeError where the whole is no mapping."""
+    return (whole or {}).get(name) or {}
 
 
 def _graph(tasks: list[dict[str, Any]]) -> Iterator[str]:
@@ -114,11 +144,8 @@ def _all_before(name: str, before: Mapping[str, set[str]]) -> set[str]:
 
 
 def _one_at_a_time(job: Mapping[str, Any]) -> Iterator[str]:
-    if job.get("max_concurrent_runs") != 1:
-        yield (
-            f"The job allows {job.get('max_concurrent_runs')} runs at once, which would take each other's "
-            "milestones. Set max_concurrent_runs to 1."
-        )
+    if (runs := job.get("max_concurrent_runs", 1)) != 1:
+        yield f"The job allows {runs} runs at once, which would take each other's milestones. Set it to 1."
     if not job.get("queue", {}).get("enabled"):
         yield "The job has no queue, so a run that comes while another is at work is dropped. Set queue.enabled."
 
@@ -139,7 +166,6 @@ def _task(task: Mapping[str, Any], pools: Mapping[str, Any]) -> Iterator[str]:
     if cluster.get("docker_image") and "-ml-" in cluster.get("spark_version", ""):
         yield f"the runtime {cluster['spark_version']} takes no container. Use the one without -ml-."
     yield from _machine(cluster, pools)
-    yield from _secrets(cluster.get("spark_env_vars", {}))
 
 
 def _machine(cluster: Mapping[str, Any], pools: Mapping[str, Any]) -> Iterator[str]:
@@ -172,14 +198,27 @@ def _words(cloud: Cloud, place: Mapping[str, Any], in_pool: bool) -> Iterator[st
         yield f"its {field} is {availability}, and on {cloud.name} it should be {' or '.join(known)}."
 
 
-def _secrets(variables: Mapping[str, str]) -> Iterator[str]:
-    masked = mask_environment(variables)
-    for name, value in variables.items():
-        if MASK in masked[name] and not _SECRET.fullmatch(value):
+def _secrets(part: Any, where: str = "") -> Iterator[str]:
+    """Whatever in a part of the bundle is a secret itself instead of a reference to one."""
+    if isinstance(part, Mapping):
+        texts = {str(name): value for name, value in part.items() if isinstance(value, str)}
+        masked = mask_environment(texts)
+        seeming = [name for name, text in texts.items() if MASK in masked[name] and not _REFERENCE.fullmatch(text)]
+        inner = {str(name): value for name, value in part.items() if not isinstance(value, str)}
+    elif isinstance(part, list):
+        texts = {str(number): value for number, value in enumerate(part) if isinstance(value, str)}
+        seeming = [name for name, text in zip(texts, mask_arguments(texts.values()), strict=True) if MASK in text]
+        inner = {str(number): value for number, value in enumerate(part) if not isinstance(value, str)}
+    else:
+        return
+    for name in seeming:
+        if name not in _NO_SECRETS:
             yield (
-                f"the variable {name} seems to hold a secret as it is. Put it into a scope, and write "
-                f"{{{{secrets/SCOPE/{name}}}}} instead."
+                f"{where}{name} seems to hold a secret as it is. Put it into a scope, and write "
+                "{{secrets/SCOPE/NAME}} instead."
             )
+    for name, value in inner.items():
+        yield from _secrets(value, f"{where}{name}.")
 
 
 def _files(directory: Path, found: Mapping[str, Any]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from touchline.deploy.clouds import CLOUDS, Cloud, CloudName
 from touchline.errors import UsageError, at_least, unknown
@@ -45,7 +45,7 @@ class DatabricksConfig:
     retries: int = 5
     """Further attempts of a task that failed or lost its machine."""
     retry_seconds: int = 120
-    """Pause before each of them."""
+    """Shortest time from the start of an attempt to that of the next: the pause after one that fails at once."""
     timeout_hours: float = 0.0
     """Longest duration of one attempt of a task; 0: none."""
     secret_scope: str = "touchline"
@@ -64,7 +64,7 @@ class DatabricksConfig:
     """Quartz expression, such as "0 0 2 * * ?" for every night at 2; empty: runs are started by people."""
     timezone: str = "UTC"
     """Time zone of the schedule."""
-    failure_emails: tuple[str, ...] = field(default=())
+    failure_emails: tuple[str, ...] = ()
     """Addresses that are told of a failed run."""
 
     def __post_init__(self) -> None:
@@ -84,7 +84,12 @@ class DatabricksConfig:
                 )
         for name in ("catalog", "schema", "volume"):
             if not _LEVEL.fullmatch(value := getattr(self, name)):
-                raise UsageError(f"{name} is {value!r}. Unity Catalog takes lower-case letters, digits and _.")
+                raise UsageError(f"{name} is {value!r}. Give lower-case letters, digits and _, which need no quotes.")
+        if self.schedule and len(self.schedule.split()) not in (6, 7):
+            raise UsageError(
+                f"The schedule {self.schedule!r} is no Quartz expression, which begins with seconds and has 6 or 7 "
+                'parts, such as "0 0 2 * * ?" for every night at 2.'
+            )
         if self.image and "-ml-" in self.runtime:
             raise UsageError(
                 f"The runtime {self.runtime} takes no container. Leave it out for {CONTAINER_RUNTIME}, or leave out "

@@ -71,7 +71,6 @@ def task(config: DatabricksConfig, name: str, before: str | None) -> dict[str, A
         "new_cluster": cluster(config),
         "max_retries": config.retries,
         "min_retry_interval_millis": 1_000 * config.retry_seconds,
-        "retry_on_timeout": False,
     }
     if before is not None:
         made["depends_on"] = [{"task_key": before}]

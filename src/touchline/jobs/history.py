@@ -21,6 +21,7 @@ RECIPE = "touchline.recipe"
 JOB = "touchline.job"
 JOB_DIGEST = "touchline.job_digest"
 RUN_ID = "touchline.run_id"
+STATUS = "touchline.status"
 TRIAL_OF = "touchline.trial_of"
 """Tag of a trial's run: the run of its study, in which it is nested and by which trials are grouped."""
 RESULT = "touchline.result"
@@ -101,6 +102,28 @@ def unfinished(settings: Settings, tags: Mapping[str, str]) -> Unfinished:
     if runs and not runs[0].is_finished and runs[0].tags.get(JOB_DIGEST) != tags.get(JOB_DIGEST):
         return Unfinished(otherwise=runs[0].run_id)
     return Unfinished()
+
+
+def tell_lost(settings: Settings, run_id: str) -> None:
+    """Tell MLflow that a run was killed whose machine is gone with its journal: no courier is left that could.
+
+    Should that machine be there all the same, its courier sets the true status when the run ends.
+    """
+    from mlflow.exceptions import MlflowException
+
+    from touchline.tracking.mlflow_store import connect, find_experiment
+    from touchline.tracking.sinks.base import SinkUnavailable
+
+    try:
+        client = connect(settings)
+        if (experiment := find_experiment(client, settings)) is None:
+            return
+        wanted = f"tags.`{RUN_ID}` = '{run_id}' and attributes.status = 'RUNNING'"
+        for run in client.search_runs([experiment.experiment_id], wanted):
+            client.set_tag(run.info.run_id, STATUS, "killed")
+            client.set_terminated(run.info.run_id, "KILLED")
+    except (MlflowException, SinkUnavailable, OSError) as error:
+        logger.warning("MLflow was not told that the run %s was killed: %s", run_id, error)
 
 
 def catch_up(settings: Settings) -> None:
