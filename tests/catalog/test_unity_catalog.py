@@ -17,6 +17,7 @@ from touchline.catalog.ledger import history
 from touchline.catalog.tickets import Lease
 from touchline.config import Settings
 from touchline.errors import TouchlineError
+from touchline.jobs.trial import try_registry
 from touchline.testing.unity_catalog import UnityCatalog, environment_of, unity_catalog
 from touchline.tracking.mlflow_store import find_experiment
 
@@ -61,6 +62,13 @@ def test_a_model_is_registered_found_by_alias_tagged_and_loaded(workspace, logge
     found = catalog.find(f"{MODEL}@CANDIDATE-finetuned")
     assert (found.version, found.digest, found.tags["score"]) == (made.version, made.digest, "0.5")
     assert catalog.load(found).predict(np.zeros((1, 3), np.float32)).tolist() == [[0.0, 0.0]]
+
+
+def test_the_doctors_trial_of_the_registry_leaves_nothing(workspace, logged) -> None:
+    settings, _ = logged
+    assert try_registry(Catalog.of(settings).client, settings, "trial") > 0.0
+    assert any("registered-models/set-tag" in request for request in workspace.requests)
+    assert workspace.models == {}
 
 
 @pytest.mark.parametrize(

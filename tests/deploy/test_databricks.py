@@ -287,7 +287,22 @@ def test_resources_that_cannot_be_made_are_told_in_a_sentence(tmp_path: Path, co
 def test_a_bundle_without_its_settings_is_told(tmp_path: Path) -> None:
     write_bundle(tmp_path / "club", DatabricksConfig())
     (tmp_path / "club" / "databricks.yml").unlink()
-    assert any("There is no" in problem and "databricks.yml" in problem for problem in check_bundle(tmp_path / "club"))
+    assert any(problem.startswith("There is no") and "yml" in problem for problem in check_bundle(tmp_path / "club"))
+
+
+def test_resources_may_have_modules_beside_them_as_where_databricks_loads_them(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "club", DatabricksConfig(), HOST)
+    (tmp_path / "club" / "touchline_night.py").write_text("RETRIES = 0\n")
+    source = tmp_path / "club" / "resources.py"
+    source.write_text(
+        source.read_text().replace(
+            "return resources(CONFIG)",
+            "import touchline_night\n    made = resources(CONFIG)\n"
+            "    made.jobs['touchline'].tasks[1].max_retries = touchline_night.RETRIES\n    return made",
+        )
+    )
+    assert any("pretrain: it has no further attempts" in problem for problem in check_bundle(tmp_path / "club"))
+    assert not (tmp_path / "club" / "__pycache__").exists(), "the directory is deployed as it is"
 
 
 def test_a_field_that_databricks_does_not_know_is_told_in_a_sentence(tmp_path: Path, capsys: Any) -> None:

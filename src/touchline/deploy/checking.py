@@ -189,7 +189,7 @@ def _machine(cluster: Mapping[str, Any], pools: Mapping[str, Any]) -> Iterator[s
 
 def _words(cloud: Cloud, place: Mapping[str, Any], in_pool: bool) -> Iterator[str]:
     try:
-        cloud.gpus_of(place.get("node_type_id", ""))
+        cloud.must_have_gpu(place.get("node_type_id", ""))
     except UsageError as error:
         yield f"{str(error)[0].lower()}{str(error)[1:]}"
     field = cloud.pool_availability if in_pool else "availability"

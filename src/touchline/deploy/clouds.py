@@ -32,52 +32,32 @@ class Cloud:
     """Whether a pool, too, takes other machines where there are no spot ones. Elsewhere it would wait for them."""
     node_type: str
     """The machine that is taken where nobody names one: one GPU of 22 to 24 GB."""
-    gpus: Mapping[str, int]
-    """GPUs by node type, of the node types that Databricks has with a GPU."""
+    gpu_machines: tuple[str, ...]
+    """The node types that Databricks has with an NVIDIA GPU."""
 
-    def gpus_of(self, node_type: str) -> int:
-        """Number of GPUs; raises UsageError with the nearest name where the node type is none with a GPU."""
-        if node_type not in self.gpus:
-            raise unknown(f"node type with a GPU on {self.name}", node_type, self.gpus)
-        return self.gpus[node_type]
+    def must_have_gpu(self, node_type: str) -> None:
+        """Raise UsageError with the nearest name where the node type is none with a GPU."""
+        if node_type not in self.gpu_machines:
+            raise unknown(f"node type with a GPU on {self.name}", node_type, self.gpu_machines)
 
 
-_GCP = {
-    **{f"g2-standard-{cores}": gpus for cores, gpus in ((4, 1), (8, 1), (12, 1), (16, 1), (32, 1))},
-    **{f"g2-standard-{cores}": gpus for cores, gpus in ((24, 2), (48, 4), (96, 8))},
-    **{f"a2-highgpu-{gpus}g": gpus for gpus in (1, 2, 4, 8)},
-    "a2-megagpu-16g": 16,
-    **{f"a2-ultragpu-{gpus}g": gpus for gpus in (1, 2, 4, 8)},
-    **{f"a3-highgpu-{gpus}g": gpus for gpus in (1, 2, 4, 8)},
-}
-_AWS = {
-    **{
-        f"{family}.{size}": 1
-        for family in ("g4dn", "g5", "g6")
-        for size in ("xlarge", *(f"{n}xlarge" for n in (2, 4, 8, 16)))
-    },
-    **{f"{family}.12xlarge": 4 for family in ("g4dn", "g5", "g6")},
-    **{f"{family}.24xlarge": 4 for family in ("g5", "g6")},
-    **{f"{family}.48xlarge": 8 for family in ("g5", "g6")},
-    **{f"g6e.{size}": 1 for size in ("xlarge", *(f"{n}xlarge" for n in (2, 4, 8, 16)))},
-    "g6e.12xlarge": 4,
-    "g6e.24xlarge": 4,
-    "g6e.48xlarge": 8,
-    "p4d.24xlarge": 8,
-    "p4de.24xlarge": 8,
-    "p5.48xlarge": 8,
-}
-_AZURE = {
-    **{f"Standard_NC{cores}as_T4_v3": gpus for cores, gpus in ((4, 1), (8, 1), (16, 1), (64, 4))},
-    **{f"Standard_NC{cores}ads_A100_v4": gpus for cores, gpus in ((24, 1), (48, 2), (96, 4))},
-    "Standard_NC40ads_H100_v5": 1,
-    "Standard_NC80adis_H100_v5": 2,
-    "Standard_NV36ads_A10_v5": 1,
-    "Standard_NV72ads_A10_v5": 2,
-    "Standard_ND96asr_v4": 8,
-    "Standard_ND96amsr_A100_v4": 8,
-    "Standard_ND96isr_H100_v5": 8,
-}
+_GCP = (
+    *(f"g2-standard-{cores}" for cores in (4, 8, 12, 16, 24, 32, 48, 96)),
+    *(f"{family}-{gpus}g" for family in ("a2-highgpu", "a2-ultragpu", "a3-highgpu") for gpus in (1, 2, 4, 8)),
+    "a2-megagpu-16g",
+)
+_AWS = (
+    *(f"{family}.{size}xlarge" for family in ("g4dn", "g5", "g6", "g6e") for size in ("", 2, 4, 8, 12, 16)),
+    *(f"{family}.{size}xlarge" for family in ("g5", "g6", "g6e") for size in (24, 48)),
+    *("p4d.24xlarge", "p4de.24xlarge", "p5.48xlarge"),
+)
+_AZURE = (
+    *(f"Standard_NC{cores}as_T4_v3" for cores in (4, 8, 16, 64)),
+    *(f"Standard_NC{cores}ads_A100_v4" for cores in (24, 48, 96)),
+    *("Standard_NC40ads_H100_v5", "Standard_NC80adis_H100_v5"),
+    *("Standard_NV36ads_A10_v5", "Standard_NV72ads_A10_v5"),
+    *("Standard_ND96asr_v4", "Standard_ND96amsr_A100_v4", "Standard_ND96isr_H100_v5"),
+)
 CLOUDS: Mapping[str, Cloud] = MappingProxyType(
     {
         "gcp": Cloud(
@@ -89,7 +69,7 @@ CLOUDS: Mapping[str, Cloud] = MappingProxyType(
             pool_spot="PREEMPTIBLE_WITH_FALLBACK_GCP",
             pool_falls_back=True,
             node_type="g2-standard-12",
-            gpus=MappingProxyType(_GCP),
+            gpu_machines=_GCP,
         ),
         "aws": Cloud(
             name="AWS",
@@ -100,7 +80,7 @@ CLOUDS: Mapping[str, Cloud] = MappingProxyType(
             pool_spot="SPOT",
             pool_falls_back=False,
             node_type="g6.4xlarge",
-            gpus=MappingProxyType(_AWS),
+            gpu_machines=_AWS,
         ),
         "azure": Cloud(
             name="Azure",
@@ -111,7 +91,7 @@ CLOUDS: Mapping[str, Cloud] = MappingProxyType(
             pool_spot="SPOT_AZURE",
             pool_falls_back=False,
             node_type="Standard_NV36ads_A10_v5",
-            gpus=MappingProxyType(_AZURE),
+            gpu_machines=_AZURE,
         ),
     }
 )

@@ -75,7 +75,7 @@ class DatabricksConfig:
         if self.pool_minutes is not None:
             at_least(0, self, "pool_minutes")
         if self.node_type:
-            self.words.gpus_of(self.node_type)
+            self.words.must_have_gpu(self.node_type)
         for name in self.secrets:
             if not _VARIABLE.fullmatch(name):
                 raise UsageError(

@@ -22,7 +22,7 @@ from touchline.tracking.launch import settings_from_order
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-_TAG = "touchline.doctor"
+_TAG = "touchline_doctor"  # Unity Catalog takes no dots
 
 
 def try_registry(client: MlflowClient, settings: Settings, name: str) -> float:

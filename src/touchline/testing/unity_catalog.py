@@ -182,6 +182,17 @@ def _create_model(catalog: UnityCatalog, body: dict[str, Any]) -> dict[str, Any]
     return {"registered_model": _model_json(catalog.models[name])}
 
 
+def _delete_model(catalog: UnityCatalog, body: dict[str, Any]) -> dict[str, Any]:
+    del catalog.models[catalog.model(body).name]
+    return {}
+
+
+def _tag_model(catalog: UnityCatalog, body: dict[str, Any]) -> dict[str, Any]:
+    model = catalog.model(body)
+    model.tags = _tags(model.tags, [body])
+    return {}
+
+
 def _create_version(catalog: UnityCatalog, body: dict[str, Any]) -> dict[str, Any]:
     model, tags = catalog.model(body), _tags({}, body.get("tags", []))
     model.last += 1
@@ -294,7 +305,9 @@ def _version_json(model: RegisteredModel, version: Version) -> dict[str, Any]:
 
 _CALLS: dict[tuple[str, str], Callable[[UnityCatalog, dict[str, Any]], dict[str, Any]]] = {
     ("POST", "registered-models/create"): _create_model,
+    ("DELETE", "registered-models/delete"): _delete_model,
     ("GET", "registered-models/get"): lambda catalog, body: {"registered_model": _model_json(catalog.model(body))},
+    ("POST", "registered-models/set-tag"): _tag_model,
     ("GET", "registered-models/search"): lambda catalog, _: {
         "registered_models": [{"name": name} for name in catalog.models]
     },
