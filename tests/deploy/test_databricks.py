@@ -252,6 +252,7 @@ def test_a_bundle_is_not_replaced_by_mistake_and_keeps_its_configuration(tmp_pat
         ("databricks.yml", "variables:\n  token:\n    default: {password: b}\n", "default.password seems to hold"),
         ("databricks.yml", "- a\n- {", "cannot be read"),
         ("databricks.yml", "just words", "cannot be read"),
+        ("databricks.yml", "targets: [a]\nworkspace: b\npython:\n  resources:\n", "names no workspace"),
         ("config.toml", "[pretrain]\ntotal_stepps = 1\n", "total_stepps"),
     ],
 )

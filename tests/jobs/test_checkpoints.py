@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -232,30 +233,40 @@ def test_a_training_whose_server_is_away_goes_on_from_this_home_and_a_pipeline_s
         history.newest(settings, "digest")
 
 
-def machine(place: Path, name: str) -> Settings:
-    """The settings of one of several machines, which share a store and a place for checkpoints."""
-    settings = Settings.load(
-        home=place / name,
-        sinks=("mlflow",),
-        checkpoints=f"file://{place}/volume",
-        mlflow_tracking_uri=f"sqlite:///{place}/shared.db",
+@pytest.fixture
+def machines(tmp_path: Path, fresh_store: Path) -> tuple[Settings, Settings]:
+    """The settings of two machines, which share a store and the place for checkpoints ``volume``."""
+    shutil.copy(fresh_store, tmp_path / "shared.db")
+    first, second = (
+        Settings.load(
+            home=tmp_path / name,
+            sinks=("mlflow",),
+            checkpoints=f"file://{tmp_path}/volume",
+            mlflow_tracking_uri=f"sqlite:///{tmp_path}/shared.db",
+        )
+        for name in ("first", "second")
     )
-    settings.ensure_home()
-    return settings
+    first.ensure_home()
+    second.ensure_home()
+    return first, second
 
 
-def test_a_machine_that_vanished_is_replaced_by_another_from_the_common_place(tmp_path: Path) -> None:
-    run_id = cut_off(machine(tmp_path, "first"))
+def test_a_machine_that_vanished_is_replaced_by_another_from_the_common_place(
+    tmp_path: Path, machines: tuple[Settings, Settings]
+) -> None:
+    first, second = machines
+    run_id = cut_off(first)
     assert sorted(path.name for path in (tmp_path / "volume").iterdir()) == [run_id]
-    second = machine(tmp_path, "second")
     until(lambda: history.unfinished(second, {history.JOB: "count"}).run_id == run_id)
     again = counted(second, CountConfig())
     assert again.run_id == run_id
     assert [step for step, _ in sums(second, run_id)] == list(range(1, 201))
 
 
-def test_a_run_without_checkpoints_whose_machine_vanished_is_ended_by_the_next_one(tmp_path: Path) -> None:
-    first, second, job = machine(tmp_path, "first"), machine(tmp_path, "second"), TOYS["first"]
+def test_a_run_without_checkpoints_whose_machine_vanished_is_ended_by_the_next_one(
+    machines: tuple[Settings, Settings],
+) -> None:
+    (first, second), job = machines, TOYS["first"]
     lost = execute(job, job.config_class()(), first, {RECIPE: "toy"}).run_id
     connect(first).update_run(in_mlflow(first, lost).info.run_id, status="RUNNING")  # as a kill would leave it
     again = execute(job, job.config_class()(), second, {RECIPE: "toy"}).run_id

@@ -55,6 +55,8 @@ def deploy(arguments: list[str]) -> int:
     if options.check:
         print("Nothing is wrong that can be seen offline." if not problems else f"{len(problems)} to be mended.")
         return 1 if problems else 0
+    if options.config.secrets:
+        print(f"- databricks secrets create-scope {options.config.secret_scope}")
     for name in options.config.secrets:
         print(f"- databricks secrets put-secret {options.config.secret_scope} {name}")
     print(f"- cd {options.directory} && databricks bundle deploy && databricks bundle run {NAME}")

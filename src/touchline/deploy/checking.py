@@ -88,27 +88,29 @@ def _settings(directory: Path) -> Iterator[str]:
     """What ``databricks.yml`` says of the whole bundle."""
     try:
         whole = yaml.safe_load((directory / YAML).read_text(encoding="utf-8"))
-        targets = _section(whole, "targets")
-        named = _section(whole, "python").get("resources", ())
+        if not isinstance(whole, Mapping):
+            raise ValueError("it is no mapping")
     except FileNotFoundError:
         yield f"There is no {directory / YAML}. Make it with: touchline deploy databricks {directory} --overwrite"
         return
-    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         yield f"{directory / YAML} cannot be read ({' '.join(str(error).split())}). Correct it."
         return
-    if LOADER not in named:
+    targets = _section(whole, "targets")
+    if LOADER not in (_section(whole, "python").get("resources") or ()):
         yield f"{YAML} does not name what makes the resources. Set python.resources to [{LOADER!r}]."
     if not any(_section(part, "workspace").get("host") for part in (whole, *targets.values())):
         yield f"{YAML} names no workspace, and tasks would not know theirs. Set workspace.host to its address."
-    for name, target in targets.items():
-        if _section({name: target}, name).get("mode") == "development":
+    for name in targets:
+        if _section(targets, name).get("mode") == "development":
             yield f"The target {name} has mode: development, which lets runs of the job overlap. Leave the mode out."
     yield from _secrets(whole)
 
 
 def _section(whole: Any, name: str) -> Mapping[str, Any]:
-    """A part of the file, empty where it is not there; raises AttributeError where the whole is no mapping."""
-    return (whole or {}).get(name) or {}
+    """A part of the file, empty where it is not there or is none."""
+    part = whole.get(name) if isinstance(whole, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
 
 
 def _graph(tasks: list[dict[str, Any]]) -> Iterator[str]:
@@ -157,7 +159,7 @@ def _task(task: Mapping[str, Any], pools: Mapping[str, Any]) -> Iterator[str]:
     if not task.get("max_retries"):
         yield "it has no further attempts, so one machine that is taken back ends the run. Set max_retries."
     if not task.get("min_retry_interval_millis"):
-        yield "it is tried again at once, while its machine is still going. Set min_retry_interval_millis."
+        yield "it is tried again at once, and what fails at once uses up its attempts. Set min_retry_interval_millis."
     if not (cluster := task.get("new_cluster")):
         yield "it has no new_cluster, and each attempt needs a machine of its own."
         return

@@ -149,7 +149,6 @@ def pool(config: DatabricksConfig) -> dict[str, Any]:
         "node_type_id": config.machine,
         "min_idle_instances": 0,
         "idle_instance_autotermination_minutes": config.pooled_minutes,
-        "enable_elastic_disk": True,
         config.words.attributes: {config.words.pool_availability: availability},
     }
     if config.image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -114,6 +115,7 @@ def tell_lost(settings: Settings, run_id: str) -> None:
     from touchline.tracking.mlflow_store import connect, find_experiment
     from touchline.tracking.sinks.base import SinkUnavailable
 
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it prints where a run is that ends
     try:
         client = connect(settings)
         if (experiment := find_experiment(client, settings)) is None:
