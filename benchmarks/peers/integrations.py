@@ -1,6 +1,7 @@
-"""One training, with an integration of Touchline or without: ``integrations.py NAME AMOUNT bare|recorded``.
+"""Short trainings, with an integration of Touchline and without, in turn: ``integrations.py NAME AMOUNT PAIRS``.
 
-Prints the wall and processor seconds of the training alone as JSON; what is imported, opened and compiled before
+Both are in one process, where a run is open and its threads work all the time. Prints as JSON the wall seconds of
+each training and the processor seconds of Touchline's threads meanwhile; what is imported, opened and compiled before
 does not count.
 """
 
@@ -8,14 +9,15 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 from touchline.integrations.training import Training
 
 Work = Callable[[], Any]
+WHICH = ("bare", "recorded")
 
 
 def stable_baselines3(amount: int, training: Training | None) -> Work:
@@ -188,11 +190,16 @@ def optuna(amount: int, training: Training | None) -> Work:
 
 def brax(amount: int, training: Training | None) -> Work:
     """PPO in Brax's fastest environment; compilation is in both."""
+    import jax as library
     from brax import envs
     from brax.training.agents.ppo import train
 
     from touchline.integrations.brax import BraxCallbacks
 
+    # Brax 0.14.2 calls it, and jax 0.10 has removed it; here there is one device.
+    library.device_put_replicated = lambda tree, _: library.tree.map(
+        lambda leaf: library.numpy.asarray(leaf)[None], tree
+    )
     ours = None if training is None else BraxCallbacks(training)
     callbacks = {} if ours is None else {"progress_fn": ours.progress, "policy_params_fn": ours.policy_params}
     sizes = {"num_envs": 64, "batch_size": 32, "num_minibatches": 2, "unroll_length": 10, "num_eval_envs": 16}
@@ -217,19 +224,48 @@ def _gradient_step() -> Callable[[], Any]:
     return step
 
 
+class ThreadsClock:
+    """Processor seconds of Touchline's own threads, those that have ended too."""
+
+    def __init__(self) -> None:
+        self._ended = 0.0
+        run = threading.Thread.run
+
+        def timed(thread: threading.Thread) -> None:
+            try:
+                run(thread)
+            finally:
+                if thread.name.startswith("touchline"):
+                    self._ended += time.thread_time()
+
+        threading.Thread.run = timed  # type: ignore[method-assign]
+
+    def seconds(self) -> float:
+        """Until now."""
+        living = [thread for thread in threading.enumerate() if thread.name.startswith("touchline") and thread.ident]
+        return self._ended + sum(time.clock_gettime(time.pthread_getcpuclockid(each.ident)) for each in living)
+
+
 def main() -> None:
-    """Run one of them."""
-    name, amount, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    """Alternate them, the order turned around each time."""
+    name, amount, pairs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     if name in ("sbx", "jax", "brax"):
         from touchline.jax_guard import guard_jax
 
         guard_jax()
-    with ExitStack() as stack:
-        training = stack.enter_context(Training(name)) if how == "recorded" else None
-        work = globals()[name](amount, training)
-        wall, processor = time.perf_counter(), time.process_time()
-        work()
-        print(json.dumps({"wall": time.perf_counter() - wall, "processor": time.process_time() - processor}))
+    clock = ThreadsClock()
+    with Training(name) as training:
+        works = {which: globals()[name](amount, training if which == "recorded" else None) for which in WHICH}
+        for work in works.values():
+            work()  # compiles, and fills what is filled once
+        taken: dict[str, list[float]] = {which: [] for which in WHICH}
+        before = clock.seconds()
+        for number in range(pairs):
+            for which in WHICH if number % 2 else reversed(WHICH):
+                began = time.perf_counter()
+                works[which]()
+                taken[which].append(time.perf_counter() - began)
+        print(json.dumps({**taken, "threads": clock.seconds() - before}))
 
 
 if __name__ == "__main__":
