@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "touchline"
 LAYERS = (
-    {"errors", "overlay", "config", "cadence", "filesystem", "jax_guard", "leash", "masking", "__init__"},
+    {"errors", "overlay", "config", "cadence", "cards", "filesystem", "jax_guard", "leash", "masking", "__init__"},
     {"checkpoint", "gates", "watch", "tracking"},
     {"learning", "simulation", "soccer", "tuning", "catalog"},
     {"jobs", "testing", "integrations", "compat", "report"},
