@@ -27,11 +27,11 @@ WORK = {
     "stable_baselines3": (2_048, 40, 1),
     "sbx": (400, 40, 1),
     "tensorboard": (200, 150, 4),
-    "lightning": (1_000, 40, 1),
+    "lightning": (500, 60, 1),
     "accelerate": (300, 200, 4),
     "pytorch": (300, 200, 4),
     "jax": (500, 200, 4),
-    "optuna": (50, 60, 1),
+    "optuna": (5, 60, 1),
     "brax": (100_000, 10, 1),
 }
 

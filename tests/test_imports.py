@@ -18,6 +18,7 @@ LAYERS = (
         "overlay",
         "config",
         "cadence",
+        "cards",
         "filesystem",
         "jax_guard",
         "leash",
@@ -27,8 +28,8 @@ LAYERS = (
     },
     {"checkpoint", "gates", "watch", "tracking"},
     {"learning", "simulation", "soccer", "tuning", "catalog"},
-    {"jobs", "testing", "integrations", "compat", "deploy", "report"},
-    {"recipes", "ui", "commands", "cli"},
+    {"jobs", "testing", "integrations", "compat", "report"},
+    {"recipes", "deploy", "ui", "commands", "cli"},
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names}
 ONE_WAY_WITHIN_A_LAYER = {
@@ -42,6 +43,8 @@ ONE_WAY_WITHIN_A_LAYER = {
     ("soccer", "simulation"),
     ("cli", "commands"),
     ("commands", "recipes"),
+    ("commands", "deploy"),
+    ("deploy", "recipes"),
     ("cli", "recipes"),
     ("cli", "ui"),
 }

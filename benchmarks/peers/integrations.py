@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import count, islice
 from typing import Any
 
 from touchline.integrations.training import Training
@@ -27,8 +28,8 @@ def stable_baselines3(amount: int, training: Training | None) -> Work:
     from touchline.integrations.stable_baselines3 import TouchlineCallback
 
     model = PPO("MlpPolicy", "Pendulum-v1", n_steps=1024, seed=0, device="cpu")
-    callback = None if training is None else TouchlineCallback(training)
-    return lambda: model.learn(amount, callback)
+    callback = None if training is None else _without_last_save(TouchlineCallback)(training)
+    return lambda: model.learn(amount, callback, reset_num_timesteps=False)
 
 
 def sbx(amount: int, training: Training | None) -> Work:
@@ -39,8 +40,20 @@ def sbx(amount: int, training: Training | None) -> Work:
 
     model = SAC("MlpPolicy", "Pendulum-v1", seed=0, buffer_size=50_000)
     model.learn(200)  # compiles
-    callback = None if training is None else TouchlineCallback(training)
-    return lambda: model.learn(amount, callback)
+    callback = None if training is None else _without_last_save(TouchlineCallback)(training)
+    return lambda: model.learn(amount, callback, reset_num_timesteps=False)
+
+
+def _without_last_save(callback: Any) -> Any:
+    """The callback, which saves when that is due, but not as ``learn`` ends: here that is every few seconds."""
+
+    class Unsaved(callback):  # type: ignore[misc]
+        def _on_training_end(self) -> None:
+            training, self._training = self._training, None
+            super()._on_training_end()
+            self._training = training
+
+    return Unsaved
 
 
 def gymnasium(amount: int, training: Training | None) -> Work:
@@ -68,10 +81,10 @@ def tensorboard(amount: int, training: Training | None) -> Work:
     else:
         from touchline.compat.tensorboard import SummaryWriter  # type: ignore[assignment]
 
-    step, writer = _gradient_step(), SummaryWriter("runs/x")
+    step, writer, steps = _gradient_step(), SummaryWriter("runs/x"), count(1)
 
     def work() -> None:
-        for number in range(amount):
+        for number in islice(steps, amount):
             loss = step()
             for name in ("losses/value", "losses/policy", "charts/SPS", "charts/episodic_return"):
                 writer.add_scalar(name, loss, number)
@@ -112,7 +125,14 @@ def lightning(amount: int, training: Training | None) -> Work:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    return lambda: trainer.fit(Clone(), data)
+    model = Clone()
+
+    def work() -> None:
+        trainer.fit(model, data)
+        assert trainer.fit_loop.max_epochs is not None
+        trainer.fit_loop.max_epochs += 1  # the next one goes on
+
+    return work
 
 
 def accelerate(amount: int, training: Training | None) -> Work:
@@ -123,10 +143,10 @@ def accelerate(amount: int, training: Training | None) -> Work:
 
     accelerator = Accelerator(cpu=True, log_with=None if training is None else TouchlineTracker(training.run))
     accelerator.init_trackers("x")
-    step = _gradient_step()
+    step, steps = _gradient_step(), count(1)
 
     def work() -> None:
-        for number in range(amount):
+        for number in islice(steps, amount):
             accelerator.log({"train/loss": step()}, step=number)
 
     return work
@@ -134,13 +154,13 @@ def accelerate(amount: int, training: Training | None) -> Work:
 
 def pytorch(amount: int, training: Training | None) -> Work:
     """A gradient step, recorded each time."""
-    step = _gradient_step()
+    step, steps = _gradient_step(), count(1)
 
     def work() -> None:
-        for number in range(amount):
+        for number in islice(steps, amount):
             loss = step()
             if training is not None:
-                training.run.log({"train/loss": loss}, number + 1)
+                training.run.log({"train/loss": loss}, number)
 
     return work
 
@@ -157,20 +177,21 @@ def jax(amount: int, training: Training | None) -> Work:
     keys = library.random.split(library.random.key(0))
     inputs, start = library.random.normal(keys[0], (256, 256)), library.random.normal(keys[1], (256, 256))
     library.block_until_ready(update(start, inputs))
+    steps = count(1)
 
     def work() -> None:
         weights = start
-        for number in range(amount):
+        for number in islice(steps, amount):
             weights, loss = update(weights, inputs)
             if training is not None:
-                training.run.log({"train/loss": loss}, number + 1)
+                training.run.log({"train/loss": loss}, number)
         library.block_until_ready(weights)
 
     return work
 
 
 def optuna(amount: int, training: Training | None) -> Work:
-    """Trials of 10 ms each."""
+    """Trials of 100 ms each."""
     import optuna as library
 
     from touchline.integrations.optuna import TouchlineCallback
@@ -178,7 +199,7 @@ def optuna(amount: int, training: Training | None) -> Work:
     library.logging.set_verbosity(library.logging.WARNING)
 
     def objective(trial: Any) -> float:
-        x, until = float(trial.suggest_float("x", -10, 10)), time.perf_counter() + 0.01
+        x, until = float(trial.suggest_float("x", -10, 10)), time.perf_counter() + 0.1
         while time.perf_counter() < until:
             x = (x - 2.0) / 1.001 + 2.0
         return (x - 2) ** 2

@@ -74,10 +74,8 @@ def read_gate(path: Path) -> Gate:
         paired = differences(candidate["scores"], opponent["scores"])
         checks: Sequence[Mapping[str, Any]] = verdict["checks"]
         intervals: Mapping[str, Any] = next((one["intervals"] for one in checks if one["name"] == ADVANTAGES), {})
-        rows = [
-            _row(task, values.tolist(), intervals.get(f"{opponent['name']}, {task}"))
-            for task, values in paired.items()
-        ]
+        name = str(opponent["name"])
+        rows = [_row(task, values.tolist(), intervals.get(f"{name}, {task}")) for task, values in paired.items()]
         if (overall := intervals.get(name)) and len(rows) > 1:
             rows.append(_row("mean of tasks", (), overall))
         return Gate(
