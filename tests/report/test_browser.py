@@ -119,7 +119,7 @@ def test_the_page_answers(browser: Any, page_of: Callable[[str], Path]) -> None:
         folded.locator(".plot .trace").first.wait_for(state="attached")
         table = page.locator("#learning details.table").first
         table.locator("summary").click()
-        assert table.locator("tr").count() > 10
+        table.locator("tr").nth(10).wait_for()
 
 
 @pytest.mark.parametrize(("word", "width", "scheme"), [(PIPELINE, 1280, "light"), ("seeds", 390, "dark")])
