@@ -85,6 +85,7 @@ def test_every_picture_is_drawn(browser: Any, page_of: Callable[[str], Path]) ->
         assert page.locator("#machine .plot:visible").first.locator("path.point").count() >= 1, "the alert is marked"
         video = page.locator("#films video")
         video.scroll_into_view_if_needed()
+        page.wait_for_function("document.querySelector('#films video').src.startsWith('blob:')")
         video.evaluate(
             "video => video.readyState >= 2 || new Promise(done => video.addEventListener('loadeddata', done))"
         )

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from touchline.tracking.journal import JournalReader
 from touchline.tracking.rewind import Timeline
 
-MOST_BUCKETS = 2_000
-"""Of one curve, an even number: more than a screen has columns of pixels."""
+MOST_BUCKETS = 1_000
+"""Of one curve, an even number: about as many as a wide chart has columns of pixels."""
 ALL_BUCKETS = 60_000
 """Of all curves of a run together, about 2 MB of text; with many metrics each has fewer."""
 FEWEST_BUCKETS = 100

@@ -17,13 +17,15 @@ class Shown:
     """A video with its bytes in the page."""
 
     film: Film
-    address: str
-    """A ``data:`` URI."""
+    kind: str
+    """Media type, as ``video/mp4``."""
+    data: str
+    """The file's bytes, base64."""
 
     @property
     def is_picture(self) -> bool:
         """Whether a browser shows it as a picture that moves, not as a video."""
-        return self.address.startswith("data:image/")
+        return self.kind.startswith("image/")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,5 @@ def embed(films: Iterable[Film], room: int) -> Films:
             named.append(film)
             continue
         room -= size
-        data = base64.b64encode(film.path.read_bytes()).decode()
-        shown.append(Shown(film, f"data:{kind};base64,{data}"))
+        shown.append(Shown(film, kind, base64.b64encode(film.path.read_bytes()).decode()))
     return Films(tuple(shown), tuple(named))
