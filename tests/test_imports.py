@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "touchline"
 LAYERS = (
     {"errors", "overlay", "config", "cadence", "filesystem", "jax_guard", "leash", "masking", "__init__"},
     {"checkpoint", "gates", "watch", "tracking"},
-    {"learning", "simulation", "soccer", "tuning", "catalog"},
+    {"learning", "simulation", "soccer", "tuning", "catalog", "migration"},
     {"jobs", "testing", "integrations", "compat", "deploy", "report"},
     {"recipes", "ui", "commands", "cli"},
 )
@@ -105,6 +105,7 @@ def test_imports_point_down(file: Path) -> None:
         "from touchline.cli import main; main(['show', '--help'])",
         "from touchline.cli import main; main(['sync', '--help'])",
         "from touchline.cli import main; main(['film', '--help'])",
+        "from touchline.cli import main; main(['import', '--help'])",
         "from touchline.cli import main; main(['status', '--home', '/'])",
         "import touchline; touchline.start_run, touchline.Cadence",
         "from touchline.cli import main; main(['tune', '--help'])",
