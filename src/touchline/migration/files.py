@@ -21,6 +21,11 @@ class Files:
         """``directory`` is the run's; None copies nothing."""
         self._directory = directory
 
+    @property
+    def only_counts(self) -> bool:
+        """True when nothing is copied."""
+        return self._directory is None
+
     def artifact(self, path: Path, name: str) -> dict[str, Any]:
         """Keep a file, to be delivered under ``name``. Raises TouchlineError when it cannot be copied."""
         return {"name": name, "path": self._keep("artifact", path, name)}
