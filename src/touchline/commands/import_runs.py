@@ -69,8 +69,10 @@ def import_runs(arguments: list[str]) -> int:
     from touchline.config import Settings
     from touchline.migration.importing import Order
     from touchline.migration.importing import import_runs as bring
+    from touchline.tracking.sinks import known_sinks
 
     settings = Settings.load(home=options.home)
+    known_sinks(options.to)
     runs, origin = _source(options, settings)
     order = Order(settings, *_sinks(options.to, settings, origin), options.project, options.dry_run)
     if not options.dry_run:
@@ -104,9 +106,8 @@ def _source(options: ImportOptions, settings: Settings) -> tuple[Sequence[Source
 
 def _sinks(to: Sequence[str], settings: Settings, origin: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Where the runs are delivered to, and who never gets them: their own track, and who would tell people."""
-    from touchline.tracking.sinks import far_sides, known_sinks
+    from touchline.tracking.sinks import far_sides
 
-    known_sinks(to)
     others = [_TELLS_PEOPLE] if _TELLS_PEOPLE in settings.sinks else []
     withheld = tuple(sink for sink in (origin, *others) if sink and sink not in to)
     chosen = dict.fromkeys(far_sides(to or settings.sinks))

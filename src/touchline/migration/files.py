@@ -58,16 +58,18 @@ class OtherValues:
     """Values that are no numbers, on their way into one file of JSON lines."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace")
-        self.count = 0
+        self._lines: list[str] = []
+
+    @property
+    def count(self) -> int:
+        """Number of them."""
+        return len(self._lines)
 
     def add(self, name: str, step: int | None, time: float, value: Any) -> None:
         """Add one."""
         line: Mapping[str, Any] = {"name": name, "step": step, "time": time, "value": value}
-        self._file.write(json.dumps(line, default=str) + "\n")
-        self.count += 1
+        self._lines.append(json.dumps(line, default=str) + "\n")
 
     def payload(self, files: Files, name: str) -> dict[str, Any]:
         """The artifact that has them all."""
-        self._file.seek(0)
-        return files.text(self._file.read(), name)
+        return files.text("".join(self._lines), name)

@@ -56,7 +56,9 @@ class Store:
         from mlflow.tracking import MlflowClient
 
         if self.uri.startswith("sqlite:///") and not Path(self.uri.removeprefix("sqlite:///")).is_file():
-            raise TouchlineError(f"There is no MLflow store {self.uri}. Name the file that MLflow wrote, or a server.")
+            raise TouchlineError(
+                f"There is no MLflow store {self.uri}. Name the file that MLflow wrote, or a server."
+            )
         try:
             client = MlflowClient(self.uri)
             found = {experiment.name: experiment.experiment_id for experiment in _experiments(client)}
@@ -79,8 +81,8 @@ class Store:
     def _unreadable(self, what: str, error: Exception) -> TouchlineError:
         told = " ".join(str(error).split())[:300]
         return TouchlineError(
-            f"MLflow at {without_credentials(self.uri)} did not give {what} ({told}). Check the URI, and for a server "
-            "MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN."
+            f"MLflow at {without_credentials(self.uri)} did not give {what} ({told}). Check the URI, and for a "
+            "server MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN."
         )
 
 
@@ -188,7 +190,9 @@ class MlflowRun:
             self.findings.counts[source.INPUTS] += 1
             yield "input", None, started, {"model": f"models:/{one.model_id}", "context": "model"}
         for one in getattr(outputs, "model_outputs", None) or ():
-            where = f"it stays in its store; get it with: mlflow artifacts download --artifact-uri models:/{one.model_id}"
+            where = (
+                f"it stays in its store; get it with: mlflow artifacts download --artifact-uri models:/{one.model_id}"
+            )
             self.findings.omit(f"logged model {one.model_id}", where)
 
     def _artifacts(self, folder: str, files: Files) -> Iterator[source.Row]:

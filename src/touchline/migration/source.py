@@ -16,7 +16,8 @@ IMAGES, VIDEOS, HISTOGRAMS, TABLES = "images", "videos", "histograms", "tables"
 FILES, OTHER_VALUES = "files", "texts and lists"
 ALERTS, OUTPUT, INPUTS = "alerts", "characters of output", "inputs"
 KINDS = (
-    RUNS, VALUES, OTHER_VALUES, PARAMS, TAGS, RESULTS, IMAGES, VIDEOS, HISTOGRAMS, TABLES, FILES, ALERTS, OUTPUT, INPUTS
+    RUNS, VALUES, OTHER_VALUES, PARAMS, TAGS, RESULTS, IMAGES, VIDEOS, HISTOGRAMS, TABLES, FILES, ALERTS, OUTPUT,
+    INPUTS,
 )  # fmt: skip
 """What is counted, in the order in which it is shown."""
 OTHER_VALUES_FILE = "imported/values.jsonl"

@@ -25,8 +25,8 @@ def find_runs(place: Path) -> list[TensorboardRun]:
         folders.setdefault(file.parent, []).append(file)
     if not folders:
         raise UsageError(
-            f"There are no event files in {place}. Name the directory that tensorboard --logdir shows; their names hold "
-            "tfevents."
+            f"There are no event files in {place}. Name the directory that tensorboard --logdir shows; the names of "
+            "its files hold tfevents."
         )
     return [TensorboardRun(place, paths) for paths in folders.values()]
 
@@ -129,7 +129,9 @@ class TensorboardRun:
         self, value: Any, array: Any, step: int, time: float, _: Files, texts: OtherValues
     ) -> Iterator[source.Row]:
         for data in array.ravel().tolist():
-            texts.add(value.tag, step, time, data.decode(errors="backslashreplace") if isinstance(data, bytes) else data)
+            texts.add(
+                value.tag, step, time, data.decode(errors="backslashreplace") if isinstance(data, bytes) else data
+            )
         yield from ()
 
     def _hparams(self, value: Any, time: float) -> Iterator[source.Row]:

@@ -21,14 +21,24 @@ from touchline.migration.wandb_media import Media
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
-    from wandb.proto.wandb_internal_pb2 import ArtifactRecord, ConfigRecord, MetricRecord, Record, RunRecord, SummaryRecord
+    from wandb.proto.wandb_internal_pb2 import (
+        ArtifactRecord,
+        ConfigRecord,
+        MetricRecord,
+        Record,
+        RunRecord,
+        SummaryRecord,
+    )
 
 FRESH_SECONDS = 60.0
 """A run without an end whose file changed so short a time ago may still be written."""
 _TEXT_CHARACTERS = 65_536
 _LEVELS = {"INFO": "info", "WARN": "warn", "ERROR": "error"}
-_UNCOUNTED = frozenset(("header", "footer", "final", "telemetry", "files", "request", "control", "output_logger"))
-"""Records about the SDK itself, or about the uploading of files that are found anyway."""
+_UNCOUNTED = frozenset(
+    ("header", "footer", "final", "telemetry", "files", "request", "control", "output_logger", None)
+    + ("run", "config", "summary", "metric", "environment", "exit", "preempting")
+)
+"""Records about the SDK itself, about the uploading of files that are found anyway, and what was read before."""
 
 
 def find_runs(place: Path) -> list[WandbRun]:
@@ -124,9 +134,8 @@ class WandbRun:
                 elif kind == "tbrecord":
                     where = f"import them with: touchline import tensorboard {record.tbrecord.log_dir}"
                     self.findings.omit("TensorBoard's files that W&B mirrored", where)
-                elif kind not in _UNCOUNTED and kind not in ("run", "config", "summary", "metric", "environment"):
-                    if kind not in ("exit", "preempting"):
-                        self.findings.omit(f"record {kind}", "a run has nothing like it")
+                elif kind not in _UNCOUNTED:
+                    self.findings.omit(f"record {kind}", "a run has nothing like it")
             yield from self._other_files(file.path.parent / "files", media.used, files)
         yield from console.rest()
         self.findings.counts[source.OUTPUT] += console.characters
@@ -261,7 +270,12 @@ class WandbRun:
     def _alert(self, record: Record) -> source.Row:
         self.findings.counts[source.ALERTS] += 1
         level = _LEVELS.get(record.alert.level.upper(), "info")
-        return "alert", None, self._last_time, {"title": record.alert.title, "text": record.alert.text, "level": level}
+        return (
+            "alert",
+            None,
+            self._last_time,
+            {"title": record.alert.title, "text": record.alert.text, "level": level},
+        )
 
     def _artifact(self, artifact: ArtifactRecord, files: Files) -> Iterator[source.Row]:
         if artifact.type == "run_table":  # the table of a log call, which is read from its own file

@@ -1,8 +1,8 @@
 """The records of a ``run-*.wandb`` file: LevelDB's log format under a header of W&B's own.
 
-The file is a header of 7 bytes and blocks of 32 KiB. A record lies in one chunk, or in a first, middle ones and a last;
-a chunk has a CRC-32, a length and a type before its data, and never crosses a block.
-Source: https://github.com/google/leveldb/blob/main/doc/log_format.md, with zlib's CRC in the place of a masked CRC-32C.
+The file is a header of 7 bytes and blocks of 32 KiB. A record lies in one chunk, or in a first, middle ones and a
+last; a chunk has a checksum, a length and a type before its data, and never crosses a block.
+Source: https://github.com/google/leveldb/blob/main/doc/log_format.md, but with zlib's CRC-32 as the checksum.
 """
 
 from __future__ import annotations

@@ -37,7 +37,9 @@ class Media:
             for place, path in enumerate(names):
                 caption = captions[place] if place < len(captions) else ""
                 one = {"path": path, "caption": caption}
-                yield from self._picture("image-file", name if len(names) == 1 else f"{name}/{place}", one, step, time)
+                yield from self._picture(
+                    "image-file", name if len(names) == 1 else f"{name}/{place}", one, step, time
+                )
         elif kind == "histogram":
             yield from self._histogram(name, value, step, time)
         elif kind == "table-file":
