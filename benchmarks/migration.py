@@ -16,7 +16,6 @@ from pathlib import Path
 
 from harness import Part, environment, scratch, table
 
-NAMES = 10
 WANDB = """
 import sys, wandb
 run = wandb.init(project="speed", id="speed")
@@ -31,7 +30,7 @@ mlflow.set_tracking_uri("sqlite:///old.db")
 with mlflow.start_run() as run:
     for first in range(0, int(sys.argv[1]), 100):
         rows = range(first, first + 100)
-        metrics = [Metric(f"metric/{name}", s / (name + 1), 1_700_000_000_000 + s, s) for s in rows for name in range(10)]
+        metrics = [Metric(f"metric/{n}", s / (n + 1), 1_700_000_000_000 + s, s) for s in rows for n in range(10)]
         mlflow.MlflowClient().log_batch(run.info.run_id, metrics)
 """
 TENSORBOARD = """
@@ -76,7 +75,7 @@ def measure(track: str, steps: int) -> dict[str, float]:
 def main() -> None:
     """Measure each track once and print the table."""
     part = Part("", __doc__, subject="migration")
-    steps = part.size(20_000, 500)
+    steps = part.size(5_000, 500)
     rows = []
     for track in SOURCES:
         if track not in part.results:
@@ -85,7 +84,7 @@ def main() -> None:
         one = part.results[track]
         speed = [f"{one['values'] / one[name]:,.0f}" for name in ("import_s", "again_s")]
         rows.append([track, f"{one['values']:,}", f"{one['import_s']:.1f}", *speed, f"{one['load']:.0f}"])
-    print(table(["source", "values", "import, s", "values/s", "counted again, values/s", "load"], rows))
+    table(["source", "values", "import, s", "values/s", "counted again, values/s", "load"], rows)
 
 
 if __name__ == "__main__":

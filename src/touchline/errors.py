@@ -58,6 +58,9 @@ EXTRAS = {
     "brax": "brax",
     "lightning": "lightning",
     "accelerate": "accelerate",
+    "databricks": "databricks",
+    "packaging": "databricks",
+    "yaml": "databricks",
 }
 """Module → the extra of ours that brings it."""
 

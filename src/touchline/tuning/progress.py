@@ -11,9 +11,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from touchline.cards import card, line, table
 from touchline.tuning.failures import failure_of
 from touchline.tuning.sampler import points_left
-from touchline.tuning.study import FINISHED, WINNER, Study
+from touchline.tuning.study import FINISHED, TARGET, WINNER, Study
 
 LEAST_FOR_IMPORTANCE = 4
 """Complete trials below which nothing can be said about importance."""
@@ -89,6 +90,35 @@ def progress_of(study: Study, target: Mapping[str, Any] | None = None) -> Progre
         {} if share is None else {name: value * share for name, value in cost.items()},
         tuple(f"Trial {trial.number}: {failure}" for trial, failure in lost),
     )
+
+
+def card_of(study: Study) -> str:
+    """A study as a notebook shows it: how far it is, the best trial, and each trial's value as a line."""
+    told = study.optuna.user_attrs.get(TARGET)
+    progress = progress_of(study, told)
+    counts = ", ".join(f"{number} {state}" for state, number in progress.counts.items() if number)
+    goal = "" if progress.target is None else f" of {progress.target}"
+    sentences = [f"{progress.finished}{goal} finished; {counts or 'no trial yet'}", progress.storage]
+    if progress.winner is not None:
+        sentences.append(f"Winner on other seeds: trial {progress.winner}")
+    best = progress.best
+    rows = [
+        (name, f"{value:.4g}" if isinstance(value, float) else str(value), _percent(progress.importance.get(name)))
+        for name, value in (best.params if best is not None else {}).items()
+    ]
+    values = [(t.number, t.value) for t in study.trials() if t.state in FINISHED and t.value is not None]
+    drawn = line(values, f"values of {len(values)} trials")
+    head = "" if best is None or best.value is None else f"best: trial {best.number}, {best.value:.6g}"
+    return card(
+        f"Study {progress.name}",
+        sentences,
+        table((head, "", ""), [("values by trial", drawn, "")] if drawn else []),
+        table(("field", "best", "importance"), rows),
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
 
 
 def _seconds(trial: FrozenTrial) -> float:

@@ -219,6 +219,12 @@ class Study:
                     self.beat(trial_id)
             return reaped
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from touchline.tuning.progress import card_of
+
+        return card_of(self)
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep every other process from changing the states of this study's trials."""
