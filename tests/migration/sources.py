@@ -100,6 +100,7 @@ def mlflow_store(directory: Path, empty: Path) -> dict[str, str]:
     with mlflow.start_run(run_name="broken") as broken:
         mlflow.log_metric("loss", 0.25, step=1)
         mlflow.end_run("FAILED")
+    mlflow.MlflowClient().create_registered_model("walker")
     mlflow.set_tracking_uri(None)  # which it had put into the environment
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     return {"parent": parent.info.run_id, "child": child.info.run_id, "broken": broken.info.run_id}

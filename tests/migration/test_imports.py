@@ -184,6 +184,7 @@ def test_an_mlflow_store_arrives_value_by_value(world: World) -> None:
     new = MlflowClient(world.settings.tracking_uri)
     path = new.download_artifacts(parent.info.run_id, "deep/about.txt", str(world.directory))
     assert Path(path).read_text() == "about"
+    assert any("The registered models stay in sqlite:" in text and ": walker." in text for text in world.printed)
 
 
 def test_event_files_arrive_value_by_value(world: World) -> None:

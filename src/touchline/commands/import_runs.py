@@ -73,35 +73,36 @@ def import_runs(arguments: list[str]) -> int:
 
     settings = Settings.load(home=options.home)
     known_sinks(options.to)
-    runs, origin = _source(options, settings)
+    runs, origin, left_behind = _source(options, settings)
     order = Order(settings, *_sinks(options.to, settings, origin), options.project, options.dry_run)
     if not options.dry_run:
         settings.ensure_home()
     report = bring(order, runs, _tell)
     gaps = [] if options.dry_run else _deliver(settings, order.sinks, report, options.timeout)
     _show(report, options.dry_run)
-    for sentence in gaps:
+    for sentence in (*left_behind, *gaps):
         print(sentence)
     return 0 if report.is_equal else 1
 
 
-def _source(options: ImportOptions, settings: Settings) -> tuple[Sequence[SourceRun], str]:
-    """The runs, and the sink that has them already; empty where no sink has."""
+def _source(options: ImportOptions, settings: Settings) -> tuple[Sequence[SourceRun], str, Sequence[str]]:
+    """The runs, the sink that has them already (empty where no sink has), and what is there besides runs."""
     if options.track == "mlflow":
         from touchline.migration import mlflow
 
         store = mlflow.Store(options.place)
-        return store.runs(settings, options.experiment), "mlflow" if store.is_of(settings) else ""
+        runs, origin = store.runs(settings, options.experiment), "mlflow" if store.is_of(settings) else ""
+        return runs, origin, store.left_behind()
     place = Path(options.place).expanduser()
     if not place.exists():
         raise UsageError(f"There is no {place}. Name the directory that has the runs of {options.track}.")
     if options.track == "wandb":
         from touchline.migration import wandb
 
-        return wandb.find_runs(place), "wandb"
+        return wandb.find_runs(place), "wandb", ()
     from touchline.migration import tensorboard
 
-    return tensorboard.find_runs(place), "tensorboard"
+    return tensorboard.find_runs(place), "tensorboard", ()
 
 
 def _sinks(to: Sequence[str], settings: Settings, origin: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import tempfile
@@ -27,6 +28,7 @@ FRESH_SECONDS = 60.0
 """A run that MLflow calls running, and that got a value so short a time ago, is left to go on."""
 _STATUS = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
 _RUNS_A_PAGE = 500
+_MOST_NAMES, _SHOWN_NAMES = 100, 5
 _SAID_ANEW = {"mlflow.parentRunId", "mlflow.runName", "mlflow.rootRunId", RUN_ID_TAG, PARENT_TAG, DELIVERED_TAG}
 _SAID_ANEW |= {"touchline.status", "touchline.job", "touchline.group", "touchline.host", "touchline.rewinds"}
 """Tags that name, nest and follow a run in its store, which the import's own delivery says anew."""
@@ -77,6 +79,22 @@ class Store:
                 experiment = chosen[entity.info.experiment_id]
                 runs[entity.info.run_id] = MlflowRun(self, client, entity, experiment, runs)
         return list(runs.values())
+
+    def left_behind(self) -> list[str]:
+        """A sentence for each thing in the store that is no run, and so stays there."""
+        from mlflow.tracking import MlflowClient
+
+        client, found = MlflowClient(self.uri, registry_uri=self.uri), []
+        with contextlib.suppress(Exception):  # a store without a registry, or without the right to see it
+            names = [model.name for model in client.search_registered_models(max_results=_MOST_NAMES)]
+            if names:
+                shown = ", ".join(names[:_SHOWN_NAMES]) + (", …" if len(names) > _SHOWN_NAMES else "")
+                found.append(f"The registered models stay in {without_credentials(self.uri)}: {shown}.")
+        with contextlib.suppress(Exception):
+            ids = [experiment.experiment_id for experiment in _experiments(client)]
+            if client.search_traces(ids, max_results=1, include_spans=False):
+                found.append(f"The traces stay in {without_credentials(self.uri)}.")
+        return found
 
     def _unreadable(self, what: str, error: Exception) -> TouchlineError:
         told = " ".join(str(error).split())[:300]
