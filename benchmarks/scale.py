@@ -1,0 +1,436 @@
+"""What a fleet of runs asks of a journal, an MLflow server on PostgreSQL and W&B, and where the server saturates.
+
+Measured: bytes a value in the journal; deliveries to a real server by the courier's own sink, with more and more
+couriers, workers and values a request; more and more runs at their own pace; and the same deliveries while the table
+grows to the hour of 1,000 runs with ten metrics at 1 Hz, 36 million values. Each figure is kept when it is made.
+docs/scale.md tells of it.
+Usage: nice -n 15 python benchmarks/scale.py [--quick] [--part NAME …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import sqlalchemy
+from harness import PEERS, Part, environment, scratch, stand_in, table
+
+from touchline.config import Settings
+from touchline.testing.mlflow_server import lack, mlflow_process, postgresql
+from touchline.tracking.journal import FILE_NAME
+from touchline.tracking.start import start_run
+
+METRICS = 10
+RUNS, HERTZ, SECONDS = 1_000, 1.0, 3_600
+LOOKS = (1, 2, 4, 8, 12, 18, 27, 36)
+"""After so many hundred seconds of the hour, a million values each, the server is looked at."""
+DELIVERED_RUNS = 40
+"""Runs that couriers deliver to; PostgreSQL writes the rows of the others itself, in the same order of time."""
+STORE = Path(tempfile.gettempdir()) / "touchline-scale"
+"""Holds the hour's database until all of it is measured."""
+PARTS = ("journal", "wandb", "couriers", "settings", "live", "hour")
+
+
+class Server:
+    """An MLflow server, its PostgreSQL, and couriers that are asked to deliver."""
+
+    def __init__(self, url: str, database: str, couriers: list[subprocess.Popen[str]]) -> None:
+        self.url = url
+        self.engine = sqlalchemy.create_engine(database)
+        self._couriers = couriers
+
+    def deliver(self, couriers: int | None = None, **order: Any) -> dict[str, Any]:
+        """Have so many couriers, or all, carry out an order at once; what came of it."""
+        asked = self._couriers[:couriers]
+        load, before = os.getloadavg()[0], cpu_seconds()
+        for courier in asked:
+            assert courier.stdin is not None
+            courier.stdin.write(json.dumps(order) + "\n")
+            courier.stdin.flush()
+        answers = [answer(courier) for courier in asked]
+        used = {kind: seconds - before.get(kind, 0.0) for kind, seconds in cpu_seconds().items()}
+        took = [seconds for told in answers for seconds in told["deliveries"]]
+        seconds = max(told["seconds"] for told in answers)
+        values = METRICS * sum(told["events"] for told in answers)
+        figures = {
+            "values": values,
+            "requests": len(took),
+            "values_per_second": round(values / seconds),
+            "requests_per_second": round(len(took) / seconds, 1),
+            "values_a_request": round(values / len(took), 1),
+            "request_median_ms": round(1e3 * float(np.median(took)), 1),
+            "request_p99_ms": round(1e3 * float(np.percentile(took, 99)), 1),
+            "cpu_ms_a_request": {kind: round(1e3 * used[kind] / len(took), 2) for kind in sorted(used)},
+            "cores_used": round(sum(used.values()) / seconds, 2),
+            "load": round(load, 1),
+        }
+        ages = sorted(age for told in answers for age in told.get("ages", ()))
+        if ages:
+            late = [age for at, age in ages if at > seconds / 2]
+            figures["age_second_half_s"] = {
+                "median": round(float(np.median(late)), 2),
+                "p99": round(float(np.percentile(late, 99)), 2),
+            }
+            figures["failures"] = [text for told in answers for text in told["failures"]]
+        return figures
+
+    def ask(self, query: str) -> Any:
+        """One number out of the database."""
+        with self.engine.connect() as connection:
+            return connection.execute(sqlalchemy.text(query)).scalar()
+
+
+def answer(process: subprocess.Popen[str]) -> Any:
+    """The next JSON line of a courier."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(f"A courier ended with {process.wait()}.")
+    return json.loads(line)
+
+
+@contextlib.contextmanager
+def server(
+    couriers: int,
+    runs: int,
+    *,
+    workers: int = 2,
+    postgres: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
+    variables: Mapping[str, str] | None = None,
+    login: Mapping[str, str] | None = None,
+    store: Path | None = None,
+) -> Iterator[Server]:
+    """Serve with PostgreSQL's own settings, or others; ``runs`` are shared out among the couriers, and open."""
+    variables = dict(variables or {})
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(scratch())
+        database = stack.enter_context(postgresql(store, postgres or {}))
+        if "auth.ini" in variables:  # its text, which names the database
+            (directory / "auth.ini").write_text(variables.pop("auth.ini").format(database=database))
+            variables["MLFLOW_AUTH_CONFIG_PATH"] = str(directory / "auth.ini")
+        told = ["--workers", str(workers), "--backend-store-uri", database]
+        told += ["--artifacts-destination", str(directory / "artifacts"), *arguments]
+        url = stack.enter_context(mlflow_process(directory, told, variables))
+        command = [sys.executable, str(PEERS / "mlflow_courier.py"), url]
+        processes = []
+        for place in range(couriers):
+            share = runs // couriers
+            process = subprocess.Popen(
+                [*command, f"courier-{place}", str(share)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment(**(login or {})),
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            processes.append(process)
+        for process in processes:
+            answer(process)
+        yield Server(url, database, processes)
+
+
+def cpu_seconds() -> dict[str, float]:
+    """CPU seconds so far of the MLflow server, of PostgreSQL and of the couriers, their children included."""
+    kinds = {"mlflow_courier.py": "courier", "mlflow": "server", "postgres": "postgresql"}
+    sums: dict[str, float] = {}
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            command = " ".join(child.cmdline())
+            kind = next((kind for text, kind in kinds.items() if text in command), "other")
+            sums[kind] = sums.get(kind, 0.0) + sum(child.cpu_times()[:4])  # its own and of children that ended
+            for below in child.children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    sums[kind] += sum(below.cpu_times()[:2])
+    return {kind: sums.get(kind, 0.0) for kind in kinds.values()}
+
+
+def journal(part: Part) -> dict[str, float]:
+    """Bytes and CPU time of ten metrics a call, with values that use all their digits."""
+    count = part.size(20_000, 2_000)
+    with scratch() as home:
+        run = start_run("benchmark", settings=Settings(home=home, sinks=(), capture=()))
+        before, began = time.process_time(), time.perf_counter()
+        for step in range(count):
+            run.log({f"train/metric_{place}": math.sin(step / (7.0 + place)) for place in range(METRICS)}, step)
+        run.finish(timeout=120.0)
+        seconds, used = time.perf_counter() - began, time.process_time() - before
+        size = sum(path.stat().st_size for path in run.directory.glob(f"{FILE_NAME}*"))
+    return {
+        "bytes_an_event": round(size / count, 1),
+        "bytes_a_value": round(size / count / METRICS, 2),
+        "cpu_us_an_event": round(1e6 * used / count, 1),
+        "values_per_second": round(count * METRICS / seconds),
+    }
+
+
+def wandb(part: Part) -> dict[str, Any]:
+    """Requests and bytes of the real SDK at the stand-in, from one run at 1 Hz."""
+    seconds = part.size(180, 20)
+    with scratch() as home, stand_in() as far:
+        os.environ["WANDB_API_KEY"] = far.key
+        settings = Settings(home=home, sinks=("wandb",), capture=(), wandb_base_url=far.url)
+        run = start_run("benchmark", settings=settings)
+        begun: dict[str, Any] = {}
+        for step in range(seconds):
+            run.log({f"train/metric_{place}": math.sin(step / (7.0 + place)) for place in range(METRICS)}, step)
+            time.sleep(1.0)
+            if step == 9:  # its start is over
+                begun = far.ask({"ask": "streamed"})
+        live = far.ask({"ask": "streamed"})
+        run.finish(timeout=60.0)
+    (first,), (last,) = begun.values(), live.values()
+    rows, requests = last["rows"] - first["rows"], last["requests"] - first["requests"]
+    return {
+        "rows": rows,
+        "requests": requests,
+        "seconds_between_requests": round((seconds - 10) / max(requests, 1), 1),
+        "bytes_a_row": round((last["row_bytes"] - first["row_bytes"]) / rows, 1),
+    }
+
+
+def couriers(part: Part) -> None:
+    """Saturation: workers of the server, couriers, values a request."""
+    seconds = part.size(15, 3)
+    plan = {2: [(count, events) for count in (1, 2, 4, 8) for events in (1, 10, 100)]}
+    plan |= {workers: [(4, events) for events in (1, 100)] for workers in (1, 4)}
+    if part.quick:
+        plan = {2: [(2, events) for events in (1, 10, 100)]}
+    for workers, cells in plan.items():
+        keys = {
+            f"couriers/{workers} workers/{count} couriers/{METRICS * events} values a request": (count, events)
+            for count, events in cells
+        }
+        if all(key in part.results for key in keys):
+            continue
+        with server(8, 64, workers=workers) as far:
+            far.deliver(events=1, seconds=1.0)
+            for key, (count, events) in keys.items():
+                part.measure(key, partial(far.deliver, couriers=count, events=events, seconds=seconds))
+
+
+AUTH = "[mlflow]\ndefault_permission = READ\ndatabase_uri = {database}\nadmin_username = admin\n"
+LOGIN = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": "a long password"}
+SECURED = {"MLFLOW_AUTH_ADMIN_PASSWORD": "a long password", "MLFLOW_FLASK_SERVER_SECRET_KEY": "of a benchmark"}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as it comes": {},
+    "synchronous_commit off": {"postgres": {"synchronous_commit": "off"}},
+    "shared_buffers 2 GB, WAL 4 GB": {"postgres": {"shared_buffers": "2GB", "max_wal_size": "4GB"}},
+    "passwords, hashed each time": {
+        "arguments": ("--app-name", "basic-auth"),
+        "variables": {"auth.ini": AUTH, **SECURED},
+        "login": LOGIN,
+    },
+    "passwords, kept for 60 s": {
+        "arguments": ("--app-name", "basic-auth"),
+        "variables": {"auth.ini": AUTH + "auth_cache_ttl_seconds = 60\n", **SECURED},
+        "login": LOGIN,
+    },
+}
+
+
+def settings(part: Part) -> None:
+    """What PostgreSQL's settings and passwords change, for small and for full requests."""
+    store = STORE.with_name(f"{STORE.name}-settings")
+    for name, changes in VARIANTS.items():
+        keys = {f"settings/{name}/{METRICS * events} values a request": events for events in (1, 100)}
+        if all(key in part.results for key in keys):
+            continue
+        with server(2, 16, store=store, **changes) as far:
+            far.deliver(events=1, seconds=1.0)
+            for key, events in keys.items():
+                part.measure(key, partial(far.deliver, events=events, seconds=part.size(15, 3)))
+    shutil.rmtree(store, ignore_errors=True)
+
+
+def live(part: Part) -> None:
+    """Runs at their own pace, 1 Hz: how old a value is when the server has it, and how requests grow."""
+    processes, fleet = 4, (8,) if part.quick else (20, 40, 80, 160, 320)
+    keys = {f"live/{runs} runs": runs for runs in fleet}
+    if all(key in part.results for key in keys):
+        return
+    with server(processes, max(fleet)) as far:
+        for key, runs in keys.items():
+            share = runs // processes
+            order = {"hertz": HERTZ, "seconds": part.size(100, 5), "runs": share, "threads": min(share, 20)}
+            part.measure(key, partial(far.deliver, **order))
+
+
+def hour(part: Part) -> None:
+    """Deliveries and reading while the table grows; the database stays between calls until all of it is measured."""
+    looks, runs, delivered, store = LOOKS, RUNS, DELIVERED_RUNS, STORE
+    if part.quick:
+        looks, runs, delivered, store = (1, 2), 20, 4, STORE.with_name(f"{STORE.name}-quick")
+    keys = {f"hour/{look * 100:04} s": look for look in looks}
+    known = [key for key in keys if key in part.results]
+    if len(known) == len(keys):
+        return
+    if not known:
+        shutil.rmtree(store, ignore_errors=True)
+    with server(2, delivered, postgres={"shared_buffers": "1GB", "max_wal_size": "4GB"}, store=store) as far:
+        if not known:
+            others(far, runs - delivered)
+        before = 0
+        for key, look in keys.items():
+            part.measure(key, partial(grown, far, 100 * before, 100 * look, part.size(10, 1)))
+            before = look
+    shutil.rmtree(store, ignore_errors=True)
+
+
+def grown(far: Server, first: int, last: int, seconds: float) -> dict[str, Any]:
+    """Let the hour go on from one second to another, the last hundred through couriers; then look at it."""
+    figures = {"filling": fill(far, first, last)}
+    figures["full"] = far.deliver(events=100, rounds=1, step=last - 100)
+    figures["small"] = far.deliver(events=1, seconds=seconds, step=last)
+    with far.engine.begin() as connection:  # so that the hour has each value once
+        connection.execute(sqlalchemy.text("DELETE FROM metrics WHERE step >= :last"), {"last": last})
+    return {**figures, **measured(far), "reading_ms": reading(far)}
+
+
+def others(far: Server, count: int) -> None:
+    """The runs to which no courier delivers: copies of one to which one does."""
+    copy = "SELECT (json_populate_record(one, json_build_object('run_uuid', f.run_uuid))).* FROM"
+    first = "filled f WHERE one.run_uuid = (SELECT min(run_uuid) FROM runs"
+    with far.engine.begin() as connection:
+        for text in (
+            f"CREATE TABLE filled AS SELECT md5(i::text) AS run_uuid FROM generate_series(1, {count}) i",
+            f"INSERT INTO runs {copy} runs one, {first})",
+            f"INSERT INTO tags {copy} tags one, {first} WHERE run_uuid NOT IN (SELECT run_uuid FROM filled))",
+        ):
+            connection.execute(sqlalchemy.text(text))
+
+
+_METRIC = "'train/metric_' || m, sin(s / (7.0 + m)), 1800000000000 + s * 1000::bigint, s, run_uuid, false"
+
+
+def fill(far: Server, first: int, last: int) -> dict[str, Any]:
+    """Write what couriers do not deliver: all runs and metrics of a second, then those of the next."""
+    began = time.perf_counter()
+    columns = "(key, value, timestamp, step, run_uuid, is_nan)"
+    every = {"first": first, "last": last - 1, "metrics": METRICS - 1}
+    with far.engine.begin() as connection:
+        done = connection.execute(
+            sqlalchemy.text(
+                f"INSERT INTO metrics {columns} SELECT {_METRIC} FROM generate_series(:first, :last) s, "
+                "(SELECT run_uuid FROM runs) r, generate_series(0, :metrics) m "
+                "WHERE s < :last - 99 OR run_uuid IN (SELECT run_uuid FROM filled)"
+            ),
+            every,
+        )
+        connection.execute(
+            sqlalchemy.text(
+                f"INSERT INTO latest_metrics {columns} SELECT {_METRIC} FROM "
+                "(SELECT :last AS s) s, filled, generate_series(0, :metrics) m ON CONFLICT (key, run_uuid) "
+                "DO UPDATE SET value = excluded.value, timestamp = excluded.timestamp, step = excluded.step"
+            ),
+            {"last": last - 1, "metrics": METRICS - 1},
+        )
+    seconds = time.perf_counter() - began
+    return {"values": done.rowcount, "values_per_second": round(done.rowcount / seconds)}
+
+
+def measured(far: Server) -> dict[str, Any]:
+    """How large the database is."""
+    with far.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sqlalchemy.text("ANALYZE metrics"))
+    rows = far.ask("SELECT count(*) FROM metrics")
+    heap, everything = (far.ask(f"SELECT pg_{what}_size('metrics')") for what in ("table", "total_relation"))
+    return {
+        "rows": rows,
+        "bytes_a_row": round(heap / rows, 1),
+        "bytes_a_row_with_indexes": round(everything / rows, 1),
+    }
+
+
+def reading(far: Server) -> dict[str, float]:
+    """Median milliseconds of what pages ask for, five times each."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(far.url)
+    experiment = client.get_experiment_by_name("scale")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=20)
+    ids = [run.info.run_id for run in runs]
+    bulk = (
+        f"{far.url}/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval?metric_key=train/metric_3&max_results=320"
+    )
+    bulk += "".join(f"&run_ids={one}" for one in ids)
+
+    def history() -> None:
+        client.get_metric_history(ids[0], "train/metric_3")
+
+    def chart() -> None:
+        import requests
+
+        requests.get(bulk, timeout=120.0).raise_for_status()
+
+    def listing() -> None:
+        client.search_runs([experiment.experiment_id], order_by=["metrics.`train/metric_3` DESC"], max_results=100)
+
+    def median(what: Any) -> float:
+        took = []
+        for _ in range(5):
+            began = time.perf_counter()
+            what()
+            took.append(time.perf_counter() - began)
+        return round(1e3 * float(np.median(took)), 1)
+
+    return {"one curve": median(history), "a chart of 20 runs": median(chart), "100 of all runs": median(listing)}
+
+
+def main() -> None:
+    """Measure what is asked for, keep and print."""
+    if told := lack():
+        raise SystemExit(told)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS)
+    part = Part("", __doc__, "scale", parser)
+    if "journal" in part.options.part:
+        part.measure("journal", lambda: journal(part))
+    if "wandb" in part.options.part:
+        part.measure("wandb", lambda: wandb(part))
+    for name, measure in (("couriers", couriers), ("settings", settings), ("live", live), ("hour", hour)):
+        if name in part.options.part:
+            measure(part)
+    report(part)
+
+
+def report(part: Part) -> None:
+    """Print the tables of docs/scale.md."""
+    keys = ("values_per_second", "requests_per_second", "values_a_request", "request_median_ms", "request_p99_ms")
+    for what in ("couriers", "settings", "live", "hour"):
+        found = {key.removeprefix(f"{what}/"): one for key, one in part.results.items() if key.startswith(f"{what}/")}
+        rows = []
+        for key, one in found.items():
+            for size in ("full", "small") if what == "hour" else ("",):
+                told = one[size] if size else one
+                cpu = told["cpu_ms_a_request"]
+                more = [
+                    one.get("rows"),
+                    one.get("bytes_a_row_with_indexes"),
+                    *told.get("age_second_half_s", {}).values(),
+                ]
+                rows.append([f"{key} {size}", *map(told.get, keys), *cpu.values(), told["load"], *more])
+        if rows:
+            kinds = [f"{kind}: CPU ms a request" for kind in cpu]
+            more = ["rows", "bytes a row", "age median", "age p99"][: len(rows[0]) - len(keys) - len(kinds) - 2]
+            table([what, *keys, *kinds, "load", *more], rows)
+
+
+if __name__ == "__main__":
+    main()
