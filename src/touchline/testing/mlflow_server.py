@@ -46,12 +46,14 @@ def lack() -> str:
 
 
 @contextmanager
-def postgresql(directory: Path | None = None, settings: Mapping[str, str] = _FORGETFUL) -> Iterator[str]:
+def postgresql(
+    directory: Path | None = None, settings: Mapping[str, str] = _FORGETFUL, superuser: str = "mlflow"
+) -> Iterator[str]:
     """Run PostgreSQL with these settings and yield its URI: a fresh cluster of which nothing stays, or the one that
     lies in ``directory``, made where there is none.
 
-    The account that it runs as must be allowed to look into the directory. Raises TouchlineError when it does not
-    start.
+    The account that it runs as must be allowed to look into the directory, where its socket is too. Raises
+    TouchlineError when it does not start.
     """
     programs, user = _programs(), _account()
     if programs is None:
@@ -62,14 +64,16 @@ def postgresql(directory: Path | None = None, settings: Mapping[str, str] = _FOR
         place.mkdir(parents=True, exist_ok=True)
         if user:
             shutil.chown(place, user)
-        yield stack.enter_context(_cluster(place, programs, user, settings))
+        yield stack.enter_context(_cluster(place, programs, user, settings, superuser))
 
 
 @contextmanager
-def _cluster(directory: Path, programs: Path, user: str | None, settings: Mapping[str, str]) -> Iterator[str]:
+def _cluster(
+    directory: Path, programs: Path, user: str | None, settings: Mapping[str, str], superuser: str
+) -> Iterator[str]:
     data, port = directory / "data", _free_port()
     if not (data / "PG_VERSION").exists():
-        options = ["-U", "mlflow", "--auth=trust", "--no-sync", "-E", "UTF8"]
+        options = ["-U", superuser, "--auth=trust", "--no-sync", "-E", "UTF8"]
         made = subprocess.run(
             [str(programs / "initdb"), "-D", str(data), *options],
             user=user,
@@ -85,7 +89,7 @@ def _cluster(directory: Path, programs: Path, user: str | None, settings: Mappin
     with _process(command, directory, "postgres", user=user, stop=signal.SIGINT) as process:
         ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
         _until(lambda: subprocess.run(ready, check=False).returncode == 0, process, directory / "postgres.log")
-        yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg2://{superuser}@127.0.0.1:{port}/postgres"
 
 
 @contextmanager
