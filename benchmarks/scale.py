@@ -260,15 +260,18 @@ def settings(part: Part) -> None:
 
 def live(part: Part) -> None:
     """Runs at their own pace, 1 Hz: how old a value is when the server has it, and how requests grow."""
-    processes, fleet = 4, (8,) if part.quick else (20, 40, 80, 160, 320)
-    keys = {f"live/{runs} runs": runs for runs in fleet}
+    processes = 4
+    fleet = [(8, 0)] if part.quick else [*((runs, 0) for runs in (20, 40, 80, 160)), (40, 10), (80, 30), (160, 30)]
+    keys = {
+        f"live/{runs} runs{f', gathered for {gather} s' if gather else ''}": (runs, gather) for runs, gather in fleet
+    }
     if all(key in part.results for key in keys):
         return
-    with server(processes, max(fleet)) as far:
-        for key, runs in keys.items():
+    with server(processes, max(runs for runs, _ in fleet)) as far:
+        for key, (runs, gather) in keys.items():
             share = runs // processes
             order = {"hertz": HERTZ, "seconds": part.size(100, 5), "runs": share, "threads": min(share, 20)}
-            part.measure(key, partial(far.deliver, **order))
+            part.measure(key, partial(far.deliver, gather=gather, **order))
 
 
 def hour(part: Part) -> None:

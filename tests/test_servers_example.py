@@ -108,7 +108,8 @@ def test_what_is_kept_lies_in_named_volumes_and_what_is_mounted_exists() -> None
         for volume in service.get("volumes", ()):
             source, _, rest = filled(volume).partition(":")
             if source.startswith("."):
-                assert source == "./backups" or ((EXAMPLE / source).is_file() and rest.endswith(":ro")), (name, volume)
+                is_of_ours = (EXAMPLE / source).is_file() and rest.endswith(":ro")
+                assert is_of_ours or source == "./backups", (name, volume)
             else:
                 named.add(source)
     assert named == set(COMPOSE["volumes"]) == {"certificates", "database", "objects"}
@@ -189,16 +190,28 @@ def test_each_database_has_a_user_of_its_own_and_takes_passwords_over_tls_alone(
         databases.connect("tuner", "mlflow")
 
 
-def request(url: str, path: str, user: str = "", headers: Mapping[str, str] = {}, **body: Any) -> tuple[int, Any]:  # noqa: B006
-    told = {"Host": FILLED["SERVER_NAME"], "Content-Type": "application/json", **headers}
+def request(
+    url: str, path: str, user: str = "", headers: Mapping[str, str] | None = None, version: str = "2.0", **body: Any
+) -> tuple[int, Any]:
+    """Ask MLflow as Caddy does for a browser or a client: GET where there is no body."""
+    told = {"Host": FILLED["SERVER_NAME"], "Content-Type": "application/json", **(headers or {})}
     if user:
         told["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
-    asked = urllib.request.Request(f"{url}/api/2.0/mlflow/{path}", data=json.dumps(body).encode(), headers=told)
+    data = json.dumps(body).encode() if body else None
     try:
+        asked = urllib.request.Request(f"{url}/api/{version}/mlflow/{path}", data=data, headers=told)
         with urllib.request.urlopen(asked, timeout=60.0) as answer:
             return answer.status, json.loads(answer.read() or b"{}")
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
+
+
+def answered_by_caddy() -> dict[str, Any]:
+    """What Caddy says of the server instead of MLflow, to browsers and to clients."""
+    text = (EXAMPLE / "Caddyfile").read_text()
+    assert "@info path /api/3.0/mlflow/server-info /ajax-api/3.0/mlflow/server-info\n" in text
+    told: dict[str, Any] = json.loads(text.partition("respond @info `")[2].partition("`")[0])
+    return told
 
 
 def test_mlflow_starts_as_the_file_says_and_lets_in_whom_it_should(databases: Databases, tmp_path: Path) -> None:
@@ -225,6 +238,11 @@ def test_mlflow_starts_as_the_file_says_and_lets_in_whom_it_should(databases: Da
         foreign = {"Origin": "https://elsewhere.example"}
         assert request(url, "runs/create", anna, foreign, experiment_id=made["experiment_id"])[0] == 403
         assert request(url, "experiments/search", anna, {"Host": "elsewhere.example"}, max_results=1)[0] == 403
+        # Only in whether clients may go to the object store itself does Caddy answer otherwise than MLflow.
+        _, own = request(url, "server-info", anna, version="3.0")
+        told, direct = answered_by_caddy(), [name for name in own if name.startswith(("multipart_", "presigned_"))]
+        assert len(direct) == 4 and not any(told[name] for name in direct)
+        assert told == {**own, **dict.fromkeys(direct, False)}
     with databases.connect("mlflow", "mlflow") as connection, connection.cursor() as cursor:
         cursor.execute("SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM runs)")
         assert cursor.fetchone() == (3, 1)

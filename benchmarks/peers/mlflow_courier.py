@@ -2,8 +2,8 @@
 
 The sink, its sessions and its batches are those of a real courier; journals are not read. An order is a JSON line on
 standard input: ``events`` of ten metrics a delivery, for ``seconds`` or so many ``rounds`` through all runs, from
-``step`` on; or ``hertz`` at which the first ``runs`` log for ``seconds``, delivered by ``threads``. The answer is a
-JSON line.
+``step`` on; or ``hertz`` at which the first ``runs`` log for ``seconds``, delivered by ``threads``, to a run at most
+once in ``gather`` seconds. The answer is a JSON line.
 
 Usage: mlflow_courier.py URI NAME RUNS
 """
@@ -37,6 +37,7 @@ class Fed:
 
     session: Session
     step: int = 0
+    told: float = -math.inf
 
 
 def events(step: int, count: int) -> list[Event]:
@@ -104,7 +105,8 @@ def paced(runs: list[Fed], order: dict[str, Any]) -> dict[str, Any]:
                     now = time.perf_counter()
                     first = before[id(run)]
                     due = first + int((now - began) * hertz + (phase + place / len(mine)) % 1.0)
-                    if due > run.step:
+                    if due > run.step and now - run.told >= order.get("gather", 0.0):
+                        run.told = now
                         logged = began + (run.step - first) / hertz
                         took.append(deliver(run, min(due - run.step, 1_000)))
                         ages.append((time.perf_counter() - began, time.perf_counter() - logged))
