@@ -179,6 +179,21 @@ def journal(part: Part) -> dict[str, float]:
     }
 
 
+def request_bytes(values: int) -> float:
+    """Bytes a value in the body of a request, as MLflow's client writes it."""
+    from mlflow.entities import Metric
+    from mlflow.protos.service_pb2 import LogBatch
+    from mlflow.utils.proto_json_utils import message_to_json
+
+    steps = range(values // METRICS)
+    metrics = [
+        Metric(f"train/metric_{place}", math.sin(step / (7.0 + place)), 1_800_000_000_000 + step, step).to_proto()
+        for step in steps
+        for place in range(METRICS)
+    ]
+    return round(len(message_to_json(LogBatch(run_id="0" * 32, metrics=metrics))) / values, 1)
+
+
 def wandb(part: Part) -> dict[str, Any]:
     """Requests and bytes of the real SDK at the stand-in, from one run at 1 Hz."""
     seconds = part.size(180, 20)
@@ -405,12 +420,53 @@ def main() -> None:
     part = Part("", __doc__, "scale", parser)
     if "journal" in part.options.part:
         part.measure("journal", lambda: journal(part))
+        part.measure("request bytes a value", lambda: request_bytes(1_000))
     if "wandb" in part.options.part:
         part.measure("wandb", lambda: wandb(part))
     for name, measure in (("couriers", couriers), ("settings", settings), ("live", live), ("hour", hour)):
         if name in part.options.part:
             measure(part)
     report(part)
+
+
+def model(part: Part) -> dict[str, Any]:
+    """CPU milliseconds a request and a value, by least squares through the medians of each size of request."""
+    told = [one for key, one in part.results.items() if key.startswith("couriers/")]
+    sizes = sorted({one["values_a_request"] for one in told})
+    fitted: dict[str, Any] = {}
+    for kind in ("server", "postgresql", "courier"):
+        medians = [
+            float(np.median([one["cpu_ms_a_request"][kind] for one in told if one["values_a_request"] == size]))
+            for size in sizes
+        ]
+        # Relative errors, so that the small request counts as much as the full one.
+        weights = 1.0 / np.asarray(medians)
+        value, request = np.polyfit(sizes, medians, 1, w=weights)
+        fitted[kind] = {"ms_a_request": round(float(request), 1), "ms_a_value": round(float(value), 3)}
+    return fitted
+
+
+def cores(fitted: dict[str, Any], runs: int, metrics: int, hertz: float, gather: float) -> tuple[float, float]:
+    """Requests a second, and processors that the server and PostgreSQL take for them."""
+    between = max(gather, 1.0 / hertz)
+    values = metrics * hertz * between
+    requests = runs / between * math.ceil(values / 1_000)
+    kinds = [fitted[kind] for kind in ("server", "postgresql")]
+    busy = sum(requests * kind["ms_a_request"] + runs * metrics * hertz * kind["ms_a_value"] for kind in kinds)
+    return requests, busy / 1e3
+
+
+def report_model(fitted: dict[str, Any]) -> None:
+    """Print what fleets need."""
+    rows = []
+    for runs, metrics, hertz in ((10, 10, 1.0), (100, 10, 1.0), (1_000, 10, 1.0), (1_000, 10, 0.1), (1_000, 50, 1.0)):
+        row: list[object] = [f"{runs:,} × {metrics} × {hertz:g} Hz", round(runs * metrics * hertz)]
+        for gather in (0.0, 10.0, 60.0):
+            requests, busy = cores(fitted, runs, metrics, hertz, gather)
+            row += [round(requests, 1), round(busy, 2)]
+        rows.append(row)
+    head = [f"{what} ({how})" for how in ("at once", "10 s", "60 s") for what in ("requests/s", "processors")]
+    table(["runs × metrics × rate", "values/s", *head], rows)
 
 
 def report(part: Part) -> None:
@@ -433,6 +489,9 @@ def report(part: Part) -> None:
             kinds = [f"{kind}: CPU ms a request" for kind in cpu]
             more = ["rows", "bytes a row", "age median", "age p99"][: len(rows[0]) - len(keys) - len(kinds) - 2]
             table([what, *keys, *kinds, "load", *more], rows)
+    if any(key.startswith("couriers/") for key in part.results):
+        part.put("model", model(part))
+        report_model(part.results["model"])
 
 
 if __name__ == "__main__":

@@ -89,41 +89,47 @@ def turns(runs: list[Fed], order: dict[str, Any], began: float) -> Iterator[Fed]
 
 def paced(runs: list[Fed], order: dict[str, Any]) -> dict[str, Any]:
     """Deliver what each run has logged since the last time; a thread serves its share as a courier serves a home."""
-    hertz, end = order["hertz"], time.perf_counter() + order["seconds"]
-    began = time.perf_counter()
+    hertz, gather, count = order["hertz"], order["gather"], order["threads"]
+    first = [run.step for run in runs]
     took: list[float] = []
     ages: list[tuple[float, float]] = []
-    before = {id(run): run.step for run in runs}
     failures: list[str] = []
+    began = time.perf_counter()
 
-    def serve(mine: list[Fed], phase: float) -> None:
+    def turn(share: range) -> bool:
+        moved = False
+        for place in share:
+            run, now = runs[place], time.perf_counter() - began
+            apart = place / len(runs)  # they do not log all at once
+            due = first[place] + int(now * hertz + apart)
+            if due == run.step or now - run.told < gather:
+                continue
+            run.told = now
+            oldest = (run.step - first[place] + 1 - apart) / hertz
+            took.append(deliver(run, min(due - run.step, 1_000)))
+            now = time.perf_counter() - began
+            ages.append((now, now - oldest))
+            moved = True
+        return moved
+
+    def serve(share: range) -> None:
         try:
-            while time.perf_counter() < end:
-                turn = time.perf_counter()
-                moved = False
-                for place, run in enumerate(mine):
-                    now = time.perf_counter()
-                    first = before[id(run)]
-                    due = first + int((now - began) * hertz + (phase + place / len(mine)) % 1.0)
-                    if due > run.step and now - run.told >= order.get("gather", 0.0):
-                        run.told = now
-                        logged = began + (run.step - first) / hertz
-                        took.append(deliver(run, min(due - run.step, 1_000)))
-                        ages.append((time.perf_counter() - began, time.perf_counter() - logged))
-                        moved = True
+            while (turned := time.perf_counter()) < began + order["seconds"]:
+                moved = turn(share)
                 # What courier.py does: three times as long as it worked, at most half a second.
-                time.sleep(min(3.0 * (time.perf_counter() - turn), 0.5) if moved else 0.2)
+                time.sleep(min(3.0 * (time.perf_counter() - turned), 0.5) if moved else 0.2)
         except Exception as error:
             failures.append(str(error)[:300])
 
-    count = order["threads"]
-    threads = [threading.Thread(target=serve, args=(runs[at::count], at / count)) for at in range(count)]
+    for run in runs:
+        run.told = -math.inf
+    threads = [threading.Thread(target=serve, args=(range(at, len(runs), count),)) for at in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    sent = sum(run.step - before[id(run)] for run in runs)
     seconds = time.perf_counter() - began
+    sent = sum(run.step for run in runs) - sum(first)
     return {"seconds": seconds, "deliveries": took, "ages": ages, "events": sent, "failures": failures}
 
 
