@@ -28,6 +28,7 @@ def main() -> None:
                 answer = {
                     name: {
                         "requests": len(run.arrivals),
+                        "questions": len(backend.operations),
                         "rows": len(run.history_lines),
                         "row_bytes": sum(map(len, run.history_lines)),
                     }
