@@ -313,8 +313,11 @@ def hour(part: Part) -> None:
     known = [key for key in keys if key in part.results]
     if len(known) == len(keys):
         return
-    if not known:
+    if not known or not store.exists():  # without its rows, what was measured of them cannot be gone on with
         shutil.rmtree(store, ignore_errors=True)
+        for key in known:
+            del part.results[key]
+        known = []
     with server(2, delivered, postgres={"shared_buffers": "1GB", "max_wal_size": "4GB"}, store=store) as far:
         if not known:
             others(far, runs - delivered)
