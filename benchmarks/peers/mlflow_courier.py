@@ -37,7 +37,7 @@ class Fed:
 
     session: Session
     step: int = 0
-    told: float = -math.inf
+    told: float = 0.0
 
 
 def events(step: int, count: int) -> list[Event]:
@@ -121,8 +121,8 @@ def paced(runs: list[Fed], order: dict[str, Any]) -> dict[str, Any]:
         except Exception as error:
             failures.append(str(error)[:300])
 
-    for run in runs:
-        run.told = -math.inf
+    for place, run in enumerate(runs):
+        run.told = -gather * place / len(runs)  # nor begin all at once
     threads = [threading.Thread(target=serve, args=(range(at, len(runs), count),)) for at in range(count)]
     for thread in threads:
         thread.start()
