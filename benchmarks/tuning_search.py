@@ -22,6 +22,7 @@ from optuna.samplers import RandomSampler
 from scipy.stats import binomtest, spearmanr
 from tuning_simulator import Recipe, Surrogate, play
 
+from touchline.jobs.tunable import REPORT_EVERY
 from touchline.tuning import pruners
 
 STUDIES, CHUNK = 2_000, 50
@@ -32,7 +33,7 @@ SPECIFIED, OURS = "median", f"{pruners.DEFAULT}, finalists"
 
 
 def _of(name: str, **options: Any) -> Recipe:
-    return Recipe(lambda: pruners.named(name), **options)
+    return Recipe(lambda: pruners.named(name, REPORT_EVERY), **options)
 
 
 RECIPES = {

@@ -41,6 +41,7 @@ def test_variables_that_only_sound_like_secrets_are_told(name: str) -> None:
     [
         ("https://anna:hunter2@mlflow.example/path", f"https://{MASK}@mlflow.example/path"),
         ("postgresql+psycopg://u:p%40ss@db:5432/x", f"postgresql+psycopg://{MASK}@db:5432/x"),
+        (f"dapi{'0a' * 16}", MASK),
         ("https://ghp_abcdefghijklmnopqrst@github.com/x.git", f"https://{MASK}@github.com/x.git"),
         ("https://x.example/?user=1&access_token=abcdef", f"https://x.example/?user=1&access_token={MASK}"),
         ("host=db password=hunter2 port=1", f"host=db password={MASK} port=1"),

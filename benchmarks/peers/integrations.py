@@ -1,6 +1,7 @@
-"""One training, with an integration of Touchline or without: ``integrations.py NAME AMOUNT bare|recorded``.
+"""Short trainings, with an integration of Touchline and without, in turn: ``integrations.py NAME AMOUNT PAIRS``.
 
-Prints the wall and processor seconds of the training alone as JSON; what is imported, opened and compiled before
+Both are in one process, where a run is open and its threads work all the time. Prints as JSON the wall seconds of
+each training and the processor seconds of Touchline's threads meanwhile; what is imported, opened and compiled before
 does not count.
 """
 
@@ -8,14 +9,16 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from itertools import count, islice
 from typing import Any
 
 from touchline.integrations.training import Training
 
 Work = Callable[[], Any]
+WHICH = ("bare", "recorded")
 
 
 def stable_baselines3(amount: int, training: Training | None) -> Work:
@@ -25,8 +28,8 @@ def stable_baselines3(amount: int, training: Training | None) -> Work:
     from touchline.integrations.stable_baselines3 import TouchlineCallback
 
     model = PPO("MlpPolicy", "Pendulum-v1", n_steps=1024, seed=0, device="cpu")
-    callback = None if training is None else TouchlineCallback(training)
-    return lambda: model.learn(amount, callback)
+    callback = None if training is None else _without_last_save(TouchlineCallback)(training)
+    return lambda: model.learn(amount, callback, reset_num_timesteps=False)
 
 
 def sbx(amount: int, training: Training | None) -> Work:
@@ -37,8 +40,20 @@ def sbx(amount: int, training: Training | None) -> Work:
 
     model = SAC("MlpPolicy", "Pendulum-v1", seed=0, buffer_size=50_000)
     model.learn(200)  # compiles
-    callback = None if training is None else TouchlineCallback(training)
-    return lambda: model.learn(amount, callback)
+    callback = None if training is None else _without_last_save(TouchlineCallback)(training)
+    return lambda: model.learn(amount, callback, reset_num_timesteps=False)
+
+
+def _without_last_save(callback: Any) -> Any:
+    """The callback, which saves when that is due, but not as ``learn`` ends: here that is every few seconds."""
+
+    class Unsaved(callback):  # type: ignore[misc]
+        def _on_training_end(self) -> None:
+            training, self._training = self._training, None
+            super()._on_training_end()
+            self._training = training
+
+    return Unsaved
 
 
 def gymnasium(amount: int, training: Training | None) -> Work:
@@ -66,10 +81,10 @@ def tensorboard(amount: int, training: Training | None) -> Work:
     else:
         from touchline.compat.tensorboard import SummaryWriter  # type: ignore[assignment]
 
-    step, writer = _gradient_step(), SummaryWriter("runs/x")
+    step, writer, steps = _gradient_step(), SummaryWriter("runs/x"), count(1)
 
     def work() -> None:
-        for number in range(amount):
+        for number in islice(steps, amount):
             loss = step()
             for name in ("losses/value", "losses/policy", "charts/SPS", "charts/episodic_return"):
                 writer.add_scalar(name, loss, number)
@@ -110,7 +125,14 @@ def lightning(amount: int, training: Training | None) -> Work:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    return lambda: trainer.fit(Clone(), data)
+    model = Clone()
+
+    def work() -> None:
+        trainer.fit(model, data)
+        assert trainer.fit_loop.max_epochs is not None
+        trainer.fit_loop.max_epochs += 1  # the next one goes on
+
+    return work
 
 
 def accelerate(amount: int, training: Training | None) -> Work:
@@ -121,10 +143,10 @@ def accelerate(amount: int, training: Training | None) -> Work:
 
     accelerator = Accelerator(cpu=True, log_with=None if training is None else TouchlineTracker(training.run))
     accelerator.init_trackers("x")
-    step = _gradient_step()
+    step, steps = _gradient_step(), count(1)
 
     def work() -> None:
-        for number in range(amount):
+        for number in islice(steps, amount):
             accelerator.log({"train/loss": step()}, step=number)
 
     return work
@@ -132,13 +154,13 @@ def accelerate(amount: int, training: Training | None) -> Work:
 
 def pytorch(amount: int, training: Training | None) -> Work:
     """A gradient step, recorded each time."""
-    step = _gradient_step()
+    step, steps = _gradient_step(), count(1)
 
     def work() -> None:
-        for number in range(amount):
+        for number in islice(steps, amount):
             loss = step()
             if training is not None:
-                training.run.log({"train/loss": loss}, number + 1)
+                training.run.log({"train/loss": loss}, number)
 
     return work
 
@@ -155,20 +177,21 @@ def jax(amount: int, training: Training | None) -> Work:
     keys = library.random.split(library.random.key(0))
     inputs, start = library.random.normal(keys[0], (256, 256)), library.random.normal(keys[1], (256, 256))
     library.block_until_ready(update(start, inputs))
+    steps = count(1)
 
     def work() -> None:
         weights = start
-        for number in range(amount):
+        for number in islice(steps, amount):
             weights, loss = update(weights, inputs)
             if training is not None:
-                training.run.log({"train/loss": loss}, number + 1)
+                training.run.log({"train/loss": loss}, number)
         library.block_until_ready(weights)
 
     return work
 
 
 def optuna(amount: int, training: Training | None) -> Work:
-    """Trials of 10 ms each."""
+    """Trials of 100 ms each."""
     import optuna as library
 
     from touchline.integrations.optuna import TouchlineCallback
@@ -176,7 +199,7 @@ def optuna(amount: int, training: Training | None) -> Work:
     library.logging.set_verbosity(library.logging.WARNING)
 
     def objective(trial: Any) -> float:
-        x, until = float(trial.suggest_float("x", -10, 10)), time.perf_counter() + 0.01
+        x, until = float(trial.suggest_float("x", -10, 10)), time.perf_counter() + 0.1
         while time.perf_counter() < until:
             x = (x - 2.0) / 1.001 + 2.0
         return (x - 2) ** 2
@@ -188,11 +211,16 @@ def optuna(amount: int, training: Training | None) -> Work:
 
 def brax(amount: int, training: Training | None) -> Work:
     """PPO in Brax's fastest environment; compilation is in both."""
+    import jax as library
     from brax import envs
     from brax.training.agents.ppo import train
 
     from touchline.integrations.brax import BraxCallbacks
 
+    # Brax 0.14.2 calls it, and jax 0.10 has removed it; here there is one device.
+    library.device_put_replicated = lambda tree, _: library.tree.map(
+        lambda leaf: library.numpy.asarray(leaf)[None], tree
+    )
     ours = None if training is None else BraxCallbacks(training)
     callbacks = {} if ours is None else {"progress_fn": ours.progress, "policy_params_fn": ours.policy_params}
     sizes = {"num_envs": 64, "batch_size": 32, "num_minibatches": 2, "unroll_length": 10, "num_eval_envs": 16}
@@ -217,19 +245,48 @@ def _gradient_step() -> Callable[[], Any]:
     return step
 
 
+class ThreadsClock:
+    """Processor seconds of Touchline's own threads, those that have ended too."""
+
+    def __init__(self) -> None:
+        self._ended = 0.0
+        run = threading.Thread.run
+
+        def timed(thread: threading.Thread) -> None:
+            try:
+                run(thread)
+            finally:
+                if thread.name.startswith("touchline"):
+                    self._ended += time.thread_time()
+
+        threading.Thread.run = timed  # type: ignore[method-assign]
+
+    def seconds(self) -> float:
+        """Until now."""
+        living = [thread for thread in threading.enumerate() if thread.name.startswith("touchline") and thread.ident]
+        return self._ended + sum(time.clock_gettime(time.pthread_getcpuclockid(each.ident)) for each in living)
+
+
 def main() -> None:
-    """Run one of them."""
-    name, amount, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    """Alternate them, the order turned around each time."""
+    name, amount, pairs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     if name in ("sbx", "jax", "brax"):
         from touchline.jax_guard import guard_jax
 
         guard_jax()
-    with ExitStack() as stack:
-        training = stack.enter_context(Training(name)) if how == "recorded" else None
-        work = globals()[name](amount, training)
-        wall, processor = time.perf_counter(), time.process_time()
-        work()
-        print(json.dumps({"wall": time.perf_counter() - wall, "processor": time.process_time() - processor}))
+    clock = ThreadsClock()
+    with Training(name) as training:
+        works = {which: globals()[name](amount, training if which == "recorded" else None) for which in WHICH}
+        for work in works.values():
+            work()  # compiles, and fills what is filled once
+        taken: dict[str, list[float]] = {which: [] for which in WHICH}
+        before = clock.seconds()
+        for number in range(pairs):
+            for which in WHICH if number % 2 else reversed(WHICH):
+                began = time.perf_counter()
+                works[which]()
+                taken[which].append(time.perf_counter() - began)
+        print(json.dumps({**taken, "threads": clock.seconds() - before}))
 
 
 if __name__ == "__main__":

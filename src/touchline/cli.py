@@ -226,6 +226,9 @@ COMMANDS = {
     ),
     "gc": Command("gc [--days N]", "remove old runs that are delivered everywhere", _of("gc", "gc")),
     "tune": Command("tune JOB [options]", "tune a job: a study of many short trainings", _of("tune", "tune")),
+    "deploy": Command(
+        "deploy databricks DIR", "write the jobs as a bundle for Databricks, and check it", _of("deploy", "deploy")
+    ),
     "ui": Command("ui [--port N]", "open MLflow and TensorBoard on this machine", ui),
     "doctor": Command("doctor [--json]", "check the machine and say what is missing", _of("doctor", "doctor")),
     "lineage": Command("lineage NAME@ALIAS", "show where a registered model comes from", _of("lineage", "lineage")),

@@ -58,6 +58,9 @@ EXTRAS = {
     "brax": "brax",
     "lightning": "lightning",
     "accelerate": "accelerate",
+    "databricks": "databricks",
+    "packaging": "databricks",
+    "yaml": "databricks",
 }
 """Module → the extra of ours that brings it."""
 
@@ -126,4 +129,7 @@ def between(minimum: float, maximum: float, owner: object, *names: str) -> None:
 def _refused(owner: object, name: str, allowed: str) -> UsageError:
     value = getattr(owner, name)
     shown = value if is_number(value) else repr(value)
-    return UsageError(f"{type(owner).__name__}.{name} is {shown}. Give {allowed}.")
+    kind = type(owner).__name__
+    # The options of a command are known to who types them by another name than a configuration's fields.
+    field = f"--{name.replace('_', '-')}" if kind.endswith("Options") else f"{kind}.{name}"
+    return UsageError(f"{field} is {shown}. Give {allowed}.")

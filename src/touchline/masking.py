@@ -26,6 +26,7 @@ _ASSIGNMENT = re.compile(
 _FORMS = re.compile(
     r"""
     \b(?:gh[pousr]_|github_pat_|glpat-|hf_|sk-|pk-|rk_live_|sk_live_|xox[abposr]-|pypi-|npm_|dop_v1_|wandb_v1_)[\w\-]{12,}
+    | \bdap[is][0-9a-f]{32}\b                          # Databricks
     | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b                   # Amazon
     | \bAIza[\w\-]{30,}                               # Google
     | \beyJ[\w\-]+\.[\w\-]+\.[\w\-]*                  # JSON web tokens

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -232,21 +233,44 @@ def test_a_training_whose_server_is_away_goes_on_from_this_home_and_a_pipeline_s
         history.newest(settings, "digest")
 
 
-def test_a_machine_that_vanished_is_replaced_by_another_from_the_common_place(tmp_path: Path) -> None:
-    store = f"sqlite:///{tmp_path}/shared.db"
-    common = str(tmp_path / "volume")
-
-    def machine(name: str) -> Settings:
-        settings = Settings.load(
-            home=tmp_path / name, sinks=("mlflow",), checkpoints=f"file://{common}", mlflow_tracking_uri=store
+@pytest.fixture
+def machines(tmp_path: Path, fresh_store: Path) -> tuple[Settings, Settings]:
+    """The settings of two machines, which share a store and the place for checkpoints ``volume``."""
+    shutil.copy(fresh_store, tmp_path / "shared.db")
+    first, second = (
+        Settings.load(
+            home=tmp_path / name,
+            sinks=("mlflow",),
+            checkpoints=f"file://{tmp_path}/volume",
+            mlflow_tracking_uri=f"sqlite:///{tmp_path}/shared.db",
         )
-        settings.ensure_home()
-        return settings
+        for name in ("first", "second")
+    )
+    first.ensure_home()
+    second.ensure_home()
+    return first, second
 
-    run_id = cut_off(machine("first"))
-    assert sorted(path.name for path in Path(common).iterdir()) == [run_id]
-    second = machine("second")
+
+def test_a_machine_that_vanished_is_replaced_by_another_from_the_common_place(
+    tmp_path: Path, machines: tuple[Settings, Settings]
+) -> None:
+    first, second = machines
+    run_id = cut_off(first)
+    assert sorted(path.name for path in (tmp_path / "volume").iterdir()) == [run_id]
     until(lambda: history.unfinished(second, {history.JOB: "count"}).run_id == run_id)
     again = counted(second, CountConfig())
     assert again.run_id == run_id
     assert [step for step, _ in sums(second, run_id)] == list(range(1, 201))
+
+
+def test_a_run_without_checkpoints_whose_machine_vanished_is_ended_by_the_next_one(
+    machines: tuple[Settings, Settings],
+) -> None:
+    (first, second), job = machines, TOYS["first"]
+    lost = execute(job, job.config_class()(), first, {RECIPE: "toy"}).run_id
+    connect(first).update_run(in_mlflow(first, lost).info.run_id, status="RUNNING")  # as a kill would leave it
+    again = execute(job, job.config_class()(), second, {RECIPE: "toy"}).run_id
+    ended = in_mlflow(second, lost)
+    assert again != lost
+    assert (ended.info.status, ended.data.tags["touchline.status"]) == ("KILLED", "killed")
+    assert in_mlflow(second, again).info.status == "FINISHED"

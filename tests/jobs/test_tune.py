@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +16,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from tests.tracking.conftest import backend, home, no_account  # noqa: F401
+from tests.tracking.conftest import backend, home, no_account, until  # noqa: F401
 from tests.tuning.hill import HillConfig
 from touchline.catalog.lineage import STUDY_TAG
 from touchline.checkpoint.preemption import StopSignal
@@ -26,6 +30,7 @@ from touchline.jobs.tunable import find_tunable
 from touchline.jobs.tune import STUDY_RUN, TuneConfig, TuneOutcome, tune
 from touchline.testing.wandb_backend import WandbBackend
 from touchline.tracking.journal import JournalReader
+from touchline.tracking.process import identity_of
 from touchline.tracking.sync import run_ids, sync
 from touchline.tuning import Setup, Study, StudyStorage, find_study, open_study
 from touchline.tuning.recipe import without_lineage
@@ -169,6 +174,45 @@ def test_a_function_that_knows_nothing_of_stops_is_put_back_where_it_reports(alo
     assert study_of(alone).counts() == {TrialState.WAITING: 2}
 
 
+@pytest.mark.parametrize("dies", ["the supervisor", "both"])
+def test_what_a_dead_supervisor_leaves_is_ended_before_its_place_is_given_away(
+    dies: str, alone: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "processes"
+    trial = (
+        "import touchline.tuning.supervisor as supervisor, touchline.jobs.trial_process as process\n"
+        "supervisor.LEAVING_SECONDS = 3.0\n"
+        "process._leave(process.main())"
+    )
+    begin = (
+        "import sys, touchline.jobs.tune as tune\n"
+        "from touchline.cli import main\n"
+        f"tune.PROCESS = (sys.executable, '-c', {trial!r})\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    config = tuned(HillConfig(trouble=str(place)), trials=1, workers=1, function="linger")
+    words = ["tune", config.job.function, "--space", "x=-1:1", "--space", "y=-1:1", "--study", "hill"]
+    words += ["--pruner", "none", "--set", f"trouble={place}", "--home", str(alone.home)]
+    environment = {**os.environ, "TOUCHLINE_SINKS": "", "TOUCHLINE_CAPTURE": ""}
+    first = subprocess.Popen([sys.executable, "-c", begin, *words], env=environment)
+    try:
+        until(place.exists)
+        trial_process, child = (identity_of(int(pid)) for pid in place.read_text().split())
+        assert trial_process is not None and child is not None
+    finally:
+        first.kill()
+        first.wait()
+    if dies == "both":
+        os.kill(trial_process.pid, signal.SIGKILL)
+        until(lambda: not trial_process.is_alive())
+        assert child.is_alive(), "nobody has ended it yet"
+    outcome = run_study(config, alone)
+    assert outcome.trials == ({"complete": 1} if dies == "the supervisor" else {"complete": 1, "fail": 1})
+    assert not trial_process.is_alive() and not child.is_alive()
+    told = "still runs, though its supervisor is gone" if dies == "the supervisor" else "was left by a process"
+    assert f"Trial 0 {told}" in " ".join(capsys.readouterr().out.split())
+
+
 def _request_when(stop: StopSignal, condition: Callable[[], bool]) -> None:
     def watch() -> None:
         deadline = time.monotonic() + 60.0
@@ -181,17 +225,17 @@ def _request_when(stop: StopSignal, condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(
     ("trouble", "kind"),
-    [("error", "ValueError"), ("crash", "crashed")],
+    [("error", "ValueError"), ("crash", "crashed"), ("left", "RuntimeError")],
 )
 def test_three_failures_of_one_kind_in_a_row_stop_the_study_with_an_explanation(
     alone: Settings, trouble: str, kind: str
 ) -> None:
-    with pytest.raises(TouchlineError, match=f"3 trials failed in the same way \\({kind}\\)"):
+    with pytest.raises(TouchlineError, match=f"3 trials failed in the same way. {kind}[:.] "):
         run_study(tuned(HillConfig(trouble=trouble), trials=9, workers=3), alone)
     failed = [trial for trial in study_of(alone).trials() if trial.state == TrialState.FAIL]
     assert [trial.user_attrs["failure"]["kind"] for trial in failed][:3] == [kind] * 3
     ends = {history(alone, trial.user_attrs["run"])[1] for trial in failed}
-    assert ends == {"failed" if trouble == "error" else ""}
+    assert ends == {"" if trouble == "crash" else "failed"}
 
 
 def test_the_runs_of_trials_are_no_unfinished_runs_of_their_job(alone: Settings) -> None:
@@ -207,7 +251,7 @@ def test_the_runs_of_trials_are_no_unfinished_runs_of_their_job(alone: Settings)
     ("word", "told"),
     [
         ("pretrian", "Did you mean 'pretrain'"),
-        ("no_such_module:climb", "no module no_such_module"),
+        ("no_such_module:climb", "no module 'no_such_module'"),
         ("tests.tuning.hill:clim", "Did you mean 'climb'"),
         ("tests.tuning.hill:not_annotated", "annotated with a frozen dataclass"),
     ],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from touchline.filesystem import whole_file
 from touchline.jobs.base import raise_if_stopped, stop_requested
 from touchline.jobs.checkpoints import store_of
 from touchline.jobs.recording import RecordingConfig
+from touchline.tracking.process import identity_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class HillConfig:
     seconds: float = 0.0
     """That a step takes."""
     trouble: str = ""
-    """What happens at step 3: nan, memory, crash, exit, error; or a kill, once, that leaves a file of that name."""
+    """What happens at step 3: nan, memory, crash, exit, left, error; or a kill, once, that leaves this file."""
     gear: Gear = field(default_factory=Gear)
     recording: RecordingConfig = field(
         default_factory=lambda: RecordingConfig(checkpoint_every=5, checkpoint_minimum_seconds=0.0)
@@ -69,6 +73,20 @@ def wander(config: HillConfig, run: Any) -> float:
     return -abs(config.x)
 
 
+def linger(config: HillConfig, run: Any) -> float:
+    """Sit down with a child, with an ear for nobody, the first time; the second time nobody may be there any more."""
+    place = Path(config.trouble)
+    if not place.exists():
+        child = subprocess.Popen(["sleep", "300"])
+        with whole_file(place) as file:
+            file.write(f"{os.getpid()} {child.pid}".encode())
+        time.sleep(300.0)
+    for pid in map(int, place.read_text().split()):
+        if identity_of(pid) is not None:
+            raise RuntimeError(f"the process {pid} is still there")
+    return 1.0
+
+
 def _have(trouble: str) -> None:
     if trouble == "nan":
         raise FloatingPointError("critic_loss is nan after 3 steps.")
@@ -76,6 +94,8 @@ def _have(trouble: str) -> None:
         raise MemoryError("no room")
     if trouble == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
+    if trouble == "left":
+        sys.exit(0)
     if trouble == "exit":
         os._exit(7)
     if trouble == "error":

@@ -26,11 +26,11 @@ def study_with(pruner, direction="maximize"):
     return optuna.create_study(study_name="pruned", direction=direction, pruner=pruner)
 
 
-def trained(study, curve):
+def trained(study, curve, every=EVERY):
     """Report a curve until its end or until it is pruned; returns how many reports were made."""
     trial = study.ask()
     for number, value in enumerate(curve, start=1):
-        trial.report(value, number * EVERY)
+        trial.report(value, number * every)
         if trial.should_prune():
             study.tell(trial, state=TrialState.PRUNED)
             return number
@@ -49,18 +49,22 @@ def lengths_after(pruner, curves, **options):
 
 @pytest.mark.parametrize("name", pruners.NAMES)
 def test_every_name_makes_a_pruner_that_lets_the_best_trial_finish(name):
-    *_, last = lengths_after(pruners.named(name), [level(value) for value in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, GOOD)])
+    *_, last = lengths_after(
+        pruners.named(name, EVERY), [level(value) for value in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, GOOD)]
+    )
     assert last == REPORTS
 
 
+@pytest.mark.parametrize("every", [1, 7, EVERY])
 @pytest.mark.parametrize("name", [name for name in pruners.NAMES if name != "none"])
-def test_every_pruner_but_none_ends_most_trials_that_are_far_behind(name):
-    lengths = lengths_after(pruners.named(name), [level(GOOD)] * 8 + [level(BAD)] * 8)
+def test_every_pruner_but_none_ends_most_trials_that_are_far_behind_however_often_they_report(name, every):
+    study = study_with(pruners.named(name, every))
+    lengths = [trained(study, curve, every) for curve in [level(GOOD)] * 8 + [level(BAD)] * 8]
     assert sum(length < REPORTS for length in lengths[8:]) >= 4
 
 
 def test_without_pruner_the_worst_trial_finishes():
-    assert lengths_after(pruners.named("none"), [level(GOOD)] * 8 + [level(BAD)])[-1] == REPORTS
+    assert lengths_after(pruners.named("none", EVERY), [level(GOOD)] * 8 + [level(BAD)])[-1] == REPORTS
 
 
 def test_the_default_is_one_of_the_names():
@@ -69,18 +73,18 @@ def test_the_default_is_one_of_the_names():
 
 def test_another_name_is_refused_with_the_nearest():
     with pytest.raises(UsageError, match="Did you mean 'median'"):
-        pruners.named("medium")
+        pruners.named("medium", EVERY)
 
 
 def test_median_waits_for_five_trials_and_aggressive_for_three():
     curves = [level(GOOD)] * 5 + [level(BAD)]
     for name, startup in (("median", 5), ("aggressive", 3)):
-        assert lengths_after(pruners.named(name), curves[-1 - startup :])[-1] == 1
-        assert lengths_after(pruners.named(name), curves[-startup:])[-1] == REPORTS
+        assert lengths_after(pruners.named(name, EVERY), curves[-1 - startup :])[-1] == 1
+        assert lengths_after(pruners.named(name, EVERY), curves[-startup:])[-1] == REPORTS
 
 
 def test_hyperband_has_brackets_that_begin_at_the_first_report_and_later():
-    lengths = lengths_after(pruners.named("hyperband"), [level(GOOD)] * 4 + [level(BAD)] * 40)
+    lengths = lengths_after(pruners.named("hyperband", EVERY), [level(GOOD)] * 4 + [level(BAD)] * 40)
     assert len(set(lengths[4:])) >= 3
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from touchline.errors import TouchlineError, UsageError
 from touchline.tuning import StudyStorage
+from touchline.tuning.storage import is_outage
 
 START = """
 import sys
@@ -85,6 +86,18 @@ def test_a_damaged_file_and_a_server_that_is_away_are_told_with_a_remedy(tmp_pat
     file.write_bytes(b"this is no database at all" * 100)
     with pytest.raises(TouchlineError, match="file is not a database.*begin anew with: mv"):
         StudyStorage(f"sqlite:///{file}").open()
+    whole = StudyStorage(f"sqlite:///{tmp_path / 'a b.db'}")
+    backend = whole.open()
+    optuna.create_study(storage=backend)
+    backend.engine.dispose()
+    torn = bytearray((tmp_path / "a b.db").read_bytes())
+    torn[100:4096] = b"x" * 3996
+    (tmp_path / "a b.db").write_bytes(torn)
+    with pytest.raises(
+        TouchlineError, match=r"malformed.*begin anew with: mv '.*a b.db' '.*a b.db.damaged'"
+    ) as refused:
+        whole.open()
+    assert not is_outage(refused.value)
     pytest.importorskip("psycopg2")
     with pytest.raises(TouchlineError, match=r"u:\*\*\*@127.0.0.1:9/x cannot be reached"):
         StudyStorage("postgresql://u:pw@127.0.0.1:9/x").open()

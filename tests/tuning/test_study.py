@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from datetime import timedelta
 
 import optuna
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from touchline.errors import TouchlineError, UsageError
 from touchline.tracking.process import identity_of
 from touchline.tuning import Setup, Study, StudyStorage, find_study, open_study
 from touchline.tuning.failures import Failure
-from touchline.tuning.sampler import SpaceExhausted
-from touchline.tuning.space import parse_space
+from touchline.tuning.progress import progress_of
+from touchline.tuning.sampler import NewPoints, SpaceExhausted, points_left
+from touchline.tuning.space import distributions, parse_space
 from touchline.tuning.study import OWNERS, SEEDS
 
 SETUP = Setup(parse_space(["x=-1:1", "n=1,2,3"]))
@@ -101,11 +106,11 @@ def test_trials_of_dead_processes_are_reaped_at_once_and_those_of_living_ones_ar
     identity = identity_of(process.pid)
     assert identity is not None
     dead.set_user_attr(OWNERS, [identity.to_mapping()])
-    assert study.reap() == {}
+    assert study.reap() == []
     process.kill()
     process.wait()
-    assert list(study.reap()) == [dead.number]
-    assert study.reap() == {}, "once"
+    assert [trial.number for trial, _ in study.reap()] == [dead.number]
+    assert study.reap() == [], "once"
     assert states(study) == [TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
     assert study.put_back(living.number)
 
@@ -116,17 +121,17 @@ def test_trials_of_another_machine_are_reaped_when_they_give_no_sign_of_life(
     elsewhere = {"pid": 1, "started": "1", "boot": "another", "host": "another"}
     trial = ask(study)
     trial.set_user_attr(OWNERS, [elsewhere])
-    assert study.reap() == {}
+    assert study.reap() == []
     _age_heartbeats(study, seconds=120)
-    assert study.reap()[trial.number].kind == "lost"
+    assert [(lost.number, failure.kind) for lost, failure in study.reap()] == [(trial.number, "lost")]
     assert states(study) == [TrialState.FAIL, TrialState.WAITING]
 
 
 def test_a_trial_whose_worker_died_while_it_asked_becomes_stale_too(study: Study) -> None:
     optuna.load_study(study_name="s", storage=study.storage.open()).ask()  # without a heartbeat and an owner
-    assert study.reap() == {}
+    assert study.reap() == []
     _age_heartbeats(study, seconds=120)
-    assert list(study.reap()) == [0]
+    assert [trial.number for trial, _ in study.reap()] == [0]
 
 
 def test_one_that_waited_for_long_is_not_reaped_before_it_begins(study: Study) -> None:
@@ -135,7 +140,7 @@ def test_one_that_waited_for_long_is_not_reaped_before_it_begins(study: Study) -
     _age_heartbeats(study, seconds=3_600)
     again = ask(study)
     again.set_user_attr(OWNERS, [])
-    assert study.reap() == {}
+    assert study.reap() == []
 
 
 def _age_heartbeats(study: Study, seconds: float) -> None:
@@ -158,9 +163,41 @@ def test_no_point_is_evaluated_twice_and_an_exhausted_space_says_so(storage: Stu
         elif value == 2:
             study.fail(trial.number, Failure("ValueError", "bad"))
     assert len(seen) == 6
-    with pytest.raises(SpaceExhausted, match="6 points"):
-        study.ask(100)
-    assert study.counts()[TrialState.RUNNING] == 2, "the one that got no point does not run"
+    for _ in range(2):
+        with pytest.raises(SpaceExhausted, match="Every point of the space of the study small has a trial"):
+            study.ask(100)
+    assert len(study.trials()) == 6, "asking in vain leaves nothing behind"
+    assert progress_of(study, {"trials": 100, "workers": 1}).seconds_left is not None
+    running = next(trial for trial in study.trials() if trial.state == TrialState.RUNNING)
+    study.put_back(running.number)
+    assert ask(study).params == running.params, "what was put back is not exhausted"
+
+
+@settings(deadline=None, max_examples=20)
+@given(sizes=st.lists(st.integers(2, 5), min_size=1, max_size=3), seed=st.integers(0, 2**32 - 1))
+def test_the_sampler_finds_every_point_of_a_space_that_can_be_counted(sizes: list[int], seed: int) -> None:
+    space = parse_space([f"n{index}=int:1:{size}" for index, size in enumerate(sizes)])
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=NewPoints(RandomSampler(seed), space, seed))
+    seen = set()
+    while points_left(space, study.get_trials(deepcopy=False)):
+        trial = study.ask(distributions(space))
+        study.tell(trial, 0.0)
+        seen.add(tuple(trial.params.values()))
+    assert len(seen) == len(study.trials) == math.prod(sizes)
+
+
+def test_a_study_of_somebody_elses_is_refused_and_one_that_was_killed_at_birth_is_not(storage: StudyStorage) -> None:
+    backend = storage.open()
+    theirs = optuna.create_study(storage=backend, study_name="theirs", direction="maximize")
+    theirs.add_trial(optuna.create_trial(value=1.0))
+    optuna.create_study(storage=backend, study_name="born", direction="maximize")
+    optuna.create_study(storage=backend, study_name="lower", direction="minimize")
+    for name in ("theirs", "lower"):
+        with pytest.raises(UsageError, match=f"study {name} was not made by touchline tune"):
+            open_study(storage, name, SETUP)
+    assert theirs.user_attrs == {}
+    assert not open_study(storage, "born", SETUP)[1]
 
 
 def test_a_queued_trial_of_ones_own_is_taken_first(study: Study) -> None:

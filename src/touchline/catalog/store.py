@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError
-from touchline.tracking.mlflow_store import connect, unavailable
+from touchline.tracking.mlflow_store import connect, refused, unavailable
 from touchline.tracking.sinks.base import SinkUnavailable
 
 if TYPE_CHECKING:
@@ -107,4 +107,6 @@ def telling(settings: Settings, what: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        raise TouchlineError(f"The catalog could not {what}. {unavailable(settings, error)}") from error
+        denial = refused(registry_uri(settings), error)
+        told = f"{denial} Then give the command again." if denial else unavailable(settings, error)
+        raise TouchlineError(f"The catalog could not {what}. {told}") from error

@@ -173,10 +173,11 @@ def _evidence(catalog: Catalog, run_id: str) -> Mapping[str, str]:
     """
     from touchline.catalog.store import telling
     from touchline.catalog.version import RUN_TAG
+    from touchline.tracking.mlflow_store import find_experiment
 
     settings, client = catalog.settings, catalog.client
     with telling(settings, f"read the evidence of run {run_id}"):
-        experiment = client.get_experiment_by_name(settings.project)
+        experiment = find_experiment(client, settings)
         wanted = f"tags.`{RUN_TAG}` = '{run_id}'"
         found = client.search_runs([experiment.experiment_id], wanted, max_results=1) if experiment else []
         if not found:

@@ -41,7 +41,9 @@ class TuneOptions:
     """A field of the job's configuration and its range: log:1e-5:1e-3, 0.95:0.999, int:1:8, or 128,256,512."""
     space_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """TOML file of such names and ranges."""
-    recipe: str = "laptop"
+    recipe: Annotated[
+        str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: laptop; not of an import path)")
+    ] = None
     """Where the values of what is not tuned come from: touchline recipes"""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """TOML file laid over the recipe; of an import path, over its configuration's defaults."""
@@ -64,6 +66,8 @@ class TuneOptions:
     home: Home = None
 
     def __post_init__(self) -> None:
+        if self.study == "":
+            raise UsageError("The study's name is empty. Leave --study out, or give it a name.")
         at_least(1, self, "trials", "workers")
         at_least(0, self, "finalists")
         if self.report_every is not None:
@@ -90,14 +94,14 @@ def tune(arguments: list[str]) -> int:
 
     storage = StudyStorage(options.storage or default_url(settings.home))
     settings.ensure_home()
-    with StopSignal(settings.preemption) as stop:
+    with StopSignal(settings.preemption) as stop, storage.telling():
         outcome = run_study(tuned, settings, storage, stop)
     told = ", ".join(f"{number} {state}" for state, number in sorted(outcome.trials.items()))
     print(f"Study {outcome.study}: {told}.")
     if outcome.winner is not None:
         print(f"Winner: trial {outcome.winner.number}, {outcome.winner.recipe}")
-        if tuned.section:
-            print(f"Train with it: touchline run {tuned.section} --config {outcome.winner.recipe}")
+        if outcome.winner.command:
+            print(f"Train with it: {outcome.winner.command}")
     return 0
 
 
@@ -108,12 +112,16 @@ def _tuned(options: TuneOptions) -> Any:
     from touchline.jobs.tunable import REPORT_EVERY, default_space, find_tunable
     from touchline.jobs.tune import TuneConfig
     from touchline.tuning import pruners
-    from touchline.tuning.space import check_space, configured, parse_space, read_space
+    from touchline.tuning.space import TOGETHER, check_space, configured, parse_space, read_space
     from touchline.tuning.study import Setup
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     job = find_tunable(options.job)
     is_ours = ":" not in options.job
+    if not is_ours and options.recipe is not None:
+        raise UsageError(
+            f"The recipe {options.recipe!r} has no values for {options.job}. Give them with --config FILE or --set."
+        )
     config = _of_recipe(options, job.name) if is_ours else job.config_class()()
     if options.config is not None and not is_ours:
         config = overlay(config, without_lineage(read_toml(options.config))[0], where=str(options.config))
@@ -123,9 +131,14 @@ def _tuned(options: TuneOptions) -> Any:
             raise UsageError(f"{line!r} is no NAME=VALUE. Give one such as total_steps=100000.")
         config = configured(config, {name.strip(): value.strip()})
     space = read_space(options.space_file) if options.space_file is not None else {}
+    if options.space_file is not None and not space:
+        raise UsageError(f"{options.space_file} names no field. Give one and its range, or leave --space-file out.")
     space |= parse_space(options.space)
     space = space or default_space(config)
     check_space(space, config)
+    tuned = {field for name in space for field in name.split(TOGETHER)}
+    if both := sorted(tuned & {line.partition("=")[0].strip() for line in options.set}):
+        raise UsageError(f"{both[0]} is tuned, and --set gives it a value. Leave one of them out.")
     setup = Setup(
         space,
         direction="minimize" if options.minimize else "maximize",
@@ -150,7 +163,7 @@ def _of_recipe(options: TuneOptions, name: str) -> Any:
     from touchline.jobs.pipeline import job_config
     from touchline.recipes import find_recipe
 
-    whole: Any = find_recipe(options.recipe)()
+    whole: Any = find_recipe(options.recipe or "laptop")()
     if options.config is not None:
         whole = overlay(whole, without_lineage(read_toml(options.config))[0], where=str(options.config))
     return job_config(whole, name)

@@ -62,16 +62,17 @@ def status(arguments: list[str]) -> int:
 
     _quiet()
     found = []
-    for name in _names(storage, options.study):
-        study = find_study(storage, name)
-        found.append((study, progress_of(study, study.optuna.user_attrs.get(TARGET))))
+    with storage.telling():
+        for name in _names(storage, options.study):
+            study = find_study(storage, name)
+            found.append(progress_of(study, study.optuna.user_attrs.get(TARGET)))
     if options.json:
-        print(json.dumps([_plain(progress) for _, progress in found], indent=1))
+        print(json.dumps([_plain(progress) for progress in found], indent=1))
         return 0
-    for number, (study, progress) in enumerate(found):
+    for number, progress in enumerate(found):
         if number:
             print()
-        _tell(study, progress)
+        _tell(progress)
     return 0
 
 
@@ -86,12 +87,13 @@ def show(arguments: list[str]) -> int:
     from touchline.tuning.study import find_study
 
     _quiet()
-    names = _names(storage, options.study)
-    if len(names) > 1:
-        raise UsageError(f"Which study? Name one of: {', '.join(names)}.")
-    target = options.output or Path(f"{names[0]}.html")
-    refuse_output(target, options.overwrite, "page", "study.html")
-    text = page(find_study(storage, names[0]))
+    with storage.telling():
+        names = _names(storage, options.study)
+        if len(names) > 1:
+            raise UsageError(f"Which study? Name one of: {', '.join(names)}.")
+        target = options.output or Path(f"{names[0]}.html")
+        refuse_output(target, options.overwrite, "page", "study.html")
+        text = page(find_study(storage, names[0]))
     with whole_file(target) as file:
         file.write(text.encode())
     print(target)
@@ -129,9 +131,8 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def _tell(study: Any, progress: Progress) -> None:
+def _tell(progress: Progress) -> None:
     from touchline.commands.tables import duration, show, title
-    from touchline.tuning.study import WINNER
 
     counts = ", ".join(f"{number} {_WORDS[state]}" for state, number in progress.counts.items() if number)
     goal = "" if progress.target is None else f" of {progress.target}"
@@ -146,8 +147,8 @@ def _tell(study: Any, progress: Progress) -> None:
             for name, value in progress.best.params.items()
         ]
         show(("  field", ">best", ">importance"), [(f"  {name}", *cells) for name, *cells in rows])
-    if (winner := study.optuna.user_attrs.get(WINNER)) is not None:
-        print(f"Winner on other seeds: trial {winner}")
+    if progress.winner is not None:
+        print(f"Winner on other seeds: trial {progress.winner}")
     spent = f"So far: {duration(progress.seconds) or '0 s'} of work{_money(progress.cost)}"
     if progress.seconds_left:
         workers = f"{progress.workers} worker{'s' * (progress.workers > 1)}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from touchline.cards import card, table
 from touchline.gates.statistics import Interval
 
 
@@ -73,6 +74,15 @@ class Verdict:
     def failed(self) -> tuple[Check, ...]:
         """The checks for which the gate was not passed."""
         return tuple(check for check in self.checks if check.decides and not check.passed)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        words = {True: "passed", False: "not passed", None: "–"}
+        rows = [
+            (check.name, words[check.passed] if check.decides else "told only", check.sentence)
+            for check in self.checks
+        ]
+        return card(f"{self.gate}: {self.word}", (self.reason,), table(("check", "", "found"), rows))
 
 
 def apply(lines: tuple[Line, ...], given: Any) -> tuple[Check, ...]:

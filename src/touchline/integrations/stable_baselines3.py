@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import AbstractContextManager, nullcontext
+from time import monotonic
 from typing import Any
 
 import gymnasium
@@ -30,6 +31,8 @@ from touchline.tracking.run import Run
 from touchline.watch import TrainingWatch
 
 _DEFAULT_FPS = 30.0
+_WATCH_SECONDS = 0.05
+"""How often the watch is told the step: at each of thousands a second it would cost a percent."""
 
 
 class TouchlineCallback(BaseCallback):
@@ -71,6 +74,7 @@ class TouchlineCallback(BaseCallback):
         self._run = training.run if isinstance(training, Training) else training
         self._training = training if isinstance(training, Training) else None
         self._watch = self._training.watch if self._training else None
+        self._watch_from = 0.0
         self._section: AbstractContextManager[None] = nullcontext()
         self._video_env, self._video_steps = video_env, video_steps
         self._video_due = Cadence(video_every, video_seconds)
@@ -107,7 +111,8 @@ class TouchlineCallback(BaseCallback):
         step = self.num_timesteps
         if self.locals["dones"].any():
             self._log_episodes(step)
-        if self._watch is not None:
+        if self._watch is not None and (now := monotonic()) >= self._watch_from:
+            self._watch_from = now + _WATCH_SECONDS
             self._watch.step(step)
         if self._film_env is not None and self._video_due.due(step):
             self._film(self._film_env, step)

@@ -19,7 +19,17 @@ from touchline.errors import TouchlineError, UsageError, missing_package
 from touchline.jax_guard import guard_jax
 from touchline.jobs.base import SLOW_DELIVERY_SECONDS, Interrupted, Job, JobResult
 from touchline.jobs.checkpoints import From, Resume, going_on, store_of, training_config
-from touchline.jobs.history import JOB, JOB_DIGEST, PIPELINE, RESULT, TRIAL_OF, Unfinished, encode_result, unfinished
+from touchline.jobs.history import (
+    JOB,
+    JOB_DIGEST,
+    PIPELINE,
+    RESULT,
+    TRIAL_OF,
+    Unfinished,
+    encode_result,
+    tell_lost,
+    unfinished,
+)
 from touchline.jobs.progress import terminal
 from touchline.tracking.journal import FILE_NAME
 from touchline.tracking.reports import Pruned, Reporter
@@ -93,6 +103,9 @@ def execute(
         with contextlib.suppress(TouchlineError):
             run.finish("killed", timeout=LEAVING_SECONDS, reason="Interrupted from the keyboard.")
         raise
+    except SystemExit as left:
+        error = RuntimeError(f"It called sys.exit({left.code!r}) instead of returning.")
+        raise _failed(job, run, error, patience) from error
     except Exception as error:
         raise _failed(job, run, error, patience) from error
     seconds = time.monotonic() - began
@@ -142,8 +155,10 @@ def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], re
     chosen = resume.fresh or resume.run_id is not None
     left = Unfinished(resume.run_id) if chosen else unfinished(settings, tags)
     named = resume.run_id if resume.or_begin else None
-    has_begun = named is not None and (settings.run_directory(named) / FILE_NAME).exists()
+    has_begun = named is not None and _has_journal(settings, named)
     with going_on(left.run_id, config, settings, resume) as found:
+        if found is None and left.run_id is not None and named is None and not _has_journal(settings, left.run_id):
+            tell_lost(settings, left.run_id)
         run = start_run(
             job=job.name,
             config=config,
@@ -160,15 +175,18 @@ def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], re
             "to start over: --fresh"
         )
     elif left.run_id is not None and named is None:
-        terminal().print(
-            f"  The run [bold]{left.run_id}[/] is unfinished, but ended before its first checkpoint: this one is new"
-        )
+        terminal().print(f"  The run [bold]{left.run_id}[/] is unfinished and has no checkpoint: this one is new")
     elif left.otherwise is not None and _has_checkpoints(left.otherwise, config, settings):
         terminal().print(
             f"  The run [bold]{left.otherwise}[/] is unfinished, with another configuration, and this is a new one. "
             f"To go on with that one: touchline run {job.name} --resume {left.otherwise} --allow-changes"
         )
     return run
+
+
+def _has_journal(settings: Settings, run_id: str) -> bool:
+    """Whether this home knows the run, so that its couriers tell of its end."""
+    return (settings.run_directory(run_id) / FILE_NAME).exists()
 
 
 def _made_by() -> dict[str, str]:

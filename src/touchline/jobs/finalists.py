@@ -58,9 +58,10 @@ def _policy_of(run_id: str, settings: Settings, world: World) -> Policy:
     from touchline.catalog import Catalog
     from touchline.jobs.deployment import load_deployed
     from touchline.jobs.history import RUN_ID
+    from touchline.tracking.mlflow_store import find_experiment
 
     catalog = Catalog.of(settings)
-    experiment = catalog.client.get_experiment_by_name(settings.project)
+    experiment = find_experiment(catalog.client, settings)
     runs = experiment and catalog.client.search_runs([experiment.experiment_id], f"tags.`{RUN_ID}` = '{run_id}'")
     if not runs:
         raise TouchlineError(

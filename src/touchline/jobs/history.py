@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,7 @@ RECIPE = "touchline.recipe"
 JOB = "touchline.job"
 JOB_DIGEST = "touchline.job_digest"
 RUN_ID = "touchline.run_id"
+STATUS = "touchline.status"
 TRIAL_OF = "touchline.trial_of"
 """Tag of a trial's run: the run of its study, in which it is nested and by which trials are grouped."""
 RESULT = "touchline.result"
@@ -103,6 +105,29 @@ def unfinished(settings: Settings, tags: Mapping[str, str]) -> Unfinished:
     return Unfinished()
 
 
+def tell_lost(settings: Settings, run_id: str) -> None:
+    """Tell MLflow that a run was killed whose machine is gone with its journal: no courier is left that could.
+
+    Should that machine be there all the same, its courier sets the true status when the run ends.
+    """
+    from mlflow.exceptions import MlflowException
+
+    from touchline.tracking.mlflow_store import connect, find_experiment
+    from touchline.tracking.sinks.base import SinkUnavailable
+
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it prints where a run is that ends
+    try:
+        client = connect(settings)
+        if (experiment := find_experiment(client, settings)) is None:
+            return
+        wanted = f"tags.`{RUN_ID}` = '{run_id}' and attributes.status = 'RUNNING'"
+        for run in client.search_runs([experiment.experiment_id], wanted):
+            client.set_tag(run.info.run_id, STATUS, "killed")
+            client.set_terminated(run.info.run_id, "KILLED")
+    except (MlflowException, SinkUnavailable, OSError) as error:
+        logger.warning("MLflow was not told that the run %s was killed: %s", run_id, error)
+
+
 def catch_up(settings: Settings) -> None:
     """Let MLflow catch up with the newest runs: a process that was killed a moment ago told it nothing more."""
     from touchline.tracking.sync import run_ids, sync
@@ -138,13 +163,13 @@ def _of_mlflow(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
         return []  # asking would create it, at the same time as a courier perhaps
     from mlflow.exceptions import MlflowException
 
-    from touchline.tracking.mlflow_store import check_store, connect
+    from touchline.tracking.mlflow_store import check_store, connect, find_experiment
     from touchline.tracking.sinks.base import SinkUnavailable
 
     try:
         check_store(settings)  # within seconds; MLflow's own patience is minutes
         client = connect(settings)
-        experiment = client.get_experiment_by_name(settings.project)
+        experiment = find_experiment(client, settings)
         if experiment is None:
             return []
         found = client.search_runs(

@@ -117,9 +117,11 @@ def load_converted(run: Run) -> Loaded:
     Raises:
         TouchlineError: that version was not converted yet, or the files are not those that were written.
     """
+    from touchline.tracking.mlflow_store import find_experiment
+
     settings, catalog = run.settings, Catalog.of(run.settings)
     source = milestone(catalog, "mjx_sac", "Candidate-Pretrain")
-    experiment = catalog.client.get_experiment_by_name(settings.project)
+    experiment = find_experiment(catalog.client, settings)
     runs = catalog.client.search_runs(
         [experiment.experiment_id] if experiment else [],
         filter_string=f"tags.`{JOB}` = 'convert' and tags.`{INPUT_TAG}Candidate-Pretrain` = '{source.uri}' "

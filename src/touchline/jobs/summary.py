@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -168,18 +169,23 @@ def look_further(
     outcomes: Sequence[JobOutcome], settings: Settings, states: Sequence[Track]
 ) -> Iterator[tuple[str, str]]:
     """Name the commands with which to look further, each with what it shows."""
-    home = "" if Settings.load().home == settings.home else f" --home {settings.home}"
-    touchline = program()
-    yield f"{touchline} ui{home}", "curves, artifacts and models of every run, in MLflow and TensorBoard"
+    yield command("ui", settings=settings), "curves, artifacts and models of every run, in MLflow and TensorBoard"
     summaries: dict[str, Any] = {outcome.job: outcome.result.summary for outcome in outcomes}
     if summaries.get("gate3", {}).get("champion"):
-        yield f"{touchline} lineage ddpg_finetuned@Champion{home}", "which runs and models the champion comes from"
+        lineage = command("lineage", "ddpg_finetuned@Champion", settings=settings)
+        yield lineage, "which runs and models the champion comes from"
     for outcome in outcomes:
         videos = settings.run_directory(outcome.run_id).glob("media/videos/**/*.mp4")
         if newest := max(videos, key=lambda video: video.stat().st_mtime, default=None):
-            yield f"xdg-open {newest}", f"the last video of {outcome.job}"
+            yield shlex.join(["xdg-open", str(newest)]), f"the last video of {outcome.job}"
     if not all(track.complete for track in states):
-        yield f"{touchline} sync{home}", "send what the sinks have not received"
+        yield command("sync", settings=settings), "send what the sinks have not received"
+
+
+def command(*words: object, settings: Settings) -> str:
+    """What a person types to call Touchline with these words on the settings' home, quoted for a shell."""
+    home = [] if Settings.load().home == settings.home else ["--home", settings.home]
+    return shlex.join([program(), *map(str, [*words, *home])])
 
 
 def program() -> str:

@@ -22,7 +22,7 @@ from touchline.tracking.launch import settings_from_order
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-_TAG = "touchline.doctor"
+_TAG = "touchline_doctor"  # Unity Catalog takes no dots
 
 
 def try_registry(client: MlflowClient, settings: Settings, name: str) -> float:
@@ -70,7 +70,9 @@ def try_storage(client: MlflowClient, settings: Settings, name: str) -> float:
 
 def location(client: MlflowClient, settings: Settings) -> str:
     """URI below which a trial stores: where the project's artifacts lie, else where those of the store would."""
-    experiment = client.get_experiment_by_name(settings.project)
+    from touchline.tracking.mlflow_store import find_experiment
+
+    experiment = find_experiment(client, settings)
     if experiment is None and settings.tracking_uri.startswith("sqlite:"):
         return settings.home.as_uri()
     uri = str((experiment or client.get_experiment("0")).artifact_location).rstrip("/")

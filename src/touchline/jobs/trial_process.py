@@ -7,13 +7,15 @@ the outcome in the study by itself, so that a supervisor that was killed loses n
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import signal
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from touchline.catalog.lineage import STUDY_TAG, TRIAL_TAG
 from touchline.config import Settings, overlay
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 STOPPED = 143
 """Exit code of a trial that was put back."""
 STOPPING_SECONDS = 20.0
+THREADS_SECONDS = 10.0
+"""Threads that a function has left behind get so long to end."""
 OTHER_SEED = 1_000_003
 """Added to the seed of a finalist that trains again."""
 
@@ -56,15 +60,42 @@ def main() -> int:
 
     with StopSignal() as stop, stopping_with(stop):
         order = Order(**json.loads(sys.stdin.readline()))
-        threading.Thread(target=_stop_with_supervisor, args=(stop,), name="touchline-supervisor", daemon=True).start()
+        watcher = threading.Thread(target=_stop_with_supervisor, args=(stop, order), daemon=True)
+        watcher.start()
         settings = settings_from_order(dict(order.settings))
         return _again(order, settings) if order.again else _train(order, settings)
 
 
-def _stop_with_supervisor(stop: Any) -> None:
+def _stop_with_supervisor(stop: Any, order: Order) -> None:
+    """Ask for a stop when the supervisor is gone, and end what has not ended in the time that it would have given."""
+    from touchline.tuning.storage import StudyStorage, patiently
+    from touchline.tuning.study import find_study
+    from touchline.tuning.supervisor import LEAVING_SECONDS
+
     while sys.stdin.readline():
         pass
     stop.request("preempted", "The supervisor of the study has ended.")
+    time.sleep(LEAVING_SECONDS)
+    _tell(f"touchline: The training has not ended within {LEAVING_SECONDS:g} s, so it is ended here.")
+    try:
+        if not order.again:
+            study = find_study(StudyStorage(order.storage), order.study)
+            patiently(lambda: study.put_back(order.number), _tell, STOPPING_SECONDS)
+    finally:
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process, also where a thread of somebody's function would keep it."""
+    deadline = time.monotonic() + THREADS_SECONDS
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(max(deadline - time.monotonic(), 0.0))
+            if thread.is_alive():
+                _tell(f"touchline: The thread {thread.name} does not end; the process ends without it.")
+                sys.stdout.flush()
+                os._exit(code)
+    sys.exit(code)
 
 
 def _train(order: Order, settings: Settings) -> int:
@@ -212,4 +243,4 @@ def _cost(result: Any) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

@@ -35,6 +35,12 @@ def find_tunable(word: str) -> Job:
     if ":" not in word:
         if word not in JOBS:
             raise unknown("job", word, JOBS)
+        if not JOBS[word].again:
+            tunable = " and ".join(job.name for job in JOBS.values() if job.again)
+            raise UsageError(
+                f"The job {word} has no objective to tune. Those that have one are {tunable}; a function of your "
+                "own is named as MODULE:FUNCTION."
+            )
         return JOBS[word]
     module, _, name = word.partition(":")
     here = str(Path.cwd())
@@ -46,10 +52,11 @@ def find_tunable(word: str) -> Job:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
         raise UsageError(
-            f"There is no module {module} here. Call touchline in the directory that holds it."
+            f"There is no module {module!r} here. Call touchline in the directory that holds it."
         ) from error
     except AttributeError as error:
-        functions = [other for other, _ in inspect.getmembers(importlib.import_module(module), inspect.isfunction)]
+        members = inspect.getmembers(importlib.import_module(module), inspect.isfunction)
+        functions = [other for other, value in members if value.__module__ == module]
         raise unknown(f"function of {module}", name, functions) from error
     config = _config_of(word, function)
     does = (inspect.getdoc(function) or "a function of one's own").splitlines()[0]

@@ -80,6 +80,7 @@ def tune(tuned: TuneConfig, settings: Settings, storage: StudyStorage, stop: Sto
     command goes on. Raises TouchlineError when trials fail for one reason, again and again.
     """
     check_space(tuned.setup.space, tuned.config)
+    storage = storage.absolute()
     name = tuned.name or study_name(tuned.job, tuned.config, tuned.setup)
     console = terminal()
     about = {"job": tuned.job.function, "config": digest(training_config(tuned.config))}
@@ -88,7 +89,7 @@ def tune(tuned: TuneConfig, settings: Settings, storage: StudyStorage, stop: Sto
     study.optuna.set_user_attr(TARGET, {"trials": tuned.trials, "workers": tuned.workers})
     console.print(f"Study [bold]{name}[/] in {storage.shown}, sampler seed {study.seed}")
     if found := study.finished():
-        console.print(f"  It has {found} finished trials; the goal is {tuned.trials}.")
+        console.print(f"  It has {_trials(found)}; the goal is {tuned.trials}.")
     run = _study_run(study, tuned, settings, run_id) if is_ours else None
     places = settings.home / "studies" / run_id
     child = Child(PROCESS, _order(tuned, settings, storage, study, run_id), places, _environment())
@@ -105,11 +106,12 @@ def tune(tuned: TuneConfig, settings: Settings, storage: StudyStorage, stop: Sto
         ended=lambda trial: _record(run, study, trial),
     )
     try:
-        row = supervisor.run(stop)
+        with storage.telling():
+            row = supervisor.run(stop)
         if row:
             raise TouchlineError(_explain(name, row, places))
         _stop_here(stop, study)
-        winner = name_winner(study, child, tuned, places, run, tell, stop) if tuned.finalists else None
+        winner = name_winner(study, child, tuned, settings, places, run, tell, stop) if tuned.finalists else None
         _stop_here(stop, study)
     except BaseException as error:
         _finish(run, error)
@@ -132,10 +134,9 @@ def _run_of(study: Study, settings: Settings) -> tuple[str, bool]:
 
 
 def _order(tuned: TuneConfig, settings: Settings, storage: StudyStorage, study: Study, run_id: str) -> dict[str, Any]:
-    url = storage.url if storage.file is None else f"sqlite:///{storage.file.absolute()}"
     return {
         "settings": plain(settings),
-        "storage": url,
+        "storage": storage.url,
         "study": study.name,
         "run": run_id,
         "job": dataclasses.asdict(tuned.job),
@@ -182,17 +183,20 @@ def _record(run: Run | None, study: Study, trial: FrozenTrial) -> None:
 def _stop_here(stop: Stop, study: Study) -> None:
     if stop.requested:
         raise Interrupted(
-            f"Stopped with {study.finished()} finished trials; those that ran are put back with what they saved.",
+            f"Stopped with {_trials(study.finished())}; those that ran are put back with what they saved.",
             stop.reason,
         )
 
 
 def _explain(name: str, row: tuple[Failure, ...], logs: Path) -> str:
     return (
-        f"The study {name} was stopped: its last {len(row)} trials failed in the same way ({row[0].kind}). "
-        f"{row[0].reason.splitlines()[0].rstrip('.')}. Their logs are in {logs}. Mend the cause, or narrow the "
-        "space, and repeat the command."
+        f"The study {name} was stopped: its last {len(row)} trials failed in the same way. {row[0]} Their logs are "
+        f"in {logs}. Mend the cause, or narrow the space, and repeat the command."
     )
+
+
+def _trials(number: int) -> str:
+    return f"{number} finished trial{'s' * (number != 1)}"
 
 
 def _finish(run: Run | None, error: BaseException | None) -> None:

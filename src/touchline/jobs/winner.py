@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial, TrialState
 
-from touchline.config import plain
+from touchline.config import Settings, plain
 from touchline.errors import TouchlineError
 from touchline.filesystem import whole_file
+from touchline.jobs.summary import command
 from touchline.tracking.process import ProcessIdentity
 from touchline.tracking.run import Run
 from touchline.tuning.recipe import recipe_text
@@ -42,12 +43,15 @@ class Winner:
     """On other seeds; None where nothing could be evaluated again."""
     recipe: Path
     """The TOML file with its configuration."""
+    command: str
+    """What a person types to train with it; empty for a function of one's own."""
 
 
 def name_winner(
     study: Study,
     child: Child,
     tuned: TuneConfig,
+    settings: Settings,
     directory: Path,
     run: Run | None,
     tell: Callable[[str], None],
@@ -69,7 +73,7 @@ def name_winner(
         return None
     again: dict[int, float] = {}
     if tuned.job.again or has_field(tuned.config, "seed"):
-        tell(f"The best {len(finalists)} are evaluated on other seeds: {', '.join(str(t.number) for t in finalists)}")
+        tell(f"Evaluated on other seeds: {', '.join(f'trial {t.number}' for t in finalists)}")
         _evaluate(study, child, finalists, tuned.workers, stop)
         if stop.requested:
             return None
@@ -77,7 +81,9 @@ def name_winner(
     else:
         tell("Nothing can be evaluated on other seeds: the configuration has no field `seed`.")
     best = max(finalists, key=lambda trial: sign * again.get(trial.number, trial.value or 0.0))
-    winner = Winner(best.number, float(best.value or 0.0), again.get(best.number), directory / "winner.toml")
+    recipe = directory / "winner.toml"
+    use = command("run", tuned.section, "--config", recipe, settings=settings) if tuned.section else ""
+    winner = Winner(best.number, float(best.value or 0.0), again.get(best.number), recipe, use)
     _write(study, tuned, best, winner)
     study.optuna.set_user_attr(WINNER, best.number)
     if run is not None:
@@ -151,7 +157,7 @@ def _write(study: Study, tuned: TuneConfig, best: FrozenTrial, winner: Winner) -
     }
     if winner.again is not None:
         lineage["value_on_other_seeds"] = winner.again
-    how = "Use it with: touchline run " + f"{tuned.section} --config {winner.recipe}" if tuned.section else ""
+    how = f"Train with it: {winner.command}" if winner.command else ""
     head = f"Trial {best.number}, the winner of the study {study.name} of touchline tune.\n{how}".rstrip()
     whole = {tuned.section: values} if tuned.section else values
     if tuned.section and "world" in values:

@@ -77,8 +77,34 @@ class UnityCatalog(LoopbackServer):
         self.files: dict[str, bytes] = {}
         """The versions' files by path, such as ``Models/club/models/walker/1/MLmodel``."""
         self.requests: list[str] = []
+        self.denied: dict[str, str] = {}
+        """Privileges that the user lacks, by the call that needs them, such as ``registered-models/alias``."""
+        self.token_lasts: int | None = None
+        """Requests that the token is still good for; None: it does not end."""
         self.lock = threading.RLock()
         super().__init__(type("Handler", (_Handler,), {"catalog": self}))
+
+    def deny(self, call: str, privilege: str) -> None:
+        """Refuse a call, such as ``registered-models/alias``, for want of a privilege, such as ``MANAGE``."""
+        self.denied[call] = privilege
+
+    def expire(self, after: int = 0) -> None:
+        """Let the token end after so many further requests."""
+        self.token_lasts = after
+
+    def renew(self) -> None:
+        """Make the token good again, as a new one would be."""
+        self.token_lasts = None
+
+    def admit(self, authorization: str | None) -> None:
+        """Raise Refused unless a request shows a token that is good; it counts as a request."""
+        with self.lock:
+            if authorization != f"Bearer {TOKEN}":
+                raise Refused(401, "UNAUTHENTICATED", "The token is not the stand-in's.")
+            if self.token_lasts == 0:
+                raise Refused(403, "403", "Invalid access token.")
+            if self.token_lasts is not None:
+                self.token_lasts -= 1
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Answer one request for JSON; raises Refused."""
@@ -86,6 +112,8 @@ class UnityCatalog(LoopbackServer):
             self.requests.append(f"{method} {path}")
             if path.startswith(_PREFIX):
                 name = path.removeprefix(_PREFIX)
+                if method != "GET" and (privilege := self.denied.get(name)) is not None:
+                    raise Refused(403, "PERMISSION_DENIED", f"User does not have {privilege} on Registered Model.")
                 if (call := _CALLS.get((method, name))) is not None:
                     return call(self, body)
             elif path.startswith(_DIRECTORIES):
@@ -152,6 +180,17 @@ def _create_model(catalog: UnityCatalog, body: dict[str, Any]) -> dict[str, Any]
         raise Refused(400, "RESOURCE_ALREADY_EXISTS", f"Model '{name}' already exists.")
     catalog.models[name] = RegisteredModel(name, tags=_tags({}, body.get("tags", [])))
     return {"registered_model": _model_json(catalog.models[name])}
+
+
+def _delete_model(catalog: UnityCatalog, body: dict[str, Any]) -> dict[str, Any]:
+    del catalog.models[catalog.model(body).name]
+    return {}
+
+
+def _tag_model(catalog: UnityCatalog, body: dict[str, Any]) -> dict[str, Any]:
+    model = catalog.model(body)
+    model.tags = _tags(model.tags, [body])
+    return {}
 
 
 def _create_version(catalog: UnityCatalog, body: dict[str, Any]) -> dict[str, Any]:
@@ -266,7 +305,9 @@ def _version_json(model: RegisteredModel, version: Version) -> dict[str, Any]:
 
 _CALLS: dict[tuple[str, str], Callable[[UnityCatalog, dict[str, Any]], dict[str, Any]]] = {
     ("POST", "registered-models/create"): _create_model,
+    ("DELETE", "registered-models/delete"): _delete_model,
     ("GET", "registered-models/get"): lambda catalog, body: {"registered_model": _model_json(catalog.model(body))},
+    ("POST", "registered-models/set-tag"): _tag_model,
     ("GET", "registered-models/search"): lambda catalog, _: {
         "registered_models": [{"name": name} for name in catalog.models]
     },
@@ -303,8 +344,7 @@ class _Handler(LoopbackHandler):
             return
         asked = {key: values[-1] for key, values in urllib.parse.parse_qs(query).items()}
         try:
-            if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                raise Refused(401, "UNAUTHENTICATED", "The token is not the stand-in's.")
+            self.catalog.admit(self.headers.get("Authorization"))
             self._send(200, self.catalog.answer(self.command, path, asked | (json.loads(body) if body else {})))
         except Refused as refused:
             self._send(refused.status, {"error_code": refused.code, "message": refused.message})

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import sqlite3
 import ssl
 from importlib.metadata import entry_points
@@ -22,6 +23,7 @@ from touchline.tracking.probe import probe_http
 from touchline.tracking.sinks.base import SinkUnavailable
 
 if TYPE_CHECKING:
+    from mlflow.entities import Experiment
     from mlflow.tracking import MlflowClient
 
 _SQLITE = "sqlite:///"
@@ -31,6 +33,16 @@ _CERTIFICATE = "MLFLOW_TRACKING_SERVER_CERT_PATH"
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "file", "databricks", "databricks-uc", "uc")
 """Those of MLflow's own tracking stores; plugins bring others."""
+_UNKNOWN = re.compile(
+    r"\bUNAUTHENTICATED\b|error code 401\b|\b401 (?:Client Error|Unauthorized)|^401: "
+    r"|Invalid (?:access )?token|token (?:has |is )?expired",
+    re.IGNORECASE,
+)
+"""What a user who is not known is told; of a token that has ended Databricks says it in words, with 403."""
+_DENIED = re.compile(
+    r"\bPERMISSION_DENIED\b|error code 403\b|\b403 (?:Client Error|Forbidden)|^403: |\bPermission denied\b",
+    re.IGNORECASE,
+)
 
 
 def check_store(settings: Settings) -> None:
@@ -153,29 +165,42 @@ def _create_database(path: Path) -> None:
     partial.replace(path)
 
 
-def ensure_experiment(client: MlflowClient, settings: Settings, name: str) -> str:
-    """Return the id of the experiment called ``name``, creating it with its artifacts in the home."""
+def find_experiment(client: MlflowClient, settings: Settings, project: str | None = None) -> Experiment | None:
+    """Return MLflow's experiment of a project, which is the settings' unless another is named; None without one."""
+    return client.get_experiment_by_name(_experiment_name(settings, project or settings.project))
+
+
+def ensure_experiment(client: MlflowClient, settings: Settings, project: str) -> str:
+    """Return the id of a project's experiment, creating it with its artifacts in the home."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
+    found = find_experiment(client, settings, project)
     if found is not None:
         return str(found.experiment_id)
+    name = _experiment_name(settings, project)
     location = None
     if settings.tracking_uri.startswith("sqlite:"):
         location = (settings.artifact_root / name).absolute().as_uri()
     try:
         return str(client.create_experiment(name, artifact_location=location))
     except MlflowException:
-        found = client.get_experiment_by_name(name)
+        found = find_experiment(client, settings, project)
         if found is None:
             raise
         return str(found.experiment_id)
 
 
+def _experiment_name(settings: Settings, project: str) -> str:
+    """A project's own name; on Databricks, which wants a path of the workspace, below /Shared."""
+    return f"/Shared/{project}" if is_databricks(settings.tracking_uri) and not project.startswith("/") else project
+
+
 def unavailable(settings: Settings, error: Exception) -> SinkUnavailable:
     """Build the reason for a store that failed just now."""
-    text = " ".join(str(error).split())[:300]
+    text = _text(error)
     where = without_credentials(settings.tracking_uri)
+    if (told := refused(settings.tracking_uri, error)) is not None:
+        return SinkUnavailable(f"{told} Then: touchline sync", permanent=True)
     if "not a database" in text or "malformed" in text:
         return SinkUnavailable(f"The MLflow store {where} is damaged ({text}). Move it away, then: touchline sync")
     if "full" in text or "No space" in text:
@@ -185,16 +210,43 @@ def unavailable(settings: Settings, error: Exception) -> SinkUnavailable:
             f"The MLflow server {where} has too few connections to its database for what is asked of it at once. It is "
             "asked again; its administrator may set MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW=80 (docs/servers.md)."
         )
-    if "error code 401" in text or "UNAUTHENTICATED" in text:
-        return SinkUnavailable(
-            f"The MLflow store {where} does not know this user or password ({text[:120]}). Set "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN; then: touchline sync",
-            permanent=True,
-        )
-    if "error code 403" in text or "PERMISSION_DENIED" in text or "Permission denied" in text:
-        return SinkUnavailable(
-            f"The MLflow store {where} denies this user the permission ({text[:120]}). Let its administrator give "
-            "EDIT on the experiment, or choose another project; then: touchline sync",
-            permanent=True,
-        )
     return SinkUnavailable(f"The MLflow store {where} fails ({text}).")
+
+
+def refused(uri: str, error: Exception) -> str | None:
+    """What to tell, and to do, where the store or registry at ``uri`` takes no user or gives no right; else None."""
+    text = _text(error)
+    is_unknown = _UNKNOWN.search(text) is not None
+    if not is_unknown and not _DENIED.search(text):
+        return None
+    if is_databricks(uri):
+        where, short = os.environ.get("DATABRICKS_HOST", "Databricks"), text[:200]
+        if is_unknown:
+            return (
+                f"{where} does not take this token, which has expired or was revoked ({short}). Make a new one in "
+                "the workspace's settings for developers, and set DATABRICKS_TOKEN; a cluster reads it from its "
+                "secrets: databricks secrets put-secret touchline DATABRICKS_TOKEN"
+            )
+        return (
+            f"{where} denies this user the permission ({short}). Let the owner grant it: models want USE CATALOG, "
+            "USE SCHEMA, CREATE MODEL and, of those that are there, MANAGE; runs want CAN EDIT on their experiment."
+        )
+    where, short = without_credentials(uri), text[:120]
+    if is_unknown:
+        return (
+            f"The MLflow store {where} does not know this user or password ({short}). Set MLFLOW_TRACKING_USERNAME "
+            "and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+        )
+    return (
+        f"The MLflow store {where} denies this user the permission ({short}). Let its administrator give EDIT on the "
+        "experiment, or choose another project."
+    )
+
+
+def is_databricks(uri: str) -> bool:
+    """Whether runs, or models, go to a workspace of Databricks."""
+    return uri.partition(":")[0] in ("databricks", "databricks-uc")
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

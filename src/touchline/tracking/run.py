@@ -137,6 +137,16 @@ class Run(RunEvents):
         """Id of the MLflow run once the courier has opened it, else None; see ``wait_delivered``."""
         return read_cursor(self.directory, "mlflow").remote_id or None
 
+    def __repr__(self) -> str:
+        return f"<Run {self.id}, job {self.job}, in {self.directory}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: state, curves, and where it can be looked at."""
+        from touchline.tracking.card import card_of
+
+        self._writer.flush(JOURNAL_SECONDS)
+        return card_of(self.directory)
+
     def __reduce__(self) -> NoReturn:
         raise TouchlineError(
             f"The run {self.id} cannot be copied or sent to another process. Log in the process that started it; "

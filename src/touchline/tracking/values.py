@@ -42,8 +42,9 @@ class NotOnlyNumbers(Exception):
 def snapshot(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Copy the metrics so that what the caller changes later does not change what was logged.
 
-    Python numbers and NumPy scalars are values already; arrays and torch tensors are cloned (detached, on
-    their device); JAX arrays are immutable and only start their copy to the host. No device is synchronised.
+    Python numbers and NumPy scalars are values already; torch's on the CPU are read; arrays and other tensors are
+    cloned (detached, on their device); JAX arrays are immutable and only start their copy to the host. No device
+    is synchronised.
     Raises NotOnlyNumbers when one of them is ``Loggable``.
     """
     values = dict(metrics)
@@ -62,7 +63,8 @@ def snapshot(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _copy(value: Any) -> Any:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
-        return value.detach().clone()
+        # On the CPU nobody is waited for, and the number itself costs less than a copy.
+        return value.item() if value.is_cpu and value.numel() == 1 else value.detach().clone()
     if hasattr(value, "copy_to_host_async"):
         if not value.is_deleted() and not _lies_on_host(value):
             value.copy_to_host_async()

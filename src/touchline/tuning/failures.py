@@ -27,6 +27,11 @@ class Failure:
     reason: str
     """A sentence for people."""
 
+    def __str__(self) -> str:
+        """Kind and reason in one line; an exception's reason begins with its kind."""
+        told = self.reason.splitlines()[0].rstrip(".")
+        return f"{told}." if told.startswith(f"{self.kind}:") else f"{self.kind}. {told}."
+
     @property
     def is_accident(self) -> bool:
         """Whether the same configuration may do well in another attempt: nothing that it did ended it."""

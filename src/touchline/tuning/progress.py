@@ -11,8 +11,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from touchline.cards import card, line, table
 from touchline.tuning.failures import failure_of
-from touchline.tuning.study import FINISHED, Study
+from touchline.tuning.sampler import points_left
+from touchline.tuning.study import FINISHED, TARGET, WINNER, Study
 
 LEAST_FOR_IMPORTANCE = 4
 """Complete trials below which nothing can be said about importance."""
@@ -37,6 +39,8 @@ class Progress:
     workers: int
     """Processes of the command that asked."""
     best: FrozenTrial | None
+    winner: int | None
+    """Number of the trial that was best on other seeds; None before that is known."""
     importance: Mapping[str, float]
     """Share of the values' variation that comes from each field, the greatest first; empty while it is too early."""
     seconds: float
@@ -67,6 +71,8 @@ def progress_of(study: Study, target: Mapping[str, Any] | None = None) -> Progre
     goal = None if target is None else int(target["trials"])
     workers = 1 if target is None else int(target["workers"])
     left = 0 if goal is None else max(goal - len(done), 0)
+    if (new := points_left(study.setup.space, trials)) is not None:
+        left = min(left, new + counts["running"] + counts["waiting"])
     share = left / len(done) if done else None
     return Progress(
         study.name,
@@ -76,13 +82,43 @@ def progress_of(study: Study, target: Mapping[str, Any] | None = None) -> Progre
         goal,
         workers,
         _best(study),
+        study.optuna.user_attrs.get(WINNER),
         _importance(study),
         seconds,
         cost,
         None if share is None or goal is None else seconds * share / workers,
         {} if share is None else {name: value * share for name, value in cost.items()},
-        tuple(f"Trial {trial.number}: {failure.kind}. {failure.reason.splitlines()[0]}" for trial, failure in lost),
+        tuple(f"Trial {trial.number}: {failure}" for trial, failure in lost),
     )
+
+
+def card_of(study: Study) -> str:
+    """A study as a notebook shows it: how far it is, the best trial, and each trial's value as a line."""
+    told = study.optuna.user_attrs.get(TARGET)
+    progress = progress_of(study, told)
+    counts = ", ".join(f"{number} {state}" for state, number in progress.counts.items() if number)
+    goal = "" if progress.target is None else f" of {progress.target}"
+    sentences = [f"{progress.finished}{goal} finished; {counts or 'no trial yet'}", progress.storage]
+    if progress.winner is not None:
+        sentences.append(f"Winner on other seeds: trial {progress.winner}")
+    best = progress.best
+    rows = [
+        (name, f"{value:.4g}" if isinstance(value, float) else str(value), _percent(progress.importance.get(name)))
+        for name, value in (best.params if best is not None else {}).items()
+    ]
+    values = [(t.number, t.value) for t in study.trials() if t.state in FINISHED and t.value is not None]
+    drawn = line(values, f"values of {len(values)} trials")
+    head = "" if best is None or best.value is None else f"best: trial {best.number}, {best.value:.6g}"
+    return card(
+        f"Study {progress.name}",
+        sentences,
+        table((head, "", ""), [("values by trial", drawn, "")] if drawn else []),
+        table(("field", "best", "importance"), rows),
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
 
 
 def _seconds(trial: FrozenTrial) -> float:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,17 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from touchline.errors import TouchlineError, unknown
+from touchline.tuning.space import Space, distributions
 
 NAMES = ("tpe", "random")
 DRAWS = 200
-"""Attempts at a new point before the space is taken for exhausted; half of them are the sampler's own."""
+"""Attempts at a new point before those that are left are counted; half of them are the sampler's own."""
 
 Point = tuple[tuple[str, Any], ...]
 
 
 class SpaceExhausted(TouchlineError):
-    """Every point of the space was evaluated, or is being."""
+    """Every point of the space has a trial."""
 
 
 def seed_of(study: str, opening: int) -> int:
@@ -46,6 +49,16 @@ def point_of(trial: FrozenTrial) -> Point:
     return _point({**trial.system_attrs.get("fixed_params", {}), **trial.params})
 
 
+def points_left(space: Space, trials: Iterable[FrozenTrial]) -> int | None:
+    """How many points of the space have no trial; None where real numbers make them countless."""
+    every = {name: range_.every for name, range_ in space.items()}
+    if any(values is None for values in every.values()):
+        return None
+    known = {point_of(trial) for trial in trials}
+    inside = [point for point in known if len(point) == len(every) and all(v in (every[n] or ()) for n, v in point)]
+    return math.prod(len(values or ()) for values in every.values()) - len(inside)
+
+
 def _point(values: Mapping[str, Any]) -> Point:
     return tuple(sorted(values.items()))
 
@@ -56,8 +69,10 @@ class NewPoints(BaseSampler):
     The space does not change with the trial, so that all its values are drawn together, also at the beginning.
     """
 
-    def __init__(self, inner: BaseSampler, space: Mapping[str, BaseDistribution], seed: int) -> None:
-        self._inner, self._space = inner, dict(space)
+    def __init__(self, inner: BaseSampler, space: Space, seed: int) -> None:
+        self._inner, self._space = inner, distributions(space)
+        self._every = {name: range_.every for name, range_ in space.items()}
+        self._generator = np.random.default_rng([seed, 2])
         self._uniform = RandomSampler(seed=np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
     def reseed_rng(self) -> None:
@@ -79,10 +94,16 @@ class NewPoints(BaseSampler):
             values = self._draw(study, trial, self._inner if draw < DRAWS // 2 else self._uniform)
             if _point({**values, **fixed}) not in known:
                 return values
-        raise SpaceExhausted(
-            f"The study {study.study_name} has evaluated {len(known):,} points, and {DRAWS} draws gave none that is "
-            "new. Widen the space, or be content with fewer --trials."
-        )
+        left = [values for values in self._all() if _point({**values, **fixed}) not in known]
+        if not left:
+            raise SpaceExhausted(f"{DRAWS} draws for the study {study.study_name} gave no point that is new.")
+        return left[int(self._generator.integers(len(left)))]
+
+    def _all(self) -> Iterator[dict[str, Any]]:
+        """Every point, where they can be counted: they are few where so many draws are in vain."""
+        if all(values is not None for values in self._every.values()):
+            for values in itertools.product(*(values or () for values in self._every.values())):
+                yield dict(zip(self._every, values, strict=True))
 
     def _draw(self, study: optuna.Study, trial: FrozenTrial, sampler: BaseSampler) -> dict[str, Any]:
         together = sampler.infer_relative_search_space(study, trial)

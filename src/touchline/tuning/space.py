@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,7 +35,7 @@ class Between:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise UsageError(f"A range goes from a number to a higher one, and this is {self}.")
+            raise UsageError(f"A range goes from a finite number to a higher one, and this is {self}.")
         if self.log and self.low <= 0:
             raise UsageError(f"A logarithmic range lies above 0, and this is {self}.")
         if self.whole and (self.low != int(self.low) or self.high != int(self.high)):
@@ -42,6 +43,11 @@ class Between:
 
     def __str__(self) -> str:
         return f"{'log:' * self.log}{'int:' * self.whole}{_exact(self.low)}:{_exact(self.high)}"
+
+    @property
+    def every(self) -> range | None:
+        """All its whole numbers; None where it has others, which are countless."""
+        return range(int(self.low), int(self.high) + 1) if self.whole else None
 
     def distribution(self) -> BaseDistribution:
         """The same for Optuna."""
@@ -64,6 +70,11 @@ class Choice:
 
     def __str__(self) -> str:
         return ",".join(str(value).lower() if isinstance(value, bool) else str(value) for value in self.values)
+
+    @property
+    def every(self) -> tuple[str | int | float | bool, ...]:
+        """All its values."""
+        return self.values
 
     def distribution(self) -> BaseDistribution:
         """The same for Optuna."""
@@ -135,9 +146,7 @@ def check_space(space: Space, config: Any) -> None:
     Raises UsageError for an unknown field, with the nearest name, and for ends or choices that the field refuses.
     """
     if not space:
-        raise UsageError(
-            "There is nothing to tune. Name a field and its range, such as --space sac.gamma=0.95:0.999."
-        )
+        raise UsageError(f"There is nothing to tune. Name a field and its range, such as {_example(config)}.")
     seen: set[str] = set()
     for name, range_ in space.items():
         for field in name.split(TOGETHER):
@@ -149,6 +158,15 @@ def check_space(space: Space, config: Any) -> None:
             values = [int(value) for value in values]
         for value in values:
             configured(config, {name: value})
+
+
+def _example(config: Any) -> str:
+    """A range for a number that ``config`` has."""
+    for name in _names(config):
+        value = attrgetter(name)(config)
+        if isinstance(value, float) and value > 0:
+            return f"--space {name}=log:{value / 10:g}:{value * 10:g}"
+    return "--space NAME=log:1e-5:1e-3"
 
 
 def configured(config: T, values: Mapping[str, Any]) -> T:

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import shlex
 import sqlite3
 import time
 import urllib.parse
@@ -35,6 +36,7 @@ OUTAGE_SECONDS = 900.0
 AGAIN_SECONDS = 3.0
 _POLL_SECONDS = 0.02
 _LOCK_NOT_AVAILABLE = "55P03"
+_DAMAGED = ("not a database", "malformed", "encrypted")
 _DRIVERS = ("postgresql", "postgresql+psycopg2", "postgresql+psycopg")
 
 
@@ -98,6 +100,10 @@ class StudyStorage:
         if path in ("", ":memory:"):
             return None
         return Path(path)
+
+    def absolute(self) -> StudyStorage:
+        """The same, by a path that means the same in any directory."""
+        return self if self.file is None else StudyStorage(f"sqlite:///{self.file.absolute()}")
 
     @property
     def shown(self) -> str:
@@ -191,8 +197,18 @@ class StudyStorage:
                 with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):
                     connection.execute(sqlalchemy.text(f"SELECT pg_advisory_unlock({number})"))
 
-    def _open(self) -> BaseStorage:
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Turn what Optuna and the database raise in the context into a TouchlineError with a remedy."""
         import optuna
+        import sqlalchemy
+
+        try:
+            yield
+        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            raise self._unreachable(error) from error
+
+    def _open(self) -> BaseStorage:
         import sqlalchemy
 
         from touchline.tuning.reading import ColumnReadingStorage
@@ -202,7 +218,7 @@ class StudyStorage:
             _write_ahead(self.file)
         arguments: dict[str, Any] = {"timeout": BUSY_SECONDS} if is_file else {"connect_timeout": 10}
         try:
-            with warnings.catch_warnings():
+            with self.telling(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that the heartbeat is experimental
                 rdb = ColumnReadingStorage(
                     self._address,
@@ -212,8 +228,6 @@ class StudyStorage:
                 )
         except RuntimeError as error:  # Optuna's own sentence names the command that upgrades the tables
             raise TouchlineError(f"The storage {self.shown} cannot be used. {error}") from error
-        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            raise self._unreachable(error) from error
         if is_file:
             sqlalchemy.event.listen(rdb.engine, "connect", _no_wait_for_the_disk)
         return rdb
@@ -225,14 +239,14 @@ class StudyStorage:
 
     def _unreachable(self, error: Exception) -> TouchlineError:
         reason = _reason(error)
-        damaged = self.file is not None and "not a database" in reason
-        remedy = (
-            f"Put a backup in its place, or begin anew with: mv {self.file} {self.file}.damaged"
-            if damaged
-            else "Check that it runs, and its address, user and password."
-        )
+        damaged = self.file is not None and any(word in reason for word in _DAMAGED)
+        remedy = "Check that it runs, and its address, user and password."
+        if damaged:
+            aside = shlex.join(["mv", str(self.file), f"{self.file}.damaged"])
+            remedy = f"Put a backup in its place, or begin anew with: {aside}"
         kind = TouchlineError if damaged else StorageAway
-        return kind(f"The storage {self.shown} cannot be reached ({reason}). {remedy}")
+        what = "is damaged" if damaged else "cannot be reached"
+        return kind(f"The storage {self.shown} {what} ({reason}). {remedy}")
 
 
 @functools.cache

@@ -114,25 +114,30 @@ class Study:
         None when ``limit`` trials are finished or on their way. Raises SpaceExhausted when no new point is left.
         """
         with self.locked():
-            counts = self.counts()
-            if sum(counts[state] for state in (*FINISHED, TrialState.RUNNING)) >= limit:
+            trials = self.trials()
+            if sum(trial.state in (*FINISHED, TrialState.RUNNING) for trial in trials) >= limit:
                 return None
-            for waiting in self.trials():
-                if waiting.state == TrialState.WAITING:
-                    # Else one that was put back an hour ago would be taken for dead before its process begins.
-                    self.beat(waiting._trial_id)
+            waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+            if not waiting and sampler.points_left(self.setup.space, trials) == 0:
+                raise sampler.SpaceExhausted(
+                    f"Every point of the space of the study {self.name} has a trial. Be content with these, or begin "
+                    "a study with a wider space."
+                )
+            for trial in waiting:
+                # Else one that was put back an hour ago would be taken for dead before its process begins.
+                self.beat(trial._trial_id)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that the heartbeat is for optimize(): we beat ourselves
-                trial = self.optuna.ask()
-            self.beat(trial._trial_id)
-            trial.set_user_attr(OWNERS, [ProcessIdentity.current().to_mapping()])
+                asked = self.optuna.ask()
+            self.beat(asked._trial_id)
+            asked.set_user_attr(OWNERS, [ProcessIdentity.current().to_mapping()])
             try:
                 for name, distribution in distributions(self.setup.space).items():
-                    trial._suggest(name, distribution)
-            except sampler.SpaceExhausted as error:
-                self._fail(self._frozen(trial.number), Failure("space exhausted", str(error)), retried=True)
+                    asked._suggest(name, distribution)
+            except sampler.SpaceExhausted as error:  # of a range so narrow that its numbers can be counted after all
+                self._fail(self._frozen(asked.number), Failure("space exhausted", str(error)), retried=False)
                 raise
-            return trial
+            return asked
 
     def beat(self, trial_id: int) -> None:
         """Give a sign of life of a trial."""
@@ -178,17 +183,28 @@ class Study:
             self._fail(frozen, failure, retried=retried, attributes=attributes)
             return "retried" if retried else "failed"
 
-    def reap(self) -> dict[int, Failure]:
-        """Fail, and queue again, the trials whose process is gone; returns them by number.
+    def orphans(self) -> list[int]:
+        """Numbers of the trials that run on this machine although their supervisor is gone."""
+        return [
+            trial.number
+            for trial in self.trials()
+            if trial.state == TrialState.RUNNING
+            and len(owners := owners_of(trial)) == 2
+            and not owners[0].is_alive()
+            and owners[1].is_alive()
+        ]
+
+    def reap(self) -> list[tuple[FrozenTrial, Failure]]:
+        """Fail, and queue again, the trials whose process is gone; returns them as they were.
 
         Of processes of this machine that is known at once, of others after a minute without a sign of life.
         """
         with self.locked():
             running = {trial._trial_id: trial for trial in self.trials() if trial.state == TrialState.RUNNING}
             stale = set(self._rdb._get_stale_trial_ids(self.optuna._study_id))
-            reaped = {}
+            reaped = []
             for trial_id, trial in running.items():
-                owners = [ProcessIdentity.from_mapping(owner) for owner in trial.user_attrs.get(OWNERS, [])]
+                owners = owners_of(trial)
                 if owners and all(owner.is_local() for owner in owners):
                     is_alive = any(owner.is_alive() for owner in owners)
                     failure = None if is_alive else Failure("killed", "It was killed with its supervisor.")
@@ -197,11 +213,17 @@ class Study:
                 if failure is not None:
                     retried = len(_history(trial)) < RETRIES
                     self._fail(trial, failure, retried=retried)
-                    reaped[trial.number] = failure
+                    reaped.append((trial, failure))
                 elif not self._has_heartbeat(trial_id):
                     # Whoever asked for it died at that moment: from now on it can become stale.
                     self.beat(trial_id)
             return reaped
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from touchline.tuning.progress import card_of
+
+        return card_of(self)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -266,6 +288,11 @@ class Study:
             return models.TrialHeartbeatModel.where_trial_id(trial_id, session) is not None
 
 
+def owners_of(trial: FrozenTrial) -> list[ProcessIdentity]:
+    """The processes that answer for a trial: its supervisor and, once it has begun, its own."""
+    return [ProcessIdentity.from_mapping(owner) for owner in trial.user_attrs.get(OWNERS, [])]
+
+
 def _history(trial: FrozenTrial) -> list[int]:
     return list(trial.system_attrs.get("retry_history", []))
 
@@ -275,10 +302,12 @@ def open_study(storage: StudyStorage, name: str, setup: Setup) -> tuple[Study, b
 
     Any number of processes may do so at once. Raises UsageError when the study there is another one.
     """
-    pruner = pruners.named(setup.pruner)
+    pruner = pruners.named(setup.pruner, setup.report_every)
     backend = storage.open()
     with storage.lock("studies"), _silent():
         names = optuna.get_all_study_names(backend)
+        if name in names:
+            _refuse_foreign(optuna.load_study(study_name=name, storage=backend), setup)
         study = optuna.create_study(
             storage=backend, study_name=name, direction=setup.direction, pruner=pruner, load_if_exists=True
         )
@@ -290,7 +319,7 @@ def open_study(storage: StudyStorage, name: str, setup: Setup) -> tuple[Study, b
         seeds = [*attributes.get(SEEDS, [])]
         seed = sampler.seed_of(name, len(seeds) + 1)
         study.set_user_attr(SEEDS, [*seeds, seed])
-    study.sampler = sampler.NewPoints(sampler.named(setup.sampler, seed), distributions(setup.space), seed)
+    study.sampler = sampler.NewPoints(sampler.named(setup.sampler, seed), setup.space, seed)
     return Study(storage, study, setup, seed), name not in names
 
 
@@ -305,7 +334,7 @@ def find_study(storage: StudyStorage, name: str) -> Study:
     if told is None:
         raise UsageError(f"The study {name} was not made by touchline tune. Look at it with: touchline ui")
     setup = Setup.from_plain(told)
-    study.pruner = pruners.named(setup.pruner)
+    study.pruner = pruners.named(setup.pruner, setup.report_every)
     return Study(storage, study, setup, None)
 
 
@@ -318,6 +347,18 @@ def _silent() -> Iterator[None]:
         yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+def _refuse_foreign(study: optuna.Study, setup: Setup) -> None:
+    """Refuse what somebody else's program has begun; whoever was killed as it began one of ours left it empty."""
+    has_begun = (
+        study.user_attrs or study.get_trials(deepcopy=False) or study.direction.name.lower() != setup.direction
+    )
+    if SETUP not in study.user_attrs and has_begun:
+        raise UsageError(
+            f"The study {study.study_name} was not made by touchline tune. Name another one with --study; look at "
+            "that one with: touchline ui"
+        )
 
 
 def _refuse_another(name: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:

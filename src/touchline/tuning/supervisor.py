@@ -21,7 +21,7 @@ from touchline.tuning import failures
 from touchline.tuning.failures import LIMIT, Failure
 from touchline.tuning.sampler import SpaceExhausted
 from touchline.tuning.storage import AGAIN_SECONDS, GRACE_SECONDS, OUTAGE_SECONDS, is_outage
-from touchline.tuning.study import FINISHED, OWNERS, Study
+from touchline.tuning.study import FINISHED, OWNERS, Study, owners_of
 
 LOOK_SECONDS = 1.0
 """How often the storage is asked whether there is work, where none of our own processes ended."""
@@ -108,6 +108,7 @@ class Supervisor:
         self._slots: list[_Slot] = []
         self._looked = self._reaped = -1e9
         self._is_exhausted = False
+        self._orphans: set[int] = set()
         self._away_since: float | None = None
         self._old = {trial.number for trial in study.trials() if trial.state == TrialState.FAIL}
 
@@ -171,20 +172,33 @@ class Supervisor:
         if time.monotonic() - self._reaped < REAP_SECONDS:
             return
         self._reaped = time.monotonic()
-        for number, failure in self.study.reap().items():
-            self._tell(f"Trial {number} was left by a process that is gone. {failure.reason}")
+        for trial, failure in self.study.reap():
+            for owner in owners_of(trial)[1:]:
+                _end_session_of_dead(owner)
+            self._tell(f"Trial {trial.number} was left by a process that is gone. {failure.reason}")
 
     def _fill(self) -> None:
-        while len(self._slots) < self.workers and not self._is_exhausted:
+        while len(self._slots) + self._left_behind() < self.workers:
             try:
                 trial = self.study.ask(self.trials)
             except SpaceExhausted as error:
+                if not self._is_exhausted:
+                    self._tell(str(error))
                 self._is_exhausted = True
-                self._tell(str(error))
                 return
             if trial is None:
                 return
             self._slots.append(self._start(trial))
+
+    def _left_behind(self) -> int:
+        """How many trials still run here whose supervisor is gone: they save and leave, which takes a while."""
+        orphans = set(self.study.orphans())
+        for number in sorted(orphans - self._orphans):
+            self._tell(
+                f"Trial {number} still runs, though its supervisor is gone; its place is kept until it has left."
+            )
+        self._orphans = orphans
+        return len(orphans)
 
     def _start(self, trial: optuna.Trial) -> _Slot:
         process = self.child.start("trial", trial.number)
@@ -220,6 +234,10 @@ class Supervisor:
 
     def _leave(self, number: signal.Signals) -> None:
         """Ask what still runs to save and leave; end what does not, and a second Ctrl-C does not wait."""
+        if running := [slot.number for slot in self._slots if slot.process.poll() is None]:
+            who = f"trial {running[0]}" if len(running) == 1 else f"{len(running)} trials"
+            again = "; a second Ctrl-C ends it at once" if number == signal.SIGINT else ""
+            self._tell(f"Waiting for {who} to save and leave, at most {LEAVING_SECONDS:g} s{again}")
         for slot in self._slots:
             with contextlib.suppress(ProcessLookupError):
                 slot.process.send_signal(number)
@@ -245,6 +263,13 @@ def _end_group(pid: int) -> None:
     """End what a trial's process has left behind in its session, such as environment workers."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def _end_session_of_dead(leader: ProcessIdentity) -> None:
+    """End what a dead process of this machine has left in the session that it led."""
+    # While others live in a session nobody else gets its number: a process that has it now is a stranger.
+    if leader.is_local() and identity_of(leader.pid) is None:
+        _end_group(leader.pid)
 
 
 def _end_of(trial: FrozenTrial) -> str:
