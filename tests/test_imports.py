@@ -27,7 +27,7 @@ LAYERS = (
         "__init__",
     },
     {"checkpoint", "gates", "watch", "tracking"},
-    {"learning", "simulation", "soccer", "tuning", "catalog"},
+    {"learning", "simulation", "soccer", "tuning", "catalog", "migration"},
     {"jobs", "testing", "integrations", "compat", "report"},
     {"recipes", "deploy", "ui", "commands", "cli"},
 )
@@ -121,6 +121,7 @@ def test_imports_point_down(file: Path) -> None:
         "from touchline.cli import main; main(['show', '--help'])",
         "from touchline.cli import main; main(['sync', '--help'])",
         "from touchline.cli import main; main(['film', '--help'])",
+        "from touchline.cli import main; main(['import', '--help'])",
         "from touchline.cli import main; main(['status', '--home', '/'])",
         "import touchline; touchline.start_run, touchline.Cadence",
         "from touchline.cli import main; main(['tune', '--help'])",

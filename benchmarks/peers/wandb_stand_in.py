@@ -24,6 +24,16 @@ def main() -> None:
                     name: sum(sum(not key.startswith(names) for key in row) for row in run.history)
                     for name, run in list(backend.runs.items())
                 }
+            elif question["ask"] == "streamed":
+                answer = {
+                    name: {
+                        "requests": len(run.arrivals),
+                        "questions": len(backend.operations),
+                        "rows": len(run.history_lines),
+                        "row_bytes": sum(map(len, run.history_lines)),
+                    }
+                    for name, run in list(backend.runs.items())
+                }
             elif question["ask"] == "fail":
                 backend.fail_with = question["status"]
                 answer = {}

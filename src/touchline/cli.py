@@ -213,6 +213,9 @@ COMMANDS = {
     "watch": Command("watch [--once]", "watch the GPUs and the running runs, live", _of("watch", "watch")),
     "sync": Command("sync [RUN...] [--watch]", "send what the sinks have not received yet", _of("sync", "sync")),
     "export": Command("export RUN", "write a run as csv, parquet or jsonl", _of("export", "export")),
+    "import": Command(
+        "import TRACK DIR|URI", "bring in runs of wandb, mlflow, tensorboard", _of("import_runs", "import_runs")
+    ),
     "checkpoints": Command(
         "checkpoints COMMAND RUN", "list, verify, prune or export checkpoints", _of("checkpoints", "checkpoints")
     ),

@@ -73,6 +73,8 @@ class Settings:
     """Bytes of video that a run records."""
     thin_seconds: tuple[str, ...] = ()
     """Points of a metric that a sink gets at most one in so many seconds, such as ``wandb=1.0``."""
+    gather_seconds: tuple[str, ...] = ()
+    """A sink is told of a living run at most once in so many seconds, such as ``mlflow=10``, in larger requests."""
     checkpoints: str | None = None
     """Where checkpoints of jobs go, a path or an address such as ``gs://bucket/soccer``; None: beside their run."""
     courier_seconds: float = 3_600.0

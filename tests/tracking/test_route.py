@@ -264,3 +264,15 @@ def test_a_thinned_sink_gets_fewer_points_and_lacks_nothing_else(tmp_path: Path,
         pass
     assert len(far.points()) == kept
     assert read_cursor(trainer.directory, "memory").delivered == 6
+
+
+def test_what_a_living_run_logs_is_gathered_and_its_end_waits_for_nothing(tmp_path: Path) -> None:
+    far, trainer = FarSide(), Trainer(tmp_path / "r")
+    trainer.log(1, "a")
+    route = Route.find(trainer.directory, "memory", "here", drain=False, thin_seconds=0.0)
+    assert route is not None and route.is_due(60.0)
+    route.advance(far)
+    trainer.log(2, "a")
+    assert route.has_work() and route.is_due(0.0) and not route.is_due(60.0)
+    trainer.append("end", None, {"status": "finished"})
+    assert route.is_due(60.0)

@@ -17,18 +17,21 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from touchline.errors import TouchlineError
 
-__all__ = ["SecuredServer", "lack", "mlflow_server", "postgresql", "secured_mlflow_server"]
+__all__ = ["SecuredServer", "lack", "mlflow_process", "mlflow_server", "postgresql", "secured_mlflow_server"]
 
 _PLACES = "/usr/lib/postgresql/*/bin"
 _PATIENCE_SECONDS = 180.0
+_FORGETFUL = MappingProxyType({"fsync": "off"})
+"""Nothing in a fresh cluster is to outlive the machine."""
 
 
 def lack() -> str:
@@ -43,62 +46,84 @@ def lack() -> str:
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """Run a fresh PostgreSQL cluster and yield its URI; nothing of it stays.
+def postgresql(
+    directory: Path | None = None, settings: Mapping[str, str] = _FORGETFUL, superuser: str = "mlflow"
+) -> Iterator[str]:
+    """Run PostgreSQL with these settings and yield its URI: a fresh cluster of which nothing stays, or the one that
+    lies in ``directory``, made where there is none.
 
-    Raises TouchlineError when it does not start.
+    The account that it runs as must be allowed to look into the directory, where its socket is too. Raises
+    TouchlineError when it does not start.
     """
     programs, user = _programs(), _account()
     if programs is None:
         raise TouchlineError(f"{lack()}.")
-    # Not below a directory of ours: the account that it runs as may not be allowed to look into that.
-    with tempfile.TemporaryDirectory(prefix="touchline-postgresql-") as place:
-        directory = Path(place)
+    with ExitStack() as stack:
+        # Not below a directory of ours: the account that it runs as may not be allowed to look into that.
+        place = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="touchline-postgresql-")))
+        place.mkdir(parents=True, exist_ok=True)
         if user:
-            shutil.chown(directory, user)
-        with _cluster(directory, programs, user) as uri:
-            yield uri
+            shutil.chown(place, user)
+        yield stack.enter_context(_cluster(place, programs, user, settings, superuser))
 
 
 @contextmanager
-def _cluster(directory: Path, programs: Path, user: str | None) -> Iterator[str]:
-    data, port = str(directory / "data"), _free_port()
-    options = ["-U", "mlflow", "--auth=trust", "--no-sync", "-E", "UTF8"]
-    made = subprocess.run(
-        [str(programs / "initdb"), "-D", data, *options],
-        user=user,
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode:
-        raise TouchlineError(f"PostgreSQL's initdb failed: {made.stderr.strip()[-500:]}")
-    # Nothing in it is to outlive the machine.
-    command = [str(programs / "postgres"), "-D", data, "-k", str(directory), "-c", "fsync=off"]
-    command += ["-h", "127.0.0.1", "-p", str(port)]
+def _cluster(
+    directory: Path, programs: Path, user: str | None, settings: Mapping[str, str], superuser: str
+) -> Iterator[str]:
+    data, port = directory / "data", _free_port()
+    if not (data / "PG_VERSION").exists():
+        options = ["-U", superuser, "--auth=trust", "--no-sync", "-E", "UTF8"]
+        made = subprocess.run(
+            [str(programs / "initdb"), "-D", str(data), *options],
+            user=user,
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if made.returncode:
+            raise TouchlineError(f"PostgreSQL's initdb failed: {made.stderr.strip()[-500:]}")
+    command = [str(programs / "postgres"), "-D", str(data), "-k", str(directory), "-h", "127.0.0.1", "-p", str(port)]
+    command += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     with _process(command, directory, "postgres", user=user, stop=signal.SIGINT) as process:
         ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
         _until(lambda: subprocess.run(ready, check=False).returncode == 0, process, directory / "postgres.log")
-        yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg2://{superuser}@127.0.0.1:{port}/postgres"
 
 
 @contextmanager
 def mlflow_server(directory: Path, workers: int = 2) -> Iterator[str]:
     """Run an MLflow server on a PostgreSQL cluster of its own and yield its address; it keeps artifacts itself."""
-    directory.mkdir(parents=True, exist_ok=True)
     with postgresql() as database:
-        port = _free_port()
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--workers", str(workers), "--backend-store-uri", database]
-        command += ["--artifacts-destination", str(directory / "artifacts")]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-        with _process(
-            command, directory, "mlflow", env={**environment, "MLFLOW_DISABLE_TELEMETRY": "true"}
-        ) as process:
-            url = f"http://127.0.0.1:{port}"
-            _until(lambda: _answers(f"{url}/health"), process, directory / "mlflow.log")
+        told = ["--workers", str(workers), "--backend-store-uri", database]
+        told += ["--artifacts-destination", str(directory / "artifacts")]
+        with mlflow_process(directory, told) as url:
             yield url
+
+
+@contextmanager
+def mlflow_process(
+    directory: Path, arguments: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
+    """Run ``mlflow server`` with these arguments, in ``directory``, on a free port of loopback; yields its address.
+
+    It sees none of the MLflow variables of whoever calls, but those of ``environment``. Raises TouchlineError when it
+    does not start.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    port = _free_port()
+    command = [sys.executable, "-m", "mlflow", "server", *arguments, "--host", "127.0.0.1", "--port", str(port)]
+    with _process(command, directory, "mlflow", env={**_bare_environment(), **environment}) as process:
+        url = f"http://127.0.0.1:{port}"
+        _until(lambda: _answers(f"{url}/health"), process, directory / "mlflow.log")
+        yield url
+
+
+def _bare_environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    # Without its seven processes for jobs that evaluate language models: 1.7 GB, and as many imports.
+    return {**kept, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 @dataclass
@@ -197,11 +222,10 @@ def secured_mlflow_server(directory: Path, workers: int = 1) -> Iterator[Secured
         command += ["--artifacts-destination", str(directory / "artifacts")]
         command += ["--uvicorn-opts", f"--ssl-keyfile {key} --ssl-certfile {certificate}"]
         environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")},
+            **_bare_environment(),
             "MLFLOW_AUTH_CONFIG_PATH": str(settings),
             "MLFLOW_AUTH_ADMIN_PASSWORD": password,
             "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
-            "MLFLOW_DISABLE_TELEMETRY": "true",
         }
         server = SecuredServer(
             f"https://127.0.0.1:{port}",

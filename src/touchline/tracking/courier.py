@@ -23,7 +23,7 @@ from touchline.tracking.patience import Bench, Outage
 from touchline.tracking.route import Route, signature_of
 from touchline.tracking.sinks import load_sink
 from touchline.tracking.sinks.base import Sink, SinkUnavailable
-from touchline.tracking.thinning import thin_seconds
+from touchline.tracking.thinning import seconds_by_sink
 from touchline.tracking.workers import STUCK_SECONDS, Workers
 
 logger = logging.getLogger("touchline.courier")
@@ -53,7 +53,8 @@ class Courier:
         self._drain = drain
         self._wanted = None if runs is None else frozenset(runs)
         self._destination = destination(sink_name, settings)
-        self._thin_seconds = thin_seconds(settings.thin_seconds).get(sink_name, 0.0)
+        self._thin_seconds = seconds_by_sink(settings.thin_seconds).get(sink_name, 0.0)
+        self._gather_seconds = seconds_by_sink(settings.gather_seconds).get(sink_name, 0.0)
         self._lock = CourierLock(settings, sink_name)
         self._sink: Sink | None = None
         self._routes: dict[str, Route] = {}
@@ -150,6 +151,8 @@ class Courier:
                 route.mark_waiting(self._outage.cause, tried=False)
             return False
         routes = [route for route in routes if self._bench.may_play(route.id)]
+        if not self._drain:
+            routes = [route for route in routes if route.is_due(self._gather_seconds)]
         if not routes and (self._outage is None or not self._workers.is_anyone_busy()):
             self._look_after_the_slow()
             return moved

@@ -264,6 +264,10 @@ class JournalReader:
         """Number of events with a sequence number above ``seq``."""
         return self._number("SELECT count(*) FROM events WHERE seq > ?", seq)
 
+    def count_values(self) -> int:
+        """Number of values in all metrics."""
+        return self._number("SELECT count(*) FROM events, json_each(payload) WHERE kind = 'metrics'")
+
     def last_step(self) -> int | None:
         """The highest step of any metrics, None without one."""
         found = self._rows("SELECT max(step) FROM events WHERE kind = 'metrics'")

@@ -205,6 +205,11 @@ def unavailable(settings: Settings, error: Exception) -> SinkUnavailable:
         return SinkUnavailable(f"The MLflow store {where} is damaged ({text}). Move it away, then: touchline sync")
     if "full" in text or "No space" in text:
         return SinkUnavailable(f"The disk of the MLflow store {where} is full. Free some space, then: touchline sync")
+    if "QueuePool limit" in text:
+        return SinkUnavailable(
+            f"The MLflow server {where} has too few connections to its database for what is asked at once. It is "
+            "asked again; its administrator may set MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW=80 (docs/servers.md)."
+        )
     return SinkUnavailable(f"The MLflow store {where} fails ({text}).")
 
 

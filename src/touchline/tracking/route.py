@@ -45,6 +45,7 @@ class Route:
         self._thinning = thinning
         self._end: Event | None = None
         self._moved = time.monotonic()
+        self._told = float("-inf")
         # The courier tells of an outage while the route's own thread may hang in it.
         self._saving = threading.Lock()
         self._seen: tuple[int, ...] = ()
@@ -94,6 +95,11 @@ class Route:
             self._close_reader()
         return work
 
+    def is_due(self, seconds: float) -> bool:
+        """False while a living run was told less than so many seconds ago, so that more travels in one request."""
+        waits = time.monotonic() - self._told < seconds and not self._unconfirmed() and not self.is_pressed()
+        return not (waits and self.trainer_lives())
+
     def advance(self, sink: Sink) -> bool:
         """Deliver one batch, or the end; True when something moved. Raises SinkUnavailable."""
         before = self._cursor
@@ -111,6 +117,7 @@ class Route:
         events = self._unsent(BATCH)
         self._is_behind = len(events) == BATCH
         if events:
+            self._told = time.monotonic()
             alive = self._note_ends(events) or alive
             self._deliver(sink, session, events)
         self._confirm(session)

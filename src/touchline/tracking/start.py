@@ -32,7 +32,7 @@ from touchline.tracking.rewind import Timeline
 from touchline.tracking.run import Run
 from touchline.tracking.sinks import CONSOLE, far_sides, known_sinks
 from touchline.tracking.steps import Logged, StepIndex
-from touchline.tracking.thinning import thin_seconds
+from touchline.tracking.thinning import seconds_by_sink
 from touchline.tracking.writer import Durability, JournalWriter, Overflow
 
 logger = logging.getLogger("touchline")
@@ -84,7 +84,7 @@ def start_run(
     known_sinks(settings.sinks)
     shown = CONSOLE in settings.sinks
     settings = replace(settings, sinks=far_sides(settings.sinks))
-    thin_seconds(settings.thin_seconds)
+    seconds_by_sink((*settings.thin_seconds, *settings.gather_seconds))
     check_parts(settings.capture)
     rank = rank_of(os.environ)
     if rank and not settings.all_ranks:

@@ -8,7 +8,7 @@ from touchline.errors import UsageError
 from touchline.tracking.journal import Event
 
 
-def thin_seconds(texts: Iterable[str]) -> dict[str, float]:
+def seconds_by_sink(texts: Iterable[str]) -> dict[str, float]:
     """Parse settings such as ``wandb=1.0`` to seconds by sink. Raises UsageError on another form."""
     seconds = {}
     for text in texts:
@@ -18,7 +18,7 @@ def thin_seconds(texts: Iterable[str]) -> dict[str, float]:
         except ValueError:
             equals = ""
         if not equals or seconds[sink.strip()] < 0:
-            raise UsageError(f"The thinning {text!r} is not like wandb=1.0: a sink, '=', seconds between points.")
+            raise UsageError(f"{text!r} is not like wandb=1.0: a sink, '=', seconds between what it is told.")
     return seconds
 
 

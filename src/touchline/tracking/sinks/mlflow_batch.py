@@ -24,6 +24,8 @@ _BYTES_A_METRIC = 120
 _OURS = ("model", "input", "dataset")
 """Kinds that may fail by what is in them (a model's script, an unknown id) with MLflow's code for its own faults."""
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS")
+_PASSING = ("must be in the 'active' state", "QueuePool limit", "InterfaceError")
+"""In texts of such refusals that concern the run, or the server's connections to its database, and pass."""
 
 Entry = tuple[int, Any]
 """A sequence number, and the Metric, Param or RunTag that came from it."""
@@ -111,7 +113,7 @@ class BatchSender:
         """
         text = " ".join(str(error).split())[:300]
         code = getattr(error, "error_code", "")
-        wrong = code in _REFUSALS and "must be in the 'active' state" not in text
+        wrong = code in _REFUSALS and not any(words in text for words in _PASSING)
         if local and not code and (isinstance(error, FileNotFoundError) or not isinstance(error, OSError)):
             wrong = not isinstance(error, SinkUnavailable)
         if not wrong and local and code and what in _OURS and self._answers():
