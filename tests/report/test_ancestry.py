@@ -54,7 +54,9 @@ def test_a_champion_is_compared_with_the_one_before_and_a_challenger_with_the_ch
     assert challenger is not None and not challenger.is_champion
     assert (challenger.champion, challenger.params) == (f"{NAME} version 2", {"finetune": {"lr": 0.2}})
     catalog.client.delete_model_version(NAME, "1")
-    with pytest.raises(TouchlineError, match="version 1"):
+    found = read_ancestry([new], settings)
+    assert found is not None and (found.champion, found.params) == (f"{NAME} version 1", {})
+    with pytest.raises(TouchlineError, match="version '?1"):
         read_ancestry([old], settings)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from touchline.catalog import Catalog, Node, lineage
 from touchline.config import Settings
-from touchline.errors import TouchlineError
+from touchline.errors import TouchlineError, UsageError
 from touchline.report.facts import Facts, read_facts
 
 CHAMPION = "Champion"
@@ -26,7 +27,8 @@ class Ancestry:
     """The version to compare with: the champion, or where the model is that itself, the champion before it."""
     is_champion: bool = False
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By job, the parameters of the run behind that version; those whose journals are in this home."""
+    """By job, the parameters of the run behind that version; those whose journals are in this home, so none of a
+    version that was deleted."""
 
 
 def read_ancestry(runs: Iterable[Facts], settings: Settings) -> Ancestry | None:
@@ -48,8 +50,10 @@ def read_ancestry(runs: Iterable[Facts], settings: Settings) -> Ancestry | None:
     other = decision.get("previous") if decision and is_champion else present.version if present else None
     if other is None or int(other) == int(made["version"]):
         return Ancestry(model, node, is_champion=is_champion)
-    behind = lineage(catalog, f"{name}/{other}")
-    return Ancestry(model, node, f"{name} version {other}", is_champion, _params(behind, settings))
+    params: Mapping[str, Mapping[str, Any]] = {}
+    with contextlib.suppress(UsageError):
+        params = _params(lineage(catalog, f"{name}/{other}"), settings)
+    return Ancestry(model, node, f"{name} version {other}", is_champion, params)
 
 
 def _params(node: Node, settings: Settings) -> dict[str, Mapping[str, Any]]:

@@ -25,7 +25,7 @@ from touchline.report.films import Films, embed
 from touchline.report.gate import Gate, read_gate
 from touchline.report.siblings import curves_of, siblings_of
 from touchline.report.study import StudyFacts, read_study
-from touchline.report.subject import Subject
+from touchline.report.subject import Recorded, Subject, recorded
 from touchline.report.words import Head, head, tiles
 from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.status import gaps
@@ -141,10 +141,11 @@ def read_contents(subject: Subject, settings: Settings, jobs: Sequence[str] = ()
     newest = {facts.job: facts for facts in runs}
     grouped = subject.kind == "group"
     curves = {facts.id: _curves(facts) for facts in (newest.values() if grouped else runs)}
+    known = list(recorded(settings))
     chapters = tuple(
         chapter
         for number, (job, facts) in enumerate(newest.items())
-        if (chapter := _learning(number, job, facts, runs, curves, settings))
+        if (chapter := _learning(number, job, facts, runs, curves, known, settings))
     )
     evidence = next((facts.evidence for facts in reversed(runs) if facts.evidence), None)
     ancestry = _told(missing, lambda: read_ancestry(runs, settings))
@@ -241,11 +242,12 @@ def _learning(
     facts: Facts,
     runs: Sequence[Facts],
     curves: Mapping[str, Mapping[str, Curve]],
+    known: Sequence[Recorded],
     settings: Settings,
 ) -> Learning | None:
     mine = curves[facts.id]
     names = headlines(mine, facts.goals)
-    same = {one.id: one for one in (*(one for one in runs if one.job == job), *siblings_of(facts, settings))}
+    same = {one.id: one for one in (*(one for one in runs if one.job == job), *siblings_of(facts, known, settings))}
     others = curves_of([one for one in same.values() if one.id != facts.id], names) if names else {}
     charts = learning(f"chart-{number}", {**others, facts.id: mine}, facts, facts.alerts)
     return Learning(job, f"learning-{number}", facts, charts, 1 + len(others)) if charts else None

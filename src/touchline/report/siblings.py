@@ -14,11 +14,12 @@ from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.report.curves import Curve, read_curves
 from touchline.report.facts import Facts, read_facts
-from touchline.report.subject import recorded
+from touchline.report.subject import Recorded
 from touchline.tracking.journal import FILE_NAME, JournalReader
 
 MOST_SIBLINGS = 11
 """With the run itself a dozen: more lines cannot be told apart."""
+MOST_LOOKED_AT = 200
 BUCKETS = 300
 """Of each curve of a sibling."""
 GRID = 200
@@ -37,12 +38,16 @@ class Band:
     """How many curves."""
 
 
-def siblings_of(facts: Facts, settings: Settings) -> list[Facts]:
-    """The newest other runs of the home with the same job and parameters but for seeds; of its group, with any."""
+def siblings_of(facts: Facts, known: Iterable[Recorded], settings: Settings) -> list[Facts]:
+    """The newest other runs of the home with the same job and parameters but for seeds; of its group, with any.
+
+    ``known``: the runs of the home. Of those of the job the newest MOST_LOOKED_AT are looked at.
+    """
     found: list[Facts] = []
-    for run in sorted(recorded(settings), key=lambda run: run.started, reverse=True):
-        if run.id == facts.id or run.job != facts.job or len(found) == MOST_SIBLINGS:
-            continue
+    same_job = [run for run in known if run.job == facts.job and run.id != facts.id]
+    for run in sorted(same_job, key=lambda run: run.started, reverse=True)[:MOST_LOOKED_AT]:
+        if len(found) == MOST_SIBLINGS:
+            break
         with contextlib.suppress(TouchlineError):
             other = read_facts(settings.run_directory(run.id))
             in_group = bool(facts.group) and other.group == facts.group
