@@ -12,6 +12,7 @@ from tests.deploy.playing import Workspace, start
 from touchline.deploy.bundle import write_bundle
 from touchline.deploy.config import DatabricksConfig
 from touchline.deploy.databricks import job
+from touchline.jobs.history import JOB_DIGEST
 from touchline.testing.mlflow_server import lack, mlflow_server
 from touchline.testing.unity_catalog import environment_of, unity_catalog
 
@@ -55,7 +56,8 @@ def test_a_task_goes_on_where_its_machine_was_taken_back(tmp_path: Path) -> None
 
 
 def known(url: str) -> list[Any]:
-    """What the server knows of runs, the oldest first."""
+    """The runs that the server knows and can be found by their configuration, the oldest first."""
     client = MlflowClient(url)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    return list(client.search_runs(experiments, order_by=["attributes.start_time ASC"]))
+    runs = client.search_runs(experiments, order_by=["attributes.start_time ASC"])
+    return [run for run in runs if JOB_DIGEST in run.data.tags]
