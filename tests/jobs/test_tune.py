@@ -163,8 +163,9 @@ def test_a_stop_puts_trials_back_with_what_they_saved_and_the_same_command_goes_
         assert trial.intermediate_values.keys() == set(range(1, 41))
 
 
-def test_a_function_that_knows_nothing_of_stops_is_put_back_where_it_reports(alone: Settings) -> None:
-    config = tuned(HillConfig(), trials=2, function="wander", report_every=1_000)
+@pytest.mark.parametrize("function", ["wander", "keep"])
+def test_a_function_that_hears_no_stop_or_leaves_by_itself_is_put_back(alone: Settings, function: str) -> None:
+    config = tuned(HillConfig(), trials=2, function=function, report_every=1_000)
     stop = StopSignal()
     _request_when(stop, lambda: len(run_ids(alone)) == 3)
     began = time.monotonic()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from touchline.checkpoint import CheckpointStore, StopSignal
 from touchline.filesystem import whole_file
 from touchline.jobs.base import raise_if_stopped, stop_requested
 from touchline.jobs.checkpoints import store_of
@@ -70,6 +71,19 @@ def wander(config: HillConfig, run: Any) -> float:
         if run.report_due(step):
             run.report(-abs(config.x), step)
         time.sleep(0.01)
+    return -abs(config.x)
+
+
+def keep(config: HillConfig, run: Any) -> float:
+    """Walk for a long time, with a checkpoint store that hears a stop by itself and leaves by ``sys.exit``."""
+    with StopSignal() as stop:
+        store = CheckpointStore(run.directory / "own", every=1_000, stop=stop)
+        state = store.restore_or({"step": 0})
+        for step in range(store.step + 1, 10_000):
+            run.report(-abs(config.x), step)
+            state["step"] = step
+            store.maybe_save(step, state)
+            time.sleep(0.01)
     return -abs(config.x)
 
 

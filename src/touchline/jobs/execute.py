@@ -7,10 +7,10 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from touchline.catalog.lineage import CODE_TAG, RESUMED_TAG
 from touchline.checkpoint.origin import origin
@@ -33,9 +33,7 @@ from touchline.jobs.history import (
 from touchline.jobs.progress import terminal
 from touchline.tracking.journal import FILE_NAME
 from touchline.tracking.reports import Pruned, Reporter
-
-if TYPE_CHECKING:
-    from touchline.tracking.run import Run, Status
+from touchline.tracking.run import INTERRUPTED_CODE, PREEMPTED_CODE, Run, Status
 
 ALWAYS_RESUME = Resume()
 DELIVERY_SECONDS = 120.0
@@ -91,7 +89,7 @@ def execute(
     run.reporter = reporter
     patience = SINK_SECONDS if reporter is None else TRIAL_SECONDS
     try:
-        result = as_result(function(config, run), reporter)
+        result = as_result(_call(function, config, run), reporter)
     except Pruned as pruned:
         run.finish("pruned", timeout=patience, reason=str(pruned))
         raise
@@ -103,9 +101,6 @@ def execute(
         with contextlib.suppress(TouchlineError):
             run.finish("killed", timeout=LEAVING_SECONDS, reason="Interrupted from the keyboard.")
         raise
-    except SystemExit as left:
-        error = RuntimeError(f"It called sys.exit({left.code!r}) instead of returning.")
-        raise _failed(job, run, error, patience) from error
     except Exception as error:
         raise _failed(job, run, error, patience) from error
     seconds = time.monotonic() - began
@@ -116,6 +111,17 @@ def execute(
         run.wait_delivered("mlflow", DELIVERY_SECONDS, SLOW_DELIVERY_SECONDS)
         delivery = run.delivery()
     return JobOutcome(job.name, run.id, seconds, result, delivery)
+
+
+def _call(function: Callable[[Any, Any], Any], config: Any, run: Run) -> Any:
+    """Call a job. Where it leaves by ``sys.exit``, raise what that means."""
+    try:
+        return function(config, run)
+    except SystemExit as left:
+        if left.code in (INTERRUPTED_CODE, PREEMPTED_CODE):  # a CheckpointStore with a stop signal of its own
+            reason = "preempted" if left.code == PREEMPTED_CODE else "interrupted"
+            raise Interrupted("Stopped where the checkpoint was saved, as asked.", reason) from left
+        raise RuntimeError(f"It called sys.exit({left.code!r}) instead of returning.") from left
 
 
 def as_result(returned: Any, reporter: Reporter | None) -> JobResult:
