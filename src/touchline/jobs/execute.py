@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from touchline.catalog.lineage import CODE_TAG, RESUMED_TAG
+from touchline.catalog.lineage import CODE_TAG, PIPELINE_TAG, RESULT_TAG, RESUMED_TAG
 from touchline.checkpoint.origin import origin
 from touchline.config import Settings, digest
 from touchline.errors import TouchlineError, UsageError, missing_package
@@ -22,8 +22,6 @@ from touchline.jobs.checkpoints import From, Resume, going_on, store_of, trainin
 from touchline.jobs.history import (
     JOB,
     JOB_DIGEST,
-    PIPELINE,
-    RESULT,
     TRIAL_OF,
     Unfinished,
     encode_result,
@@ -105,7 +103,7 @@ def execute(
         raise _failed(job, run, error, patience) from error
     seconds = time.monotonic() - began
     _attach(run, "result.json", json.dumps(_whole(result, seconds), indent=2, default=str))
-    run.set_tags({RESULT: encode_result(result, seconds)})
+    run.set_tags({RESULT_TAG: encode_result(result, seconds)})
     delivery = run.finish("finished", timeout=patience)
     if "mlflow" in settings.sinks and reporter is None:
         run.wait_delivered("mlflow", DELIVERY_SECONDS, SLOW_DELIVERY_SECONDS)
@@ -170,7 +168,7 @@ def _open(job: Job, config: Any, settings: Settings, tags: Mapping[str, str], re
             config=config,
             tags={**tags, **_made_by(), **_resumed(found)},
             settings=settings,
-            group=tags.get(PIPELINE, tags.get(TRIAL_OF)),
+            group=tags.get(PIPELINE_TAG, tags.get(TRIAL_OF)),
             parent=tags.get(TRIAL_OF),
             run_id=found.run_id if found is not None else named,
             resume=found.directory if found is not None else 0 if has_begun else None,

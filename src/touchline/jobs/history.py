@@ -10,22 +10,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from touchline.catalog.lineage import PIPELINE_TAG, RESULT_TAG
 from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.jobs.base import JobResult
 
 logger = logging.getLogger("touchline")
 
-PIPELINE = "touchline.pipeline"
 DIGEST = "touchline.pipeline_digest"
 RECIPE = "touchline.recipe"
 JOB = "touchline.job"
 JOB_DIGEST = "touchline.job_digest"
 RUN_ID = "touchline.run_id"
-STATUS = "touchline.status"
 TRIAL_OF = "touchline.trial_of"
 """Tag of a trial's run: the run of its study, in which it is nested and by which trials are grouped."""
-RESULT = "touchline.result"
 CATCH_UP_SECONDS = 30.0
 NEWEST_RUNS = 12
 """Two pipelines of six jobs."""
@@ -66,8 +64,8 @@ def newest(settings: Settings, config_digest: str) -> Past | None:
     runs = _together(_of_journals(settings, wanted), delivered)
     if not runs:
         return None
-    pipeline = runs[0].tags[PIPELINE]
-    mine = [run for run in runs if run.tags.get(PIPELINE) == pipeline and run.is_delivered]
+    pipeline = runs[0].tags[PIPELINE_TAG]
+    mine = [run for run in runs if run.tags.get(PIPELINE_TAG) == pipeline and run.is_delivered]
     return Past(pipeline, {run.tags[JOB]: _finished(run) for run in reversed(mine)})
 
 
@@ -97,7 +95,7 @@ def unfinished(settings: Settings, tags: Mapping[str, str]) -> Unfinished:
             logger.warning("%s Runs of other machines are not known, so the newest one of this home counts.", error)
     # The runs of a study's trials are the study's affair.
     runs = [run for run in _together(_of_journals(settings, wanted), elsewhere) if TRIAL_OF not in run.tags]
-    same = [run for run in runs if all(run.tags.get(n) == tags[n] for n in (JOB_DIGEST, PIPELINE) if n in tags)]
+    same = [run for run in runs if all(run.tags.get(n) == tags[n] for n in (JOB_DIGEST, PIPELINE_TAG) if n in tags)]
     if same and not same[0].is_finished:
         return Unfinished(same[0].run_id)
     if runs and not runs[0].is_finished and runs[0].tags.get(JOB_DIGEST) != tags.get(JOB_DIGEST):
@@ -114,6 +112,7 @@ def tell_lost(settings: Settings, run_id: str) -> None:
 
     from touchline.tracking.mlflow_store import connect, find_experiment
     from touchline.tracking.sinks.base import SinkUnavailable
+    from touchline.tracking.sinks.mlflow_session import STATUS_TAG
 
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it prints where a run is that ends
     try:
@@ -122,7 +121,7 @@ def tell_lost(settings: Settings, run_id: str) -> None:
             return
         wanted = f"tags.`{RUN_ID}` = '{run_id}' and attributes.status = 'RUNNING'"
         for run in client.search_runs([experiment.experiment_id], wanted):
-            client.set_tag(run.info.run_id, STATUS, "killed")
+            client.set_tag(run.info.run_id, STATUS_TAG, "killed")
             client.set_terminated(run.info.run_id, "KILLED")
     except (MlflowException, SinkUnavailable, OSError) as error:
         logger.warning("MLflow was not told that the run %s was killed: %s", run_id, error)
@@ -212,7 +211,7 @@ def _of_journals(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
 
 
 def _finished(run: _Told) -> FinishedJob:
-    result, seconds = decode_result(run.tags.get(RESULT, "{}"))
+    result, seconds = decode_result(run.tags.get(RESULT_TAG, "{}"))
     return FinishedJob(run.run_id, seconds, result)
 
 

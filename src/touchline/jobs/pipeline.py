@@ -14,12 +14,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from touchline.catalog.lineage import PIPELINE_TAG
 from touchline.config import Settings, digest
 from touchline.errors import TouchlineError
 from touchline.jobs.base import JOBS, Job, raise_if_stopped
 from touchline.jobs.checkpoints import Resume, training_config
 from touchline.jobs.execute import ALWAYS_RESUME, JobOutcome, execute, saying_how_to_go_on
-from touchline.jobs.history import DIGEST, PIPELINE, RECIPE, Past, catch_up, newest
+from touchline.jobs.history import DIGEST, RECIPE, Past, catch_up, newest
 from touchline.jobs.progress import clock, terminal
 
 
@@ -68,7 +69,7 @@ def run_pipeline(
     with _alone(settings):
         config_digest = digest({"recipe": recipe, "config": training_config(config)})
         past = _new() if resume.fresh else _past(settings, config_digest, jobs)
-        shared = {PIPELINE: past.pipeline, DIGEST: config_digest, RECIPE: recipe}
+        shared = {PIPELINE_TAG: past.pipeline, DIGEST: config_digest, RECIPE: recipe}
         if past.finished:
             console.print(
                 f"Going on with pipeline [bold]{past.pipeline}[/], of which MLflow has finished: "

@@ -19,6 +19,7 @@ from touchline.migration.source import About, Ending, Findings
 from touchline.tracking.launch import destination, without_credentials
 from touchline.tracking.sinks.mlflow import PARENT_TAG, RUN_ID_TAG
 from touchline.tracking.sinks.mlflow_batch import DELIVERED_TAG
+from touchline.tracking.sinks.mlflow_session import STATUS_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -30,7 +31,7 @@ _STATUS = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
 _RUNS_A_PAGE = 500
 _MOST_NAMES, _SHOWN_NAMES = 100, 5
 _SAID_ANEW = {"mlflow.parentRunId", "mlflow.runName", "mlflow.rootRunId", RUN_ID_TAG, PARENT_TAG, DELIVERED_TAG}
-_SAID_ANEW |= {"touchline.status", "touchline.job", "touchline.group", "touchline.host", "touchline.rewinds"}
+_SAID_ANEW |= {STATUS_TAG, "touchline.job", "touchline.group", "touchline.host", "touchline.rewinds"}
 """Tags that name, nest and follow a run in its store, which the import's own delivery says anew."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from touchline.catalog.lineage import RESULT_TAG, STUDY_TAG
 from touchline.tracking.decisions import headline_of_decision
 from touchline.tracking.journal import FILE_NAME, Event, JournalReader
 from touchline.tracking.rewind import Timeline
@@ -17,9 +18,6 @@ _KINDS = (
     "start", "params", "tags", "summary", "goal", "alert", "decision", "problem", "video", "artifact",
     "milestone", "rewind",
 )  # fmt: skip
-RESULT_TAG = "touchline.result"
-"""What a job returned, as JSON: the text of its sentences among it."""
-STUDY_TAG = "touchline.study"
 
 
 @dataclass(frozen=True)

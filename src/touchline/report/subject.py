@@ -7,14 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from touchline.catalog.lineage import PIPELINE_TAG
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError, nearest
 from touchline.tracking.find import LAST, existing_home, last_of
 from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.sync import run_ids
-
-PIPELINE_TAG = "touchline.pipeline"
-"""Tag of a pipeline's runs: its id."""
 
 
 @dataclass(frozen=True)

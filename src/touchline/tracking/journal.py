@@ -268,11 +268,6 @@ class JournalReader:
         """Number of values in all metrics."""
         return self._number("SELECT count(*) FROM events, json_each(payload) WHERE kind = 'metrics'")
 
-    def last_step(self) -> int | None:
-        """The highest step of any metrics, None without one."""
-        found = self._rows("SELECT max(step) FROM events WHERE kind = 'metrics'")
-        return None if not found or found[0][0] is None else int(found[0][0])
-
     def before_last(self, count: int) -> int:
         """The sequence number after which the newest ``count`` events follow, 0 when there are no more."""
         return self._number("SELECT coalesce((SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?), 0)", count)
@@ -307,7 +302,7 @@ class JournalReader:
             yield from events
             seq = events[-1].seq
 
-    def highest_step(self, after: int) -> int | None:
+    def highest_step(self, after: int = 0) -> int | None:
         """The highest step of the metrics after the sequence number ``after``; None where there are none."""
         step = self._rows("SELECT max(step) FROM events WHERE seq > ? AND kind = 'metrics'", (after,))[0][0]
         return None if step is None else int(step)

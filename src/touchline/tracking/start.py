@@ -190,7 +190,7 @@ def _past(directory: Path, resume: int | Path | str | None) -> _Past | None:
         return None
     with JournalReader(file) as journal:
         start, end = journal.newest("start"), journal.newest("end")
-        last_step = journal.last_step()
+        last_step = journal.highest_step()
     if start is None:
         return None
     restored = _restored_marker(file).exists()

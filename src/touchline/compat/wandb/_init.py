@@ -155,7 +155,7 @@ def _last_step(home: Home, run_id: str | None) -> int | None:
     with JournalReader(file) as journal:
         if journal.newest("start") is None:
             return None
-        step = journal.last_step()
+        step = journal.highest_step()
     return -1 if step is None else step
 
 

@@ -13,7 +13,7 @@ from touchline.config import Settings
 from touchline.tracking.mlflow_store import check_store, connect, ensure_experiment, unavailable
 from touchline.tracking.sinks.base import RunInfo, RunRefused
 from touchline.tracking.sinks.mlflow_batch import DELIVERED_TAG
-from touchline.tracking.sinks.mlflow_session import MlflowSession, milliseconds
+from touchline.tracking.sinks.mlflow_session import STATUS_TAG, MlflowSession, milliseconds
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -78,7 +78,7 @@ class MlflowSink:
     def _create(self, experiment: str, run: RunInfo) -> Run:
         """Create the run, nested in its parent where that is there; its own children that were earlier are nested."""
         assert self._client is not None
-        tags = {RUN_ID_TAG: run.id, "touchline.job": run.job, "touchline.status": "running", DELIVERED_TAG: "0"}
+        tags = {RUN_ID_TAG: run.id, "touchline.job": run.job, STATUS_TAG: "running", DELIVERED_TAG: "0"}
         if run.parent:
             tags[PARENT_TAG] = run.parent
             parent = self._search(experiment, RUN_ID_TAG, run.parent)

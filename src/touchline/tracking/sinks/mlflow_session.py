@@ -35,6 +35,8 @@ logger = logging.getLogger("touchline.courier")
 
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED", "preempted": "KILLED", "pruned": "KILLED"}
 REWINDS_TAG = "touchline.rewinds"
+STATUS_TAG = "touchline.status"
+"""How the run ended, in our words; MLflow has fewer."""
 _TABLES_TAG = "mlflow.loggedArtifacts"
 
 Handler = Callable[[Event, Batch], "list[SetAside] | None"]
@@ -157,7 +159,7 @@ class MlflowSession:
                 self._upload_console()
             self._before_close(self.remote_id)
             batch = Batch()
-            batch.add_tag(self._done, "touchline.status", status)
+            batch.add_tag(self._done, STATUS_TAG, status)
             if alert:
                 batch.add_tag(self._done, "touchline.alert", f"error: the run was {status}")
             if reason:
@@ -173,7 +175,7 @@ class MlflowSession:
         """Nothing is held."""
 
     def _start(self, event: Event, batch: Batch) -> None:
-        batch.add_tag(event.seq, "touchline.status", "running")
+        batch.add_tag(event.seq, STATUS_TAG, "running")
         batch.add_tag(event.seq, "touchline.host", event.payload["process"]["host"])
         if event.payload.get("command"):
             batch.add_tag(event.seq, "mlflow.source.name", event.payload["command"][0])
