@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from unittest import mock
 
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from touchline.testing.sinks import RecordedRun
 from touchline.tracking import route
 from touchline.tracking.journal import FILE_NAME, Event, JournalReader
-from touchline.tracking.rewind import Rewind, Timeline
+from touchline.tracking.rewind import Attempt, Rewind, Timeline
 from touchline.tracking.sinks.base import RunInfo, SetAside, SinkUnavailable
 
 Key = tuple[str, int]
@@ -178,8 +178,20 @@ TWO_REWINDS_AND_A_LATE_STEP = [
 ]
 
 
+# Nothing was told before either of the two: what is late after them is new.
+TWO_REWINDS_OF_NOTHING = [
+    ("log", ("x",), 1),
+    ("rewind", 0),
+    ("log", ("y",), 1),
+    ("log", ("x",), 1),
+    ("rewind", 0),
+    ("log", ("x",), -1),
+]
+
+
 @given(history=st.lists(moves, max_size=40))
 @example(TWO_REWINDS_AND_A_LATE_STEP)
+@example(TWO_REWINDS_OF_NOTHING)
 @examples(max_examples=150, deadline=None)
 def test_no_history_tells_a_value_twice_or_loses_a_new_one(history: list[tuple]) -> None:  # type: ignore[type-arg]
     place = Path(tempfile.mkdtemp())
@@ -188,6 +200,13 @@ def test_no_history_tells_a_value_twice_or_loses_a_new_one(history: list[tuple])
             play(History(place), history)
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def test_a_cursor_of_an_earlier_version_keeps_every_name_above_its_one_floor() -> None:
+    old = {"marks": {"x": 9, "y": 4}, "floor": 3, "ceiling": {"x": 9, "y": 4}}
+    assert Attempt.from_plain(old).floors == {"x": 3, "y": 3}
+    assert Attempt.from_plain({"marks": {"x": 9}}).floors == {}
+    assert Attempt.from_plain(asdict(Attempt.from_plain(old))) == Attempt.from_plain(old)
 
 
 def play(story: History, history: Sequence[tuple]) -> None:  # type: ignore[type-arg]

@@ -147,7 +147,7 @@ def read_cursor(run_directory: Path, sink: str) -> Cursor:
         values: dict[str, Any] = json.loads(_cursor_path(run_directory, sink).read_text(encoding="utf-8"))
         values["set_aside"] = tuple(Refusal(*refusal) for refusal in values.get("set_aside", ()))
         values["plan"] = tuple((int(upto), int(rewind)) for upto, rewind in values.get("plan", ()))
-        values["attempt"] = Attempt(**values.get("attempt", {}))
+        values["attempt"] = Attempt.from_plain(values.get("attempt", {}))
         return Cursor(**values)
     except (OSError, ValueError, TypeError):
         return Cursor(sink)

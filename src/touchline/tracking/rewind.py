@@ -69,39 +69,57 @@ class Attempt:
     floor: int = -1
     """The lowest step of a rewind since something was handed over: what lies above may be of an earlier attempt."""
     ceiling: Mapping[str, int] = field(default_factory=dict)
-    """The marks at that rewind: between floor and these the far side has the values of an earlier attempt."""
+    """The highest marks at rewinds, by name."""
+    floors: Mapping[str, int] = field(default_factory=dict)
+    """By name, the lowest step of the rewinds below its mark: from there to its ceiling the far side has the values
+    of an earlier attempt. A rewind to where a metric had not come yet left none of it."""
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Attempt:
+        """Read back the fields as a cursor keeps them; one of before ``floors`` has its one floor for every name."""
+        attempt = cls(**values)
+        if "floors" in values or attempt.floor < 0:
+            return attempt
+        return replace(attempt, floors=dict.fromkeys(attempt.ceiling, attempt.floor))
 
     def take(self, events: Sequence[Event], timeline: Timeline) -> tuple[Attempt, list[Event]]:
         """Advance over ``events``; returns them with what the far side still wants, in the same number and order."""
-        marks, floor, ceiling = dict(self.marks), self.floor, dict(self.ceiling)
+        marks, floor, ceiling, floors = dict(self.marks), self.floor, dict(self.ceiling), dict(self.floors)
         wanted: list[Event] = []
         for event in events:
             if event.kind == "rewind":
-                floor = min(floor, event.step or 0) if ceiling else event.step or 0
+                back = event.step or 0
+                floor = min(floor, back) if ceiling else back
                 for name, mark in marks.items():
                     ceiling[name] = max(mark, ceiling.get(name, mark))
+                    if mark > back:
+                        floors[name] = min(back, floors.get(name, back))
             elif event.kind in STEPPED and (step := event.step) is not None:
                 if not timeline.is_current(event):
                     wanted.append(_only(event, ()))
                     continue
                 names = names_of(event)
-                if ceiling and step > floor:
-                    new = [name for name in names if step > max(ceiling.get(name, -1), ceiling.get(ALL, -1))]
+                if floors:
+                    told = {key for key, low in floors.items() if low < step <= ceiling[key]}
+                    new = [] if ALL in told else [name for name in names if name not in told]
                     if len(new) < len(names):
                         event, names = _only(event, new), new
                 for name in names:
                     if step > marks.get(name, -1):
                         marks[name] = step
             wanted.append(event)
-        return replace(self, marks=marks, floor=floor, ceiling=ceiling), wanted
+        return Attempt(marks, floor, ceiling, floors), wanted
 
     def knowing(self, high_water: Mapping[str, int]) -> Attempt:
         """The same, with what the far side was found to have already.
 
         Which attempt its values are of cannot be seen there, so after a rewind all of them count as an earlier one's.
         """
-        ceiling = _higher(self.ceiling, high_water) if self.floor >= 0 else self.ceiling
-        return replace(self, marks=_higher(self.marks, high_water), ceiling=ceiling)
+        known = replace(self, marks=_higher(self.marks, high_water))
+        if self.floor < 0:
+            return known
+        floors = {**self.floors, **dict.fromkeys(high_water, self.floor)}
+        return replace(known, ceiling=_higher(self.ceiling, high_water), floors=floors)
 
 
 def _higher(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
