@@ -20,7 +20,11 @@ PREFIXES = ("MLFLOW_", "WANDB_", "TOUCHLINE_", "DATABRICKS_")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where tests run beside each other, be hardly less modest than couriers, or those would get no processor."""
+    """Forget the machine's configuration, and where tests run beside each other, leave processor time to couriers.
+
+    A worker that is much less modest than the couriers it waits for would starve them.
+    """
+    forget_configuration()
     if hasattr(config, "workerinput"):
         os.nice(15)
         with contextlib.suppress(OSError):  # Linux may weigh sessions first, and niceness only within one
@@ -33,18 +37,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
-@pytest.fixture(autouse=True)
-def nothing_configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """MLflow's ``set_tracking_uri`` writes to the environment, so a test could send the next one to its store."""
+def forget_configuration() -> None:
     for name in list(os.environ):
         if name.startswith(PREFIXES):
-            monkeypatch.delenv(name)
+            del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def nothing_configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """MLflow's setters of URIs write to the environment, so a test could send the next one to its store.
+
+    That is also why the environment is cleaned for good and not by ``monkeypatch``, which puts back what it
+    took away: fixtures of a whole module are made before this one and would find it.
+    """
+    forget_configuration()
     yield
     if "mlflow" in sys.modules:
         import mlflow
 
         mlflow.set_tracking_uri(None)
         mlflow.set_registry_uri(None)
+    monkeypatch.undo()
+    forget_configuration()
 
 
 @pytest.fixture(scope="session")

@@ -304,8 +304,9 @@ class JournalReader:
 
     def highest_step(self, after: int = 0) -> int | None:
         """The highest step of the metrics after the sequence number ``after``; None where there are none."""
-        step = self._rows("SELECT max(step) FROM events WHERE seq > ? AND kind = 'metrics'", (after,))[0][0]
-        return None if step is None else int(step)
+        found = self._rows("SELECT max(step) FROM events WHERE seq > ? AND kind = 'metrics'", (after,))
+        step: int | None = found[0][0] if found else None
+        return step
 
     def backup(self, target: Path) -> None:
         """Write a consistent copy to ``target``, whole or not at all, while the writer goes on.
