@@ -193,6 +193,7 @@ def _evidence(catalog: Catalog, run_id: str) -> Mapping[str, str]:
     """
     from touchline.catalog.store import telling
     from touchline.catalog.version import RUN_TAG
+    from touchline.tracking.launch import destination
     from touchline.tracking.mlflow_store import find_experiment
 
     settings, client = catalog.settings, catalog.client
@@ -202,7 +203,8 @@ def _evidence(catalog: Catalog, run_id: str) -> Mapping[str, str]:
         found = client.search_runs([experiment.experiment_id], wanted, max_results=1) if experiment else []
         if not found:
             raise UsageError(
-                f"MLflow at {settings.tracking_uri} has no run {run_id}. Send it with: touchline sync {run_id}"
+                f"MLflow at {destination('mlflow', settings)} has no run {run_id}. "
+                f"Send it with: touchline sync {run_id}"
             )
         tags = found[0].data.tags
         evidence = {key.removeprefix(f"{GATE}."): tags[key] for key in tags if key.startswith(f"{GATE}.")}
