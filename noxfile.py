@@ -7,6 +7,7 @@ from packaging.requirements import Requirement
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ("lint", "core")
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -15,13 +16,15 @@ PINNED = ("-c", "constraints.txt")
 CORE = ""
 TRACKS = "mlflow,wandb,tensorboard"
 CORE_TESTS = (
-    "tests/test_cadence.py",
-    "tests/test_cli.py",
-    "tests/test_config.py",
-    "tests/test_errors.py",
-    "tests/test_masking.py",
+    *(f"tests/test_{part}.py" for part in ("cadence", "config", "errors", "masking")),
+    *(f"tests/tracking/test_{part}.py" for part in ("journal", "steps", "ranks")),
+    *(f"tests/checkpoint/test_{part}.py" for part in ("manifest", "store", "retention")),
+    *(f"tests/watch/test_{part}.py" for part in ("alerts", "diagnosis")),
 )
-TRACK_TESTS = (*CORE_TESTS, "tests/tracking/sinks")
+TRACK_TESTS = (
+    *CORE_TESTS,
+    *(f"tests/tracking/test_{part}.py" for part in ("courier", "mlflow_exact", "tensorboard", "wandb_offline")),
+)
 TESTS_OF = {CORE: CORE_TESTS, TRACKS: TRACK_TESTS}
 
 
@@ -70,7 +73,9 @@ def lint(session: nox.Session) -> None:
 def audit(session: nox.Session) -> None:
     """Known vulnerabilities of the pinned dependencies, asked of PyPI (after --: --vulnerability-service osv)."""
     session.install("pip-audit")
-    session.run("pip-audit", "--requirement", "constraints.txt", "--no-deps", "--disable-pip", *session.posargs)
+    # Strict, because what cannot be looked up would pass otherwise.
+    given = ("--strict", "--no-deps", "--disable-pip", "--requirement", "constraints.txt")
+    session.run("pip-audit", *given, *session.posargs)
 
 
 def try_out(session: nox.Session, extras: str) -> None:
