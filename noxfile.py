@@ -62,7 +62,7 @@ def newest(session: nox.Session, extras: str) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Ruff and mypy, as `make lint` runs them in .venv."""
-    session.install(".", "ruff", "mypy", *PINNED)
+    session.install(".[tuning,report]", "pytest", "ruff", "mypy", *PINNED)  # mypy reads the types of these packages
     checked = ("src", "tests", "benchmarks", "examples", "noxfile.py", ".ci/release")
     session.run("ruff", "check", *checked)
     session.run("ruff", "format", "--check", *checked)
