@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 
@@ -52,16 +53,15 @@ _LANGUAGE = re.compile(
 )
 """What language models call tokens; these are no secrets."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_SETTING_IN_TEXT = re.compile(
-    r"(?<![\w\-])(?P<name>[\w\-]*(?:pass|passw(?:or)?d|passphrase|pwd|secret|token|key|credentials?|authorization)s?)"
-    r"(?P<is>[\"']?\]?\s{0,2}[=:]\s?[\"']?)(?P<value>[^\s&;,\"'<>]+)",
-    re.IGNORECASE,
-)
-_HINTS = (
-    "://", "pass", "pwd", "secret", "token", "key", "credential", "authorization", "bearer", "basic", "gh", "glpat-",
-    "hf_", "sk-", "pk-", "k_live_", "xox", "pypi-", "npm_", "dop_v1_", "dapi", "akia", "asia", "aiza", "eyj",
+_WORDS_OF_SETTINGS = ("pass", "pwd", "secret", "token", "key", "credential", "authorization", "connection_string")
+_GIVEN = re.compile(r"(?P<rest>\w{0,12})[\"']?\]?\s{0,2}[=:]\s?[\"']?(?P<value>[^\s&;,\"'<>]+)")
+"""What follows such a word where it is given a value."""
+_LONGEST_NAME = 64
+_HINTS_OF_FORMS = (
+    "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "sk-", "pk-", "k_live_", "xox", "pypi-",
+    "npm_", "dop_v1_", "wandb_v1_", "dapi", "AKIA", "ASIA", "AIza", "eyJ", "PRIVATE KEY-----",
 )  # fmt: skip
-"""No form of a secret is in a text that holds none of these in lower case; most texts hold none."""
+"""Most texts hold none of them, which is found out much sooner than that no expression matches."""
 _LITERAL = re.compile(
     r"""((?:api_?key|access_?key|secret|token|passwd|password|credential)\w*["']?\]?\s*(?:[=:]|,)\s*[rbf]?)"""
     r"""(["'])(?!\s*\2)[^"'\n]+\2""",
@@ -80,6 +80,7 @@ def is_secret(name: str) -> bool:
     return name not in _NO_SECRETS and bool(_TELLING_NAME.search(name) or _TELLING_PART.search(name))
 
 
+@functools.lru_cache(4096)
 def is_secret_setting(name: str) -> bool:
     """Whether a configuration's value of that name, such as ``wandb.api_key`` or ``accessToken``, is a secret.
 
@@ -95,13 +96,17 @@ def is_secret_setting(name: str) -> bool:
 
 def mask_text(text: str) -> str:
     """Mask what prose, output and configuration give away: logins of URIs, ``password=…``, keys of a known form."""
+    if "://" in text and "@" in text:
+        text = _LOGIN_IN_TEXT.sub(f"{MASK}@", text)
+    if any(hint in text for hint in _HINTS_OF_FORMS):
+        text = _FORMS.sub(_mask_form, text)
     lowered = text.lower()
-    if not any(hint in lowered for hint in _HINTS):
-        return text
-    text = _LOGIN_IN_TEXT.sub(f"{MASK}@", text)
-    text = _FORMS.sub(_mask_form, text)
-    text = _HEADER.sub(lambda found: f"{found['scheme']} {MASK}", text)
-    return _SETTING_IN_TEXT.sub(_mask_setting, text)
+    if "bearer" in lowered or "basic" in lowered:
+        text = _HEADER.sub(lambda found: f"{found['scheme']} {MASK}", text)
+        lowered = text.lower()
+    if len(lowered) != len(text):  # some capitals have no single small letter
+        lowered = "".join(letter.lower()[0] for letter in text)
+    return _mask_settings(text, lowered)
 
 
 def without_credentials(text: str) -> str:
@@ -160,7 +165,27 @@ def _mask_form(found: re.Match[str]) -> str:
     return MASK if any(len(word) >= _SHORTEST_KEY for word in words) or not found[0][0].islower() else found[0]
 
 
-def _mask_setting(found: re.Match[str]) -> str:
-    if not is_secret_setting(found["name"]) or _NUMBER.fullmatch(found["value"]):
-        return found[0]
-    return f"{found['name']}{found['is']}{MASK}"
+def _mask_settings(text: str, lowered: str) -> str:
+    """Mask the values that a text gives to names of secrets; ``lowered`` is the text in small letters."""
+    spans = []
+    for word in _WORDS_OF_SETTINGS:
+        at = lowered.find(word)
+        while at >= 0:
+            end = at + len(word)
+            if (found := _GIVEN.match(text, end)) and _gives_secret(text, at, found):
+                spans.append(found.span("value"))
+            at = lowered.find(word, end)
+    parts, upto = [], 0
+    for start, end in sorted(spans):
+        if start >= upto:  # a value may itself look like an assignment
+            parts += [text[upto:start], MASK]
+            upto = end
+    return "".join([*parts, text[upto:]])
+
+
+def _gives_secret(text: str, at: int, found: re.Match[str]) -> bool:
+    """Whether the name around the word at ``at`` is that of a secret, and its value may be one."""
+    start = at
+    while start > max(at - _LONGEST_NAME, 0) and (text[start - 1].isalnum() or text[start - 1] in "_-"):
+        start -= 1
+    return is_secret_setting(text[start : found.end("rest")]) and not _NUMBER.fullmatch(found["value"])

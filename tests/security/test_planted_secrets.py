@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
+from tests.tracking.conftest import couriers_of
 from touchline.checkpoint import CheckpointStore
 from touchline.cli import main
 from touchline.masking import MASK
@@ -34,7 +36,7 @@ ENVIRONMENT = {
 CONFIG = "PLANTED-in-the-config"
 ADDRESS = "https://ann:PLANTED-address-password@mlflow.example/x"
 SINKS = ("mlflow", "wandb", "tensorboard")
-DELIVERY_SECONDS = 150.0
+DELIVERY_SECONDS = 300.0
 MARKS = (b"PLANTED", LITERAL.encode())
 
 
@@ -58,7 +60,7 @@ def careless(no_account: None, trained: Trained, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     """Train, with every kind of far side that needs no server, and report."""
     place = tmp_path_factory.mktemp("careless")
     home = place / "home"
@@ -89,7 +91,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
             assert time.monotonic() < deadline, (place / "said.txt").read_text()
             command_lines |= set(_command_lines())
             time.sleep(0.1)
-    return Trained(home, place, process.returncode, frozenset(command_lines))
+    yield Trained(home, place, process.returncode, frozenset(command_lines))
+    for courier in couriers_of(home):
+        with contextlib.suppress(psutil.Error):
+            courier.kill()
 
 
 def _is_delivered(home: Path) -> bool:
