@@ -40,7 +40,9 @@ def on_post_page(output: str, page: Any, config: Any) -> str:
     from mkdocs.exceptions import PluginError
 
     if found := FROM_A_NETWORK.search(output):
-        raise PluginError(f"{page.file.src_uri} would load {found[1] or found[2]} when it is opened. Leave that out of mkdocs.yml.")
+        raise PluginError(
+            f"{page.file.src_uri} would load {found[1] or found[2]} when it is opened. Leave that out of mkdocs.yml."
+        )
     return output
 
 

@@ -1,4 +1,4 @@
-"""Judge cartpole@Candidate in scenarios of this attempt, and make it champion if it is better. See docs/tutorial.md."""
+"""Judge cartpole@Candidate in scenarios of this attempt; if it is better, it becomes champion (docs/tutorial.md)."""
 
 import json
 import tempfile

@@ -1,7 +1,7 @@
 """A loop of one's own, recorded: PPO of Stable-Baselines3 on CartPole. docs/tutorial.md goes through it.
 
-    python train.py                 # with the defaults
-    python train.py winner.toml     # with the configuration that a study found
+python train.py                 # with the defaults
+python train.py winner.toml     # with the configuration that a study found
 """
 
 import sys

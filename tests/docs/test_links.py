@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.docs.pages import DOCS, EVERY_PAGE, PAGES, README, ROOT, anchors, links, name_of, target_of
 from mkdocs_hooks import FROM_OUTSIDE, linked
+from tests.docs.pages import DOCS, EVERY_PAGE, PAGES, README, ROOT, anchors, links, name_of, target_of
 
 
 @pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)

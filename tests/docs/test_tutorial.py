@@ -43,4 +43,6 @@ def call(place: Path, *words: str) -> str:
 def test_a_loop_of_one_s_own_becomes_champion(place: Path) -> None:
     assert "cartpole version 1" in call(place, "train.py")
     assert call(place, "judge.py").startswith("provisionally passed: ")
-    assert "cartpole version 1 @Candidate @Champion" in call(place, "-m", "touchline.cli", "lineage", "cartpole@Champion")
+    assert "cartpole version 1 @Candidate @Champion" in call(
+        place, "-m", "touchline.cli", "lineage", "cartpole@Champion"
+    )
