@@ -68,5 +68,5 @@ if __name__ == "__main__":
     config = TrainConfig(**values)
     with touchline.start_run("cartpole", config=config) as run:
         train(config, run)
-        run.wait_delivered("mlflow", timeout=120)
+        run.wait_delivered("mlflow", timeout=120, slow=1_800)
         print(Catalog.of(run.settings, milestones=MILESTONES).register("cartpole", run.mlflow_run_id))
