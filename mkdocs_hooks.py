@@ -62,9 +62,10 @@ def linked(markdown: str, source: str, here: str, pages: dict[str, str]) -> str:
         if "://" in target or target.startswith(("#", "mailto:")):
             return match[0]
         path, hash_, anchor = target.partition("#")
-        found = pages.get(posixpath.normpath(posixpath.join(posixpath.dirname(source), path)))
-        if found is None:
-            return words
+        target_path = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+        found = pages.get(target_path)
+        if found is None:  # what is not there at all is left for MkDocs to complain of
+            return words if (ROOT / target_path).exists() else match[0]
         return f"[{words}]({posixpath.relpath(found, posixpath.dirname(here) or '.')}{hash_}{anchor})"
 
     told, end = [], 0

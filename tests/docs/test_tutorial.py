@@ -47,6 +47,8 @@ def test_a_loop_of_one_s_own_becomes_champion(place: Path, capsys: pytest.Captur
 
 def test_the_page_shows_what_the_script_says() -> None:
     script = (EXAMPLE / "train.py").read_text(encoding="utf-8")
-    shown = [block.text for block in blocks(DOCS / "tutorial.md") if block.text.startswith("from touchline.catalog.m")]
+    shown = [
+        block.text for block in blocks(DOCS / "tutorial.md") if block.text.startswith("from touchline.catalog.m")
+    ]
     (milestones,) = shown
     assert milestones.partition("\n\n")[2] in script
