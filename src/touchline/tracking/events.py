@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 import operator
 import re
@@ -348,8 +349,9 @@ class RunEvents:
 
 
 def slug(text: str) -> str:
-    """Turn a text into a file name: letters, digits, dots, '-' and '_'."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "run"
+    """Turn a text into a file name: letters, digits, dots, '-' and '_'; two texts beyond ASCII never become one."""
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "run"
+    return kept if text.isascii() else f"{kept}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
 
 
 def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
