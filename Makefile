@@ -2,6 +2,7 @@
 #              (RECIPE=smoke for its smallest form; TOUCHLINE_HOME=/elsewhere for another home)
 # make test    sets up .venv, then runs every test
 # make lint    ruff and mypy
+# make docs    the documentation as a site, in site/
 # make upgrade resolves newer versions within pyproject's ranges and pins them in constraints.txt
 
 # The first interpreter that is new enough; another one: make demo PYTHON=/path/to/python3
@@ -12,8 +13,9 @@ RECIPE ?= laptop
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTS := $(VENV)/.installed-for-tests
+DOCS := $(VENV)/.installed-for-docs
 
-.PHONY: demo test lint upgrade clean
+.PHONY: demo test lint docs upgrade clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
@@ -26,6 +28,10 @@ lint: $(STAMP)
 	@$(BIN)/ruff check src tests benchmarks examples
 	@$(BIN)/ruff format --check src tests benchmarks examples
 	@$(BIN)/mypy
+
+docs: $(DOCS)
+	@$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The documentation is in site/index.html"
 
 $(STAMP): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ]; then \
@@ -48,11 +54,16 @@ $(TESTS): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[integrations]' -c constraints.txt
 	@touch $(TESTS)
 
+$(DOCS): $(STAMP)
+	@echo "Installing what builds the documentation"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]' -c constraints.txt
+	@touch $(DOCS)
+
 upgrade:
 	@[ -x $(BIN)/python ] || { echo "There is no $(VENV) yet: make test"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[all,dev,integrations]'
+	@$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[all,dev,docs,integrations]'
 	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
 	@mv constraints.new constraints.txt
 
 clean:
-	@rm -rf $(VENV) .touchline .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) site .touchline .mypy_cache .ruff_cache .pytest_cache
