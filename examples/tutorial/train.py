@@ -10,11 +10,11 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-import gymnasium
 import numpy as np
+import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.monitor import Monitor
 
 import touchline
 from touchline.catalog import Catalog
@@ -29,28 +29,30 @@ MILESTONES = {
 
 @dataclass(frozen=True)
 class TrainConfig:
-    total_steps: int = 16_384
+    total_steps: int = 32_768
     """Policy transitions."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     gamma: float = 0.98
     seed: int = 0
 
 
 def train(config: TrainConfig, run) -> float:
     """Train, report the score as it goes, and keep the policy; `touchline tune train:train` calls this too."""
+    torch.set_num_threads(1)  # for networks as small as these
     model = PPO(
         "MlpPolicy",
-        "CartPole-v1",
-        n_steps=512,
+        make_vec_env("CartPole-v1", 8, seed=config.seed),
+        n_steps=128,
+        batch_size=256,
         learning_rate=config.learning_rate,
         gamma=config.gamma,
         seed=config.seed,
         device="cpu",
     )
-    callback, evaluation_env = TouchlineCallback(run), Monitor(gymnasium.make("CartPole-v1"))
+    callback, evaluation = TouchlineCallback(run), make_vec_env("CartPole-v1", 8, seed=1_000)
     while model.num_timesteps < config.total_steps:
-        model.learn(2_048, callback, reset_num_timesteps=False)
-        score, _ = evaluate_policy(model, evaluation_env, n_eval_episodes=10)
+        model.learn(4_096, callback, reset_num_timesteps=False)
+        score, _ = evaluate_policy(model, evaluation, n_eval_episodes=16)
         run.report(score, model.num_timesteps)
     with tempfile.TemporaryDirectory() as directory:
         weights = {name.removeprefix("mlp_extractor."): value for name, value in model.policy.state_dict().items()}

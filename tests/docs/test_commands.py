@@ -104,9 +104,10 @@ def test_commands_within_a_sentence_exist(page: Path) -> None:
 
 
 def programs(name: str) -> Iterator[tuple[Block, list[str], Path]]:
-    """The calls of another program, with the directory that the block has changed to."""
+    """The calls of another program, with the directory that the page has changed to."""
+    place, page = ROOT, None
     for block in SHOWN:
-        place = ROOT
+        place, page = (place, page) if block.page == page else (ROOT, block.page)
         for command in commands(block):
             if command[0] == "cd" and (ROOT / command[1]).is_dir():
                 place = ROOT / command[1]

@@ -20,7 +20,7 @@ def place(tmp_path: Path) -> Path:
     """A copy of the example with a training and a gate of seconds."""
     copy = tmp_path / "tutorial"
     shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("__pycache__", ".touchline"))
-    for file, old, new in (("train.py", "16_384", "4_096"), ("judge.py", "SCENARIOS = 200", "SCENARIOS = 20")):
+    for file, old, new in (("train.py", "32_768", "4_096"), ("judge.py", "SCENARIOS = 200", "SCENARIOS = 20")):
         text = (copy / file).read_text()
         assert old in text
         (copy / file).write_text(text.replace(old, new))
@@ -43,4 +43,4 @@ def call(place: Path, *words: str) -> str:
 def test_a_loop_of_one_s_own_becomes_champion(place: Path) -> None:
     assert "cartpole version 1" in call(place, "train.py")
     assert call(place, "judge.py").startswith("provisionally passed: ")
-    assert "is champion provisionally" in call(place, "-m", "touchline.cli", "champion", "cartpole")
+    assert "cartpole version 1 @Candidate @Champion" in call(place, "-m", "touchline.cli", "lineage", "cartpole@Champion")
