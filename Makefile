@@ -30,7 +30,7 @@ lint: $(STAMP)
 	@$(BIN)/mypy
 
 docs: $(DOCS)
-	@$(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "The documentation is in site/index.html"
 
 $(STAMP): pyproject.toml constraints.txt

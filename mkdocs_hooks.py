@@ -40,7 +40,9 @@ def on_post_page(output: str, page: Any, config: Any) -> str:
     from mkdocs.exceptions import PluginError
 
     if found := FROM_A_NETWORK.search(output):
-        raise PluginError(f"{page.file.src_uri} would load {found[1] or found[2]} when it is opened. Leave that out of mkdocs.yml.")
+        raise PluginError(
+            f"{page.file.src_uri} would load {found[1] or found[2]} when it is opened. Leave that out of mkdocs.yml."
+        )
     language, _, _ = page.file.src_uri.partition("/")
     return output.replace('<html lang="en"', f'<html lang="{language}"', 1) if language == "zh-TW" else output
 
@@ -61,9 +63,10 @@ def linked(markdown: str, source: str, here: str, pages: dict[str, str]) -> str:
         if "://" in target or target.startswith(("#", "mailto:")):
             return match[0]
         path, hash_, anchor = target.partition("#")
-        found = pages.get(posixpath.normpath(posixpath.join(posixpath.dirname(source), path)))
-        if found is None:
-            return words
+        target_path = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+        found = pages.get(target_path)
+        if found is None:  # what is not there at all is left for MkDocs to complain of
+            return words if (ROOT / target_path).exists() else match[0]
         return f"[{words}]({posixpath.relpath(found, posixpath.dirname(here) or '.')}{hash_}{anchor})"
 
     told, end = [], 0

@@ -1,4 +1,4 @@
-"""Judge cartpole@Candidate in scenarios of this attempt, and make it champion if it is better. See docs/tutorial.md."""
+"""Judge cartpole@Candidate in scenarios of this attempt; if it is better, it becomes champion (docs/tutorial.md)."""
 
 import json
 import tempfile
@@ -54,7 +54,7 @@ with touchline.start_run("judge") as run:
         file = Path(directory) / "evidence.json"
         file.write_text(json.dumps(gates.evidence(verdict, contest)))
         run.log_artifact(file)
-    run.wait_delivered("mlflow", timeout=120)
+    run.wait_delivered("mlflow", timeout=120, slow=1_800)
     told = gates.tags(verdict, contest) | {"evidence": f"runs:/{run.mlflow_run_id}/evidence.json"}
     (promote if verdict.passed else refuse)(catalog, attempt, told)
     print(f"{verdict.word}: {verdict.reason}")

@@ -1,7 +1,7 @@
 """A loop of one's own, recorded: PPO of Stable-Baselines3 on CartPole. docs/tutorial.md goes through it.
 
-    python train.py                 # with the defaults
-    python train.py winner.toml     # with the configuration that a study found
+python train.py                 # with the defaults
+python train.py winner.toml     # with the configuration that a study found
 """
 
 import sys
@@ -68,5 +68,5 @@ if __name__ == "__main__":
     config = TrainConfig(**values)
     with touchline.start_run("cartpole", config=config) as run:
         train(config, run)
-        run.wait_delivered("mlflow", timeout=120)
+        run.wait_delivered("mlflow", timeout=120, slow=1_800)
         print(Catalog.of(run.settings, milestones=MILESTONES).register("cartpole", run.mlflow_run_id))

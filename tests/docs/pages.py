@@ -14,7 +14,8 @@ README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 PAGES = tuple(sorted(DOCS.rglob("*.md")))
 OUTSIDE = tuple(
-    ROOT / name for name in ("README.md", "README.zh-TW.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
+    ROOT / name
+    for name in ("README.md", "README.zh-TW.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
 )
 EVERY_PAGE = (*PAGES, *(page for page in OUTSIDE if page.exists()))
 

@@ -11,8 +11,20 @@ from typing import Any
 import pytest
 import tyro
 
-from tests.docs.pages import DOCS, EVERY_PAGE, INLINE, PAGES, README, ROOT, SHELL, Block, blocks, commands, name_of
-from tests.docs.pages import text_of
+from tests.docs.pages import (
+    DOCS,
+    EVERY_PAGE,
+    INLINE,
+    PAGES,
+    README,
+    ROOT,
+    SHELL,
+    Block,
+    blocks,
+    commands,
+    name_of,
+    text_of,
+)
 from touchline import cli
 from touchline.config import PREFIX
 
@@ -83,7 +95,9 @@ def test_the_command_line_takes_every_command(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.usefixtures("only_parsing")
-@pytest.mark.parametrize("wrong", [["runs", "--al"], ["tune"], ["run", "pretrain", "--pretrain.sac.learn", "1"], ["fil"]])
+@pytest.mark.parametrize(
+    "wrong", [["runs", "--al"], ["tune"], ["run", "pretrain", "--pretrain.sac.learn", "1"], ["fil"]]
+)
 def test_a_command_that_is_none_would_be_found(wrong: list[str]) -> None:
     assert not is_taken(wrong)
 
@@ -147,11 +161,17 @@ def test_targets_of_make_are_there() -> None:
 @pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)
 def test_extras_and_settings_that_are_named_exist(page: Path) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = {extra for group in re.findall(r"(?:touchline|'\.)\[([a-z0-9,]+)\]", text_of(page)) for extra in group.split(",")}
+    named = {
+        extra
+        for group in re.findall(r"(?:touchline|'\.)\[([a-z0-9,]+)\]", text_of(page))
+        for extra in group.split(",")
+    }
     assert named <= set(extras)
     source = "\n".join(text_of(file) for file in sorted((ROOT / "src").rglob("*.py")))
     for setting in set(re.findall(rf"{PREFIX}([A-Z_]+[A-Z])\b", text_of(page))):
-        assert f'"{PREFIX}{setting}"' in source or f"{setting.lower()}:" in source or f'"{setting}"' in source, setting
+        assert f'"{PREFIX}{setting}"' in source or f"{setting.lower()}:" in source or f'"{setting}"' in source, (
+            setting
+        )
 
 
 def test_the_tutorial_is_among_them() -> None:

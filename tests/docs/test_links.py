@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.docs.pages import DOCS, EVERY_PAGE, PAGES, README, ROOT, anchors, links, name_of, target_of
 from mkdocs_hooks import FROM_OUTSIDE, linked
+from tests.docs.pages import DOCS, EVERY_PAGE, PAGES, README, ROOT, anchors, links, name_of, target_of
 
 
 @pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)
@@ -49,7 +49,8 @@ def test_the_navigation_has_every_page_once() -> None:
 
 def test_a_link_out_of_the_documentation_leads_to_the_page_that_was_made_of_it_or_leaves_its_words() -> None:
     pages = {"docs/gates.md": "gates.md"} | FROM_OUTSIDE
-    text = "[a](../benchmarks/README.md#x) [b](../src/y.py) [c](gates.md) [d](#here) `[e](f)`\n```\n[g](h)\n```\n"
+    links = "[a](../benchmarks/README.md#x) [b](../src/touchline/cli.py) [x](../src/none.py) [c](gates.md) [d](#here)"
+    text = f"{links}\n```\n[g](h)\n```\n"
     told = linked(text, "docs/reference/../index.md", "index.md", pages)
-    assert told.startswith("[a](benchmarks.md#x) b [c](gates.md) [d](#here)")
+    assert told.startswith("[a](benchmarks.md#x) b [x](../src/none.py) [c](gates.md) [d](#here)")
     assert told.endswith("```\n[g](h)\n```\n")

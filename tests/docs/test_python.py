@@ -61,7 +61,9 @@ def imported(tree: ast.Module) -> dict[str, str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {
-                alias.asname or alias.name.partition(".")[0]: alias.name if alias.asname else alias.name.partition(".")[0]
+                alias.asname or alias.name.partition(".")[0]: alias.name
+                if alias.asname
+                else alias.name.partition(".")[0]
                 for alias in node.names
                 if alias.name.partition(".")[0] == "touchline"
             }
@@ -83,9 +85,15 @@ def definition(dotted: str) -> ast.AST | None:
 def arguments_of(node: ast.AST | None) -> set[str] | None:
     """Names of the arguments that it takes; None where that cannot be told."""
     if isinstance(node, ast.ClassDef):
-        made = next((part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"), None)
+        made = next(
+            (part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"), None
+        )
         if made is None:
-            fields = {part.target.id for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)}
+            fields = {
+                part.target.id
+                for part in node.body
+                if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)
+            }
             return fields if fields and not node.bases else None
         node = made
     if not isinstance(node, ast.FunctionDef) or node.args.kwarg is not None:
@@ -108,7 +116,9 @@ def test_a_block_compiles_and_takes_from_touchline_what_is_there(block: Block) -
         if isinstance(node, ast.Call):
             given = {keyword.arg for keyword in node.keywords if keyword.arg}
             taken = arguments_of(definition(called(node.func, names)))
-            assert taken is None or given <= taken, f"{block}: {ast.unparse(node.func)} takes no {given - (taken or set())}"
+            assert taken is None or given <= taken, (
+                f"{block}: {ast.unparse(node.func)} takes no {given - (taken or set())}"
+            )
 
 
 def called(function: ast.expr, names: dict[str, str]) -> str:
