@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 import operator
 import re
@@ -349,8 +350,13 @@ class RunEvents:
 
 
 def slug(text: str) -> str:
-    """Turn a text into a file name without secrets: letters, digits, dots, '-' and '_'."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", redact_text(text)).strip("-.") or "run"
+    """Turn a text into a file name without secrets: letters, digits, dots, '-' and '_'.
+
+    Two texts beyond ASCII never become one.
+    """
+    text = redact_text(text)
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "run"
+    return kept if text.isascii() else f"{kept}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
 
 
 def leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -81,7 +81,7 @@
 
   const look = () => ({
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", colorway: colours.lines,
-    font: { family: "system-ui, sans-serif", size: 12, color: colours.quiet },
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colours.quiet },
     hoverlabel: { bgcolor: colours.card, bordercolor: colours.line, font: { color: colours.text } },
   });
   const ruler = { gridcolor: "line", zeroline: false };

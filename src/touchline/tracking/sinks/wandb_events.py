@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from touchline.tracking.decisions import level_of_decision, title_of_decision
+from touchline.tracking.events import slug
 from touchline.tracking.journal import Event
 from touchline.tracking.media import check_path, kept
 from touchline.tracking.sinks.base import RunInfo, SetAside
@@ -248,7 +249,7 @@ class WandbEvents:
         import wandb
 
         path = self._existing(event)
-        artifact = wandb.Artifact(re.sub(r"[^A-Za-z0-9._-]+", "-", name)[-128:], type=kind, metadata=metadata)
+        artifact = wandb.Artifact(slug(name)[-128:], type=kind, metadata=metadata)
         # The run keeps its own copy, which nothing changes: the SDK needs no second one.
         if path.is_dir():
             artifact.add_dir(str(path), skip_cache=True, policy="immutable")
