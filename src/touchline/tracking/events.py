@@ -350,10 +350,7 @@ class RunEvents:
 
 
 def slug(text: str) -> str:
-    """Turn a text into a file name without secrets: letters, digits, dots, '-' and '_'.
-
-    Two texts beyond ASCII never become one.
-    """
+    """Turn a text into a file name of ASCII, without secrets; two texts beyond ASCII never become one."""
     text = redact_text(text)
     kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "run"
     return kept if text.isascii() else f"{kept}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
