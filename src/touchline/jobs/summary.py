@@ -169,7 +169,12 @@ def look_further(
     outcomes: Sequence[JobOutcome], settings: Settings, states: Sequence[Track]
 ) -> Iterator[tuple[str, str]]:
     """Name the commands with which to look further, each with what it shows."""
-    yield command("ui", settings=settings), "curves, artifacts and models of every run, in MLflow and TensorBoard"
+    from touchline.tracking.journal import FILE_NAME
+
+    yield command("ui", settings=settings), "every run in a browser, live, and the way to MLflow and TensorBoard"
+    if any((settings.run_directory(outcome.run_id) / FILE_NAME).is_file() for outcome in outcomes):
+        report = command("report", "--last", settings=settings)
+        yield report, "one page on all of it: curves, videos, the gate, lineage"
     summaries: dict[str, Any] = {outcome.job: outcome.result.summary for outcome in outcomes}
     if summaries.get("gate3", {}).get("champion"):
         lineage = command("lineage", "ddpg_finetuned@Champion", settings=settings)
