@@ -36,7 +36,8 @@ TRAINING = """
 import sys, time
 from pathlib import Path
 import touchline
-with touchline.start_run("train", run_id="living", capture=()) as run:
+from touchline.config import Settings
+with touchline.start_run("train", run_id="living", settings=Settings.load(capture=())) as run:
     step = 0
     while not Path(sys.argv[1]).exists() and step < 100_000:
         run.log({"objective": step ** 0.5, "gpu/utilization_percent": 60.0}, step)
