@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError
-from touchline.jobs.execute import JobOutcome
 from touchline.jobs.progress import clock
 from touchline.watch.cost import total
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from touchline.jobs.execute import JobOutcome
 
 VISIBLE = 0.0005
 """Smallest difference of scores that the table's three digits show."""
