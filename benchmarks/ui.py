@@ -117,7 +117,7 @@ def measure(part: Part) -> dict[str, Any]:
             began = time.perf_counter()
             page.goto(url)
             first = time.perf_counter() - began
-            page.wait_for_function("(runs) => document.querySelectorAll('#runs tbody tr').length === runs", arg=runs)
+            page.locator("#runs tbody tr").nth(runs - 1).wait_for()
             listed = time.perf_counter() - began
             blocked_list = page.evaluate(BLOCKED, SECONDS)
             began = time.perf_counter()
@@ -128,9 +128,7 @@ def measure(part: Part) -> dict[str, Any]:
             page.get_by_role("link", name="large", exact=True).click()
             page.locator(".plot .scatterlayer .trace path.js-line").first.wait_for(state="attached")
             drawn = time.perf_counter() - began
-            page.wait_for_function(
-                "document.getElementById('reading').hidden && document.title.startsWith('running')"
-            )
+            page.locator("#reading").wait_for(state="hidden")
             whole = time.perf_counter() - began
             page.wait_for_timeout(2_000)
             blocked_run = page.evaluate(BLOCKED, SECONDS)

@@ -21,6 +21,8 @@ from touchline.ui.run import readable
 
 LOOK_SECONDS = 0.3
 """A look at the home takes about so long, and the next one goes on where it stopped: no page waits for more."""
+CHECK_SECONDS = 0.05
+"""Of it, for runs that are over: whether they were taken up again, or a sink has more of them."""
 PAUSE_SECONDS = 0.5
 """Looks come no faster than this, however many pages ask."""
 
@@ -104,7 +106,8 @@ class Home:
             self._refresh(run_id)
         while new and time.monotonic() < deadline:
             self._refresh(new.pop())
-        # Of the others a look may reach only some; it goes on behind the last one.
+        # Of the others, which hardly ever change, a look may reach only some; the next goes on behind the last one.
+        deadline = min(deadline, time.monotonic() + CHECK_SECONDS)
         over = [run_id for run_id, known in self._known.items() if not _is_living(known.row)]
         for count in range(len(over)):
             if time.monotonic() >= deadline:

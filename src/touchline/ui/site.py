@@ -118,7 +118,14 @@ class Site:
                 (("sync", run_id), "sends what a track lacks"),
             )
         ]
-        return self._page("run.html", id=run_id, commands=commands)
+        seen, trouble = None, ""
+        try:
+            seen = self._pages.of(run_id).look()
+        except TouchlineError as error:
+            trouble = str(error)
+        return self._page(
+            "run.html", id=run_id, commands=commands, seen=seen, trouble=trouble, servers=self._servers()
+        )
 
     def _run_changes(self, run_id: str, query: Mapping[str, str]) -> Answer:
         page = self._pages.of(run_id)
