@@ -143,7 +143,10 @@ class WatchedRun:
     def _read(self, journal: JournalReader, newest: int) -> None:
         oldest = newest - _EVENTS_A_LOOK
         position = oldest if self._seen.position is None else self._seen.position
-        self._seen.take(journal.after(max(position, oldest), _EVENTS_A_LOOK))
+        events = journal.after(max(position, oldest), _EVENTS_A_LOOK)
+        if self._seen.position is None and not any(event.kind == "metrics" for event in events):
+            events = [*filter(None, [journal.newest("metrics")]), *events]
+        self._seen.take(events)
         self._seen.position = newest
 
 
