@@ -15,9 +15,8 @@ from touchline.quantities import duration
 from touchline.report.pictures import Stage
 from touchline.tracking.route import signature_of
 from touchline.tracking.status import RUNNING
-from touchline.tracking.sync import run_ids
 from touchline.tracking.watched import RunView, WatchedRun
-from touchline.ui.run import readable
+from touchline.ui.run import known_runs, readable
 
 LOOK_SECONDS = 0.3
 """A look at the home takes about so long, and the next one goes on where it stopped: no page waits for more."""
@@ -96,7 +95,7 @@ class Home:
             return self._last
 
     def _look(self, deadline: float) -> List:
-        present = run_ids(self.settings)
+        present = known_runs(self.settings)
         for gone in self._known.keys() - set(present):
             del self._known[gone]
             self._version += 1

@@ -13,8 +13,7 @@ from touchline.jobs.base import JOBS
 from touchline.report.page import read_contents, render
 from touchline.report.subject import Subject, find_subject
 from touchline.tracking.route import signature_of
-from touchline.tracking.sync import run_ids
-from touchline.ui.run import readable
+from touchline.ui.run import known_runs, readable
 
 PATIENCE_SECONDS = 1.0
 """A request waits so long for its report, and else is told to come again."""
@@ -62,7 +61,7 @@ class Reports:
         return making.page.result()
 
     def _subject(self, word: str) -> Subject:
-        if word in run_ids(self.settings):
+        if word in known_runs(self.settings):
             return Subject("run", word, (word,))
         return find_subject(self.settings, word)
 

@@ -137,7 +137,7 @@ class Pages:
     def of(self, run_id: str) -> WatchedPage:
         """The run's. Raises TouchlineError where the home has no such run."""
         # Only what a listing of the home has is ever joined to a path.
-        if run_id not in run_ids(self.settings):
+        if run_id not in known_runs(self.settings):
             raise TouchlineError(f"There is no run {run_id!r} in {self.settings.home}. Its runs are listed on /.")
         with self._lock:
             page = self._pages.pop(run_id, None) or WatchedPage(self.settings, run_id)
@@ -145,6 +145,14 @@ class Pages:
             while len(self._pages) > MOST_RUNS:
                 self._pages.popitem(last=False)
             return page
+
+
+def known_runs(settings: Settings) -> list[str]:
+    """Ids of all runs of the home, oldest first. Raises TouchlineError when its directory cannot be read."""
+    try:
+        return run_ids(settings)
+    except OSError as error:
+        raise TouchlineError(f"The runs in {settings.runs} cannot be listed ({error.strerror or error}).") from error
 
 
 @contextmanager

@@ -125,7 +125,8 @@ class Servers:
 
     def start(self) -> None:
         """Start all of them and return at once; ``states`` tells how far they have come."""
-        self._logs.mkdir(parents=True, exist_ok=True)
+        if self._started:
+            self._logs.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
         for one in self._started:
             with one.log.open("wb") as file:
