@@ -37,12 +37,13 @@ import sys, time
 from pathlib import Path
 import touchline
 from touchline.config import Settings
-with touchline.start_run("train", run_id="living", settings=Settings.load(capture=())) as run:
-    step = 0
-    while not Path(sys.argv[1]).exists() and step < 100_000:
-        run.log({"objective": step ** 0.5, "gpu/utilization_percent": 60.0}, step)
-        step += 1
-        time.sleep(0.02)
+run = touchline.start_run("train", run_id="living", settings=Settings.load(capture=()))
+step = 0
+while not Path(sys.argv[1]).exists() and step < 100_000:
+    run.log({"objective": step ** 0.5, "gpu/utilization_percent": 60.0}, step)
+    step += 1
+    time.sleep(0.02)
+run.finish(timeout=1.0)
 """
 
 
@@ -114,7 +115,7 @@ def test_a_training_grows_in_the_page_while_both_tracks_are_dead(
     process, url = command
     nowhere = "http://127.0.0.1:9"
     dead = {"MLFLOW_TRACKING_URI": nowhere, "WANDB_BASE_URL": nowhere, "WANDB_API_KEY": "0" * 40}
-    environment = {**os.environ, **dead, "TOUCHLINE_SINKS": "mlflow,wandb", "TOUCHLINE_COURIER_SECONDS": "0"}
+    environment = {**os.environ, **dead, "TOUCHLINE_SINKS": "mlflow,wandb", "TOUCHLINE_COURIER_SECONDS": "20"}
     environment["TOUCHLINE_HOME"] = str(tmp_path / "home")
     end = tmp_path / "end"
     with opened(browser, url) as page:
