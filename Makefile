@@ -12,6 +12,7 @@ RECIPE ?= laptop
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTS := $(VENV)/.installed-for-tests
+CHECKED := src tests benchmarks examples noxfile.py .ci/release
 
 .PHONY: demo test lint upgrade clean
 .DEFAULT_GOAL := demo
@@ -23,8 +24,8 @@ test: $(TESTS)
 	@$(BIN)/python -m pytest -m "" -n 3 --dist loadfile --no-loadscope-reorder --durations=10
 
 lint: $(STAMP)
-	@$(BIN)/ruff check src tests benchmarks examples
-	@$(BIN)/ruff format --check src tests benchmarks examples
+	@$(BIN)/ruff check $(CHECKED)
+	@$(BIN)/ruff format --check $(CHECKED)
 	@$(BIN)/mypy
 
 $(STAMP): pyproject.toml constraints.txt
@@ -51,7 +52,7 @@ $(TESTS): $(STAMP)
 upgrade:
 	@[ -x $(BIN)/python ] || { echo "There is no $(VENV) yet: make test"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[all,dev,integrations]'
-	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
+	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable | sed -e '/^pip==/d' -e 's/+cpu$$//'; } > constraints.new
 	@mv constraints.new constraints.txt
 
 clean:

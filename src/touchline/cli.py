@@ -19,6 +19,7 @@ from touchline.commands.options import Home
 from touchline.config import Settings, overlay, read_toml
 from touchline.errors import TouchlineError, UsageError, missing_package, unknown
 from touchline.jobs.base import JOBS, Interrupted, find_job
+from touchline.redaction import redact_text
 from touchline.tracking.exit import listen
 from touchline.tuning.recipe import without_lineage
 
@@ -242,10 +243,10 @@ def guarded(call: Callable[[], int]) -> int:
     try:
         return call()
     except Interrupted as error:
-        print(f"touchline: {error}", file=sys.stderr)
+        _complain(error)
         return {"preempted": TERMINATED, "budget": 1}.get(error.reason or "", KILLED)
     except TouchlineError as error:
-        print(f"touchline: {error}", file=sys.stderr)
+        _complain(error)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("touchline: Interrupted.", file=sys.stderr)
@@ -257,11 +258,15 @@ def guarded(call: Callable[[], int]) -> int:
         return 1
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
-            print(f"touchline: {error}. Free the disk or mend the path, then repeat the command.", file=sys.stderr)
+            _complain(f"{error}. Free the disk or mend the path, then repeat the command.")
             return 1
         # Whoever read our output has gone; Python would complain again while it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _complain(problem: object) -> None:
+    print(f"touchline: {redact_text(str(problem))}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

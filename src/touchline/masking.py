@@ -1,4 +1,4 @@
-"""Secrets are never recorded: what a telling name or a known form gives away is masked, credentials leave URIs."""
+"""What a telling name or a known form gives away as a secret is masked, and credentials leave URIs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ _TELLING_PART = re.compile(
     r"passw(?:or)?d|secret|token(?!iz)|credential|(?:api|access|private)key|(?<!mon)(?<!don)(?<!tur)(?<!hot)key$",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"[\d.]{1,5}|none|true|false", re.IGNORECASE)
+"""A value that is no secret whatever its name: ``token: 5``."""
+_SHORTEST_KEY = 16
 _NO_SECRETS = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY"})
 
 _LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
+_LOGIN_IN_TEXT = re.compile(r"(?<=://)[^/\s\"'<>]+@")
+"""The same in prose and in JSON; a password may itself hold an ``@`` that nobody has encoded."""
 _ASSIGNMENT = re.compile(
     rf"(?P<name>[\w.\-]*?(?:passw(?:or)?d|secret|token|credential|(?:api|access|private)key|\b(?:{_WORDS})))"
     r"(?P<is>=|:\s?)(?P<value>[^\s&;,]+)",
@@ -30,11 +35,33 @@ _FORMS = re.compile(
     | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b                   # Amazon
     | \bAIza[\w\-]{30,}                               # Google
     | \beyJ[\w\-]+\.[\w\-]+\.[\w\-]*                  # JSON web tokens
-    | -----BEGIN[ A-Z]*PRIVATE\ KEY-----[\s\S]*       # PEM
+    | -----BEGIN[ A-Z]*PRIVATE\ KEY-----(?:[\s\S]*?-----END[ A-Z]*PRIVATE\ KEY-----|[\s\S]*)  # PEM
     """,
     re.VERBOSE,
 )
 _OLD_WANDB_KEY = re.compile(r"\b[0-9a-f]{40}\b")
+_HEADER = re.compile(r"\b(?P<scheme>bearer|basic)\s+(?=\S*[\d+/=])[\w+/=.~\-]{16,}", re.IGNORECASE)
+_SETTING = re.compile(
+    r"(?:^|_)(?:passwords?|passwds?|passphrases?|pwds?|(?:db|ftp|mysql|smtp|user)_?pass|secrets?|credentials?|authorization|apikeys?|"
+    r"(?:api|access|account|auth|encryption|hmac|license|master|private|secret|shared|signing|ssh|storage|wandb)_keys?|"
+    r"(?:access|api|auth|bearer|refresh|session)_?tokens?|token|connection_string)$"
+)
+_LANGUAGE = re.compile(
+    r"(?:^|_)(?:pad|eos|bos|unk|sep|cls|mask|stop|start|begin|end|special|image|audio|video|first|last|next|new|"
+    r"prefix|suffix|separator|control|word|per|by)_token$"
+)
+"""What language models call tokens; these are no secrets."""
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_SETTING_IN_TEXT = re.compile(
+    r"(?<![\w\-])(?P<name>[\w\-]*(?:pass|passw(?:or)?d|passphrase|pwd|secret|token|key|credentials?|authorization)s?)"
+    r"(?P<is>[\"']?\]?\s{0,2}[=:]\s?[\"']?)(?P<value>[^\s&;,\"'<>]+)",
+    re.IGNORECASE,
+)
+_HINTS = (
+    "://", "pass", "pwd", "secret", "token", "key", "credential", "authorization", "bearer", "basic", "gh", "glpat-",
+    "hf_", "sk-", "pk-", "k_live_", "xox", "pypi-", "npm_", "dop_v1_", "dapi", "akia", "asia", "aiza", "eyj",
+)  # fmt: skip
+"""No form of a secret is in a text that holds none of these in lower case; most texts hold none."""
 _LITERAL = re.compile(
     r"""((?:api_?key|access_?key|secret|token|passwd|password|credential)\w*["']?\]?\s*(?:[=:]|,)\s*[rbf]?)"""
     r"""(["'])(?!\s*\2)[^"'\n]+\2""",
@@ -51,6 +78,30 @@ _SHELL = re.compile(
 def is_secret(name: str) -> bool:
     """Whether a variable or an option of that name is likely to hold a secret."""
     return name not in _NO_SECRETS and bool(_TELLING_NAME.search(name) or _TELLING_PART.search(name))
+
+
+def is_secret_setting(name: str) -> bool:
+    """Whether a configuration's value of that name, such as ``wandb.api_key`` or ``accessToken``, is a secret.
+
+    Stricter than ``is_secret``, because a configuration also has keys, tokens and licenses that are none:
+    ``tokenizer``, ``eos_token``, ``sort_key``.
+    """
+    for part in name.split("."):
+        plain = re.sub(r"[\s\-]+", "_", _CAMEL.sub("_", part)).lower()
+        if _SETTING.search(plain) and not _LANGUAGE.search(plain):
+            return True
+    return False
+
+
+def mask_text(text: str) -> str:
+    """Mask what prose, output and configuration give away: logins of URIs, ``password=…``, keys of a known form."""
+    lowered = text.lower()
+    if not any(hint in lowered for hint in _HINTS):
+        return text
+    text = _LOGIN_IN_TEXT.sub(f"{MASK}@", text)
+    text = _FORMS.sub(_mask_form, text)
+    text = _HEADER.sub(lambda found: f"{found['scheme']} {MASK}", text)
+    return _SETTING_IN_TEXT.sub(_mask_setting, text)
 
 
 def without_credentials(text: str) -> str:
@@ -101,3 +152,15 @@ def _mask_value(value: str) -> str:
     value = _LOGIN.sub(f"{MASK}@", value)
     value = _ASSIGNMENT.sub(lambda found: f"{found['name']}{found['is']}{MASK}", value)
     return _OLD_WANDB_KEY.sub(MASK, _FORMS.sub(MASK, value))
+
+
+def _mask_form(found: re.Match[str]) -> str:
+    """A word with a key's beginning, such as ``hf_tiny_model``, is made of short parts; a key is not."""
+    words = re.split(r"[_\-]+", found[0])
+    return MASK if any(len(word) >= _SHORTEST_KEY for word in words) or not found[0][0].islower() else found[0]
+
+
+def _mask_setting(found: re.Match[str]) -> str:
+    if not is_secret_setting(found["name"]) or _NUMBER.fullmatch(found["value"]):
+        return found[0]
+    return f"{found['name']}{found['is']}{MASK}"

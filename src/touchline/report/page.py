@@ -126,7 +126,7 @@ def write_report(subject: Subject, settings: Settings, target: Path, jobs: Seque
     """
     contents = read_contents(subject, settings, jobs)
     text = render(contents).encode()
-    with whole_file(target) as file:
+    with whole_file(target, private=True) as file:
         file.write(text)
     return Report(target, len(text), subject.runs)
 
