@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from touchline.config import Settings
+from touchline.filesystem import make_private
 from touchline.ui.door import Door
 from touchline.ui.servers import Servers, absent, taken_from, viewers
 from touchline.ui.site import Site
@@ -22,7 +23,7 @@ def serve(
     TouchlineError when a port is taken.
     """
     settings.ensure_home()
-    settings.runs.mkdir(exist_ok=True)
+    make_private(settings.runs)
     chosen = () if alone else viewers(settings)
     if first_port is not None:
         ports = taken_from(first_port, 1 + len(chosen))

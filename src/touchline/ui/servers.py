@@ -21,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 from touchline import leash
 from touchline.config import Settings
 from touchline.errors import TouchlineError
+from touchline.filesystem import create_private, make_private
 
 HOST = "127.0.0.1"
 START_SECONDS = 90.0  # MLflow's first start imports for seconds and creates its tables
@@ -126,10 +127,10 @@ class Servers:
     def start(self) -> None:
         """Start all of them and return at once; ``states`` tells how far they have come."""
         if self._started:
-            self._logs.mkdir(parents=True, exist_ok=True)
+            make_private(self._logs)
         environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
         for one in self._started:
-            with one.log.open("wb") as file:
+            with create_private(one.log).open("wb") as file:
                 one.process = leash.start(list(one.viewer.command), file.fileno(), environment)
             threading.Thread(target=one.wait_until_it_answers, daemon=True).start()
 
