@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from touchline import __version__
 from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.jobs.base import JOBS
@@ -54,9 +54,11 @@ class Site:
         self._templates: Environment = environment("touchline.ui", "touchline.report")
         self._templates.filters["pace"] = pace
         self._templates.globals |= {
-            "version": __version__, "home": str(settings.home), "pictures": pictures, "seconds": seconds,
+            "home": str(settings.home),
+            "pictures": pictures,
+            "seconds": seconds,
             "has_plotly": plotly_script() is not None,
-        }  # fmt: skip
+        }
 
     def __call__(self, path: str, query: Mapping[str, str]) -> Answer:
         """Answer a request that was let in. Raises TouchlineError where what it is about cannot be read."""
@@ -82,7 +84,7 @@ class Site:
     def _list_changes(self, after: int) -> Answer:
         seen = self._home.look()
         around = self._around(seen)
-        macros: Any = self._templates.get_template("list.html").module
+        macros = self._macros("list.html")
         changed = [row for row in seen.rows if row.version > after or (row.view and row.view.state == RUNNING)]
         return _json(
             {
@@ -103,11 +105,15 @@ class Site:
         return {"shown": found[:SHOWN_PIPELINES], "folded": found[SHOWN_PIPELINES:]}
 
     def _server_list(self) -> str:
-        macros: Any = self._templates.get_template("list.html").module
-        return str(macros.servers(self._servers()))
+        return str(self._macros("list.html").servers(self._servers()))
 
     def _run(self, run_id: str) -> Answer:
-        self._pages.of(run_id)
+        page = self._pages.of(run_id)
+        seen, trouble = None, ""
+        try:
+            seen = page.look()
+        except TouchlineError as error:
+            trouble = str(error)
         commands = [
             (command(*words, settings=self._settings), does)
             for words, does in (
@@ -118,13 +124,8 @@ class Site:
                 (("sync", run_id), "sends what a track lacks"),
             )
         ]
-        seen, trouble = None, ""
-        try:
-            seen = self._pages.of(run_id).look()
-        except TouchlineError as error:
-            trouble = str(error)
         return self._page(
-            "run.html", id=run_id, commands=commands, seen=seen, trouble=trouble, servers=self._servers()
+            "run.html", id=run_id, seen=seen, trouble=trouble, servers=self._servers(), commands=commands
         )
 
     def _run_changes(self, run_id: str, query: Mapping[str, str]) -> Answer:
@@ -136,7 +137,7 @@ class Site:
                 seen, found = self._all_charts(page)
         except TouchlineError as error:
             return _json({"trouble": str(error)})
-        macros: Any = self._templates.get_template("parts_of_run.html").module
+        macros = self._macros("parts_of_run.html")
         found |= {
             "cursor": seen.cursor,
             "layout": seen.layout,
@@ -158,7 +159,7 @@ class Site:
 
     def _all_charts(self, page: WatchedPage) -> tuple[Seen, dict[str, Any]]:
         seen, learning, machine = page.charts()
-        macros: Any = self._templates.get_template("parts_of_run.html").module
+        macros = self._macros("parts_of_run.html")
         both = [*learning, *machine]
         return seen, {
             "charts": {chart.id: chart.data for chart in both},
@@ -170,9 +171,11 @@ class Site:
     def _report(self, word: str) -> Answer:
         made = self._reports.of(word)
         if made is None:
-            waiting = self._page("waiting.html", word=word)
-            return Answer(waiting.body, headers={"Refresh": "1"})
+            return replace(self._page("waiting.html", word=word), headers={"Refresh": "1"})
         return Answer(made, headers={"Content-Security-Policy": reports.POLICY})
+
+    def _macros(self, template: str) -> Any:
+        return self._templates.get_template(template).module
 
     def _page(self, template: str, **values: Any) -> Answer:
         return Answer(self._templates.get_template(template).render(**values).encode())
