@@ -9,7 +9,8 @@ import pytest
 
 from touchline.report.curves import Curve
 from touchline.report.live import LIVE_BUCKETS, Change, LiveCurves
-from touchline.tracking.journal import FILE_NAME, Journal, JournalReader, encode
+from touchline.tracking.encoding import encode
+from touchline.tracking.journal import FILE_NAME, Journal, JournalReader
 
 
 class Page:
@@ -41,8 +42,8 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def log(journal: Journal, first: int, last: int, value: float = 1.0) -> None:
-    events = [("metrics", step, float(step), encode({"loss": value * step})) for step in range(first, last)]
-    journal.append(events)
+    rows = ((step, encode("metrics", {"loss": value * step})) for step in range(first, last))
+    journal.append([("metrics", step, float(step), row) for step, row in rows])
 
 
 def test_what_came_since_completes_what_was_there(journal: Journal) -> None:

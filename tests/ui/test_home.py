@@ -10,7 +10,8 @@ import pytest
 from touchline.catalog.lineage import PIPELINE_TAG
 from touchline.config import Settings
 from touchline.jobs.base import JOBS
-from touchline.tracking.journal import FILE_NAME, Journal, encode
+from touchline.tracking.encoding import encode
+from touchline.tracking.journal import FILE_NAME, Journal
 from touchline.ui import home as home_module
 from touchline.ui.home import Home, List, Row, pipelines
 
@@ -76,7 +77,7 @@ def test_a_run_that_vanishes_is_gone_and_one_that_breaks_says_so(tmp_path: Path)
 def test_a_journal_that_holds_what_nobody_writes_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "runs" / "odd").mkdir(parents=True)
     journal = Journal(tmp_path / "runs" / "odd" / FILE_NAME)
-    journal.append([("start", None, 0.0, encode({"job": "train"}))])
+    journal.append([("start", None, 0.0, encode("start", {"job": "train"}))])
     journal.close()
     (odd,) = Home(Settings(home=tmp_path)).look().rows
     assert "The run odd cannot be read (KeyError" in odd.trouble
