@@ -50,7 +50,7 @@ ONE_WAY_WITHIN_A_LAYER = {
     ("commands", "deploy"),
     ("deploy", "recipes"),
     ("cli", "recipes"),
-    ("cli", "ui"),
+    ("commands", "ui"),
 }
 HEAVY = {
     "jax",

@@ -30,15 +30,6 @@ listen()
 
 
 @dataclass(frozen=True)
-class UiOptions:
-    """Open MLflow, TensorBoard and, if installed, the Optuna dashboard on this machine; Ctrl-C closes them."""
-
-    port: int | None = None
-    """First port; the pages take it and the following ones. Without it free ports are found."""
-    home: Home = None
-
-
-@dataclass(frozen=True)
 class RecipesOptions:
     """List the recipes."""
 
@@ -175,15 +166,6 @@ def _run_help() -> str:
     )
 
 
-def ui(arguments: list[str]) -> int:
-    """``touchline ui``."""
-    options = _parse(UiOptions, arguments, "touchline ui")
-    from touchline.ui import serve
-
-    serve(Settings.load(home=options.home), options.port, lambda text: print(text, flush=True))
-    return 0
-
-
 def recipes(arguments: list[str]) -> int:
     """``touchline recipes``."""
     _parse(RecipesOptions, arguments, "touchline recipes")
@@ -234,7 +216,7 @@ COMMANDS = {
     "deploy": Command(
         "deploy databricks DIR", "write the jobs as a bundle for Databricks, and check it", _of("deploy", "deploy")
     ),
-    "ui": Command("ui [--port N]", "open MLflow and TensorBoard on this machine", ui),
+    "ui": Command("ui [--port N]", "open the runs in a browser, live, beside MLflow and others", _of("ui", "ui")),
     "doctor": Command("doctor [--json]", "check the machine and say what is missing", _of("doctor", "doctor")),
     "lineage": Command("lineage NAME@ALIAS", "show where a registered model comes from", _of("lineage", "lineage")),
     "compare": Command("compare MODEL MODEL", "show versions side by side", _of("compare", "compare")),

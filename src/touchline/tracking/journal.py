@@ -237,10 +237,10 @@ class JournalReader:
         for seq, step, time, value in self._rows(query, (name,)):
             yield Event(seq, "metrics", step, time, {name: value})
 
-    def metric_rows(self, batch: int = 20_000) -> Iterator[list[Event]]:
-        """Yield all ``metrics`` events in order, a block at a time: several times as fast as ``all``."""
+    def metric_rows(self, batch: int = 20_000, after: int = -1) -> Iterator[list[Event]]:
+        """Yield the ``metrics`` events after a number, a block at a time: several times as fast as ``all``."""
         query = "SELECT seq, step, time, payload FROM events WHERE seq > ? AND kind = 'metrics' ORDER BY seq LIMIT ?"
-        seq = -1
+        seq = after
         while rows := self._rows(query, (seq, batch)):
             # The payloads are JSON each, and so is a list of them: one call in place of thousands.
             payloads = json.loads(f"[{','.join(payload for *_, payload in rows)}]")
