@@ -16,8 +16,8 @@ FROM_OUTSIDE = {
     "benchmarks/README.md": "benchmarks.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
-    "SECURITY.md": "security.md",
     "CODE_OF_CONDUCT.md": "conduct.md",
+    "SECURITY.md": "security.md",
 }
 """File of the repository → page of the site."""
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
@@ -38,14 +38,15 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_post_page(output: str, page: Any, config: Any) -> str:
-    """Refuse a page that would ask a network when it is opened."""
+    """Refuse a page that would ask a network when it is opened; name the language of those that are not English."""
     from mkdocs.exceptions import PluginError
 
     if found := FROM_A_NETWORK.search(output):
         raise PluginError(
             f"{page.file.src_uri} would load {found[1] or found[2]} when it is opened. Leave that out of mkdocs.yml."
         )
-    return output
+    language, _, _ = page.file.src_uri.partition("/")
+    return output.replace('<html lang="en"', f'<html lang="{language}"', 1) if language == "zh-TW" else output
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:

@@ -32,6 +32,14 @@ def test_a_run_is_shown_with_its_curves_and_words(home: Path, capsys: pytest.Cap
         assert part in words
 
 
+def test_names_in_chinese_are_aligned_by_the_width_that_they_take(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin(home, "r1", config={"學習率": 0.1, "場景": "足球場", "seed": 7}).finish()
+    assert call("show", "r1") == 0
+    assert "  學習率  0.1\n  場景    足球場\n  seed    7\n" in capsys.readouterr().out
+
+
 def test_only_the_newest_attempt_is_drawn_and_the_others_are_mentioned(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -132,6 +132,12 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_there(tmp_path: Path) -> No
     assert "cannot be read (KeyError" in page and "The run of gate3 finished" in page
 
 
+def test_a_run_is_called_by_the_name_that_was_given_to_it(tmp_path: Path) -> None:
+    begin(tmp_path, "r1", "走路訓練", name="第一次").finish(timeout=5)
+    page = render(contents_of(tmp_path, "r1"))
+    assert "Run r1" in page and "The run 第一次 of 走路訓練 finished" in page
+
+
 def test_a_run_that_recorded_nothing_has_a_page_without_a_script_for_curves(tmp_path: Path) -> None:
     begin(tmp_path, "r1").finish(timeout=5)
     settings = Settings(home=tmp_path, sinks=())

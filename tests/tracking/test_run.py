@@ -17,6 +17,7 @@ from PIL import Image
 import touchline
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
+from touchline.tracking.events import slug
 from touchline.tracking.journal import Event, JournalReader
 
 from .conftest import couriers_of, start_script, trainer, until
@@ -319,3 +320,11 @@ def test_a_terminal_gets_an_alert_once_with_and_without_the_console_sink(home: P
     told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=home.parent)
     assert told.stderr.count("GPU is hot. It is at 91 degrees.") == 1
     assert "hot" not in told.stdout
+
+
+def test_names_beyond_ascii_become_file_names_of_their_own() -> None:
+    names = ["走路", "射門", "walk", "walk 走路", "walk 射門", "run", "\ud800"]
+    files = [slug(name) for name in names]
+    assert len(set(files)) == len(files)
+    assert all(file.isascii() and slug(file) == file for file in files)
+    assert slug("walk") == "walk" and slug("a/b c") == "a-b-c"

@@ -21,7 +21,7 @@ _STYLE = """
   --trouble: #ff7b72; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--ground); color: var(--text);
-  font: 16px/1.45 system-ui, sans-serif; }
+  font: 16px/1.45 system-ui, "PingFang TC", "Microsoft JhengHei", "Noto Sans CJK TC", "Noto Sans TC", sans-serif; }
 h1 { margin: 0.2rem 0; font-size: 1.3rem; overflow-wrap: anywhere; }
 p { margin: 0 0 1rem; color: var(--quiet); }
 ul { margin: 0; padding: 0 0 0 clamp(0.6rem, 3vw, 1.5rem); list-style: none; }

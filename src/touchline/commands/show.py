@@ -99,13 +99,15 @@ def _section(text: str) -> None:
 
 
 def _pairs(name: str, values: Mapping[str, Any]) -> None:
+    from rich.cells import cell_len
+
     from touchline.tracking.narrate import clean, number
 
     if values:
         _section(name)
-        margin = min(max(len(clean(key)) for key in values), 40)
+        margin = min(max(cell_len(clean(key)) for key in values), 40)
         for key, value in values.items():
-            print(f"  {clean(key):<{margin}}  {number(value)}")
+            print(f"  {clean(key)}{' ' * (margin - cell_len(clean(key)))}  {number(value)}")
 
 
 def _head(status: RunStatus) -> None:

@@ -40,7 +40,8 @@ def head(subject: Subject, runs: Sequence[Facts], stages: Sequence[Stage]) -> He
         run = runs[0]
         at = "" if run.status.last_step is None else f" at step {run.status.last_step:,}"
         verb = "runs since" if state == "running" else f"{_ended(state)} after"
-        sentence = f"The run of {run.job} {verb} {took}{at}."
+        name = "" if run.status.name in ("", run.id) else f" {run.status.name}"
+        sentence = f"The run{name} of {run.job} {verb} {took}{at}."
         sentence += f" {run.status.reason.rstrip('.')}." if run.status.reason else ""
     elif stages:
         done = sum(stage.state == "finished" for stage in stages)
