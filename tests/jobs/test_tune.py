@@ -18,7 +18,6 @@ from optuna.trial import TrialState
 
 from tests.tracking.conftest import backend, home, no_account, until  # noqa: F401
 from tests.tuning.hill import HillConfig
-from touchline.catalog.lineage import STUDY_TAG
 from touchline.checkpoint.preemption import StopSignal
 from touchline.config import Settings, digest, overlay, read_toml
 from touchline.errors import TouchlineError, UsageError
@@ -32,6 +31,7 @@ from touchline.testing.wandb_backend import WandbBackend
 from touchline.tracking.journal import JournalReader
 from touchline.tracking.process import identity_of
 from touchline.tracking.sync import run_ids, sync
+from touchline.tracking.tags import STUDY_TAG
 from touchline.tuning import Setup, Study, StudyStorage, find_study, open_study
 from touchline.tuning.recipe import without_lineage
 from touchline.tuning.space import configured, parse_space

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from touchline.catalog.lineage import STUDY_TAG, TRIAL_TAG
 from touchline.errors import UsageError
 from touchline.overlay import plain
+from touchline.tracking.tags import STUDY_TAG, TRIAL_TAG
 from touchline.tuning import read_winner
 from touchline.tuning.recipe import recipe_text
 

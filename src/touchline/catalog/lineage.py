@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from touchline.catalog.store import is_absent, telling
 from touchline.catalog.version import DIGEST_TAG, JOB_TAG, RUN_TAG, ModelVersion
 from touchline.errors import UsageError
+from touchline.tracking.tags import STUDY_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
     from touchline.catalog.models import Catalog
@@ -30,8 +31,6 @@ PIPELINE_TAG = "touchline.pipeline"
 """Id of the pipeline that the Run is a part of."""
 RESULT_TAG = "touchline.result"
 """What the Run's job returned, as JSON."""
-STUDY_TAG = "touchline.study"
-TRIAL_TAG = "touchline.trial"
 PARITY_TAG = "parity.worst"
 CONFIG_TAG = "touchline.job_digest"
 SHOWN_DIGITS = 12

@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from touchline.catalog.lineage import STUDY_TAG, TRIAL_TAG
 from touchline.config import Settings, overlay
 from touchline.jobs.base import JOBS, Interrupted, Job, raise_if_stopped, stop_requested, stopping_with
 from touchline.jobs.checkpoints import Resume
 from touchline.jobs.history import TRIAL_OF
+from touchline.tracking.tags import STUDY_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
     from touchline.tracking.reports import Reporter

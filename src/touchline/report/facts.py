@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from touchline.catalog.lineage import RESULT_TAG, STUDY_TAG
+from touchline.catalog.lineage import RESULT_TAG
 from touchline.tracking.decisions import headline_of_decision
 from touchline.tracking.journal import FILE_NAME, Event, JournalReader
 from touchline.tracking.media import kept
 from touchline.tracking.rewind import Timeline
 from touchline.tracking.status import RunStatus, read_status
+from touchline.tracking.tags import STUDY_TAG
 
 _KINDS = (
     "start", "params", "tags", "summary", "goal", "alert", "decision", "problem", "video", "artifact",

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from touchline.errors import UsageError
 from touchline.overlay import overlay, read_toml
+from touchline.tracking.tags import STUDY_TAG, TRIAL_TAG
 
 T = TypeVar("T")
 
@@ -28,8 +29,6 @@ def without_lineage(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
 
 def lineage_tags(told: Mapping[str, str]) -> dict[str, str]:
     """One job's lineage as tags of the Run that uses the recipe, by which ``touchline lineage`` finds the study."""
-    from touchline.catalog.lineage import STUDY_TAG, TRIAL_TAG
-
     known = {"study": STUDY_TAG, "trial": TRIAL_TAG}
     return {known.get(name, f"touchline.tuned.{name}"): value for name, value in told.items()}
 
