@@ -14,6 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTS := $(VENV)/.installed-for-tests
 DOCS := $(VENV)/.installed-for-docs
+CHECKED := src tests benchmarks examples noxfile.py mkdocs_hooks.py .ci/release
 
 .PHONY: demo test lint docs upgrade clean
 .DEFAULT_GOAL := demo
@@ -25,8 +26,8 @@ test: $(TESTS)
 	@$(BIN)/python -m pytest -m "" -n 3 --dist loadfile --no-loadscope-reorder --durations=10
 
 lint: $(STAMP)
-	@$(BIN)/ruff check src tests benchmarks examples
-	@$(BIN)/ruff format --check src tests benchmarks examples
+	@$(BIN)/ruff check $(CHECKED)
+	@$(BIN)/ruff format --check $(CHECKED)
 	@$(BIN)/mypy
 
 docs: $(DOCS)
@@ -62,7 +63,7 @@ $(DOCS): $(STAMP)
 upgrade:
 	@[ -x $(BIN)/python ] || { echo "There is no $(VENV) yet: make test"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[all,dev,docs,integrations]'
-	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
+	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable | sed -e '/^pip==/d' -e 's/+cpu$$//'; } > constraints.new
 	@mv constraints.new constraints.txt
 
 clean:

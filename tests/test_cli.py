@@ -140,6 +140,7 @@ def test_lineage_of_a_model_that_is_not_there_is_a_sentence(tmp_path: Path) -> N
         ("mujoco", "soccer", "film walker"),
         ("mlflow", "mlflow", "lineage ddpg_finetuned@Champion"),
         ("jax", "learning", "run pretrain --recipe smoke"),
+        ("markupsafe", "report", "report --last"),
     ],
 )
 def test_a_package_that_is_not_installed_is_told_with_its_extra(

@@ -52,6 +52,7 @@ EXTRAS = {
     "optuna": "tuning",
     "plotly": "report",
     "jinja2": "report",
+    "markupsafe": "report",
     "psycopg2": "tuning",
     "fsspec": "checkpoint",
     "stable_baselines3": "sb3",

@@ -13,11 +13,8 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 PAGES = tuple(sorted(DOCS.rglob("*.md")))
-OUTSIDE = tuple(
-    ROOT / name
-    for name in ("README.md", "README.zh-TW.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
-)
-EVERY_PAGE = (*PAGES, *(page for page in OUTSIDE if page.exists()))
+OUTSIDE = (*sorted(ROOT.glob("*.md")), ROOT / "benchmarks" / "README.md")
+EVERY_PAGE = (*PAGES, *OUTSIDE)
 
 FENCED = re.compile(r"^(?P<fence>`{3,}|~{3,})(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=fence)[ \t]*$", re.M | re.S)
 LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
