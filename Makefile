@@ -13,8 +13,8 @@ RECIPE ?= laptop
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTS := $(VENV)/.installed-for-tests
-DOCS := $(VENV)/.installed-for-docs
 CHECKED := src tests benchmarks examples noxfile.py mkdocs_hooks.py .ci/release
+DOCS := $(VENV)/.installed-for-docs
 
 .PHONY: demo test lint docs upgrade clean
 .DEFAULT_GOAL := demo

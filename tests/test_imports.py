@@ -24,6 +24,7 @@ LAYERS = (
         "leash",
         "masking",
         "quantities",
+        "redaction",
         "__init__",
     },
     {"checkpoint", "gates", "watch", "tracking"},
@@ -34,10 +35,13 @@ LAYERS = (
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names}
 ONE_WAY_WITHIN_A_LAYER = {
     ("config", "errors"),
+    ("config", "filesystem"),
     ("config", "overlay"),
     ("filesystem", "errors"),
     ("overlay", "errors"),
     ("overlay", "masking"),
+    ("redaction", "config"),
+    ("redaction", "masking"),
     ("jax_guard", "config"),
     ("jax_guard", "errors"),
     ("soccer", "simulation"),
@@ -46,7 +50,7 @@ ONE_WAY_WITHIN_A_LAYER = {
     ("commands", "deploy"),
     ("deploy", "recipes"),
     ("cli", "recipes"),
-    ("cli", "ui"),
+    ("commands", "ui"),
 }
 HEAVY = {
     "jax",

@@ -1,8 +1,8 @@
 """Short trainings, with an integration of Touchline and without, in turn: ``integrations.py NAME AMOUNT PAIRS``.
 
-Both are in one process, where a run is open and its threads work all the time. Prints as JSON the wall seconds of
-each training and the processor seconds of Touchline's threads meanwhile; what is imported, opened and compiled before
-does not count.
+Both are in one process, where a run is open and its threads work all the time. Prints as JSON of each training the
+wall seconds and the processor seconds of the thread that trains, and the processor seconds of Touchline's threads
+meanwhile; what is imported, opened and compiled before does not count.
 """
 
 from __future__ import annotations
@@ -279,13 +279,14 @@ def main() -> None:
         works = {which: globals()[name](amount, training if which == "recorded" else None) for which in WHICH}
         for work in works.values():
             work()  # compiles, and fills what is filled once
-        taken: dict[str, list[float]] = {which: [] for which in WHICH}
+        taken: dict[str, list[float]] = {f"{which}{clocked}": [] for which in WHICH for clocked in ("", "/processor")}
         before = clock.seconds()
         for number in range(pairs):
             for which in WHICH if number % 2 else reversed(WHICH):
-                began = time.perf_counter()
+                began, worked = time.perf_counter(), time.thread_time()
                 works[which]()
                 taken[which].append(time.perf_counter() - began)
+                taken[f"{which}/processor"].append(time.thread_time() - worked)
         print(json.dumps({**taken, "threads": clock.seconds() - before}))
 
 

@@ -6,7 +6,6 @@ python train.py winner.toml     # with the configuration that a study found
 
 import sys
 import tempfile
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import touchline
 from touchline.catalog import Catalog
 from touchline.catalog.milestones import Milestone
 from touchline.integrations.stable_baselines3 import TouchlineCallback
+from touchline.tuning import read_winner
 
 MILESTONES = {
     "cartpole": Milestone("cartpole", "cartpole", "Candidate", may_register=True),
@@ -63,10 +63,8 @@ def train(config: TrainConfig, run) -> float:
 
 
 if __name__ == "__main__":
-    values = tomllib.loads(Path(sys.argv[1]).read_text()) if sys.argv[1:] else {}
-    values.pop("lineage", None)
-    config = TrainConfig(**values)
-    with touchline.start_run("cartpole", config=config) as run:
+    config, tags = read_winner(Path(sys.argv[1]), TrainConfig()) if sys.argv[1:] else (TrainConfig(), {})
+    with touchline.start_run("cartpole", config=config, tags=tags) as run:
         train(config, run)
         run.wait_delivered("mlflow", timeout=120, slow=1_800)
         print(Catalog.of(run.settings, milestones=MILESTONES).register("cartpole", run.mlflow_run_id))

@@ -19,6 +19,7 @@ from touchline.commands.options import Home
 from touchline.config import Settings, overlay, read_toml
 from touchline.errors import TouchlineError, UsageError, missing_package, unknown
 from touchline.jobs.base import JOBS, Interrupted, find_job
+from touchline.redaction import redact_text
 from touchline.tracking.exit import listen
 from touchline.tuning.recipe import without_lineage
 
@@ -26,15 +27,6 @@ T = TypeVar("T")
 KILLED, TERMINATED = 130, 143
 
 listen()
-
-
-@dataclass(frozen=True)
-class UiOptions:
-    """Open MLflow, TensorBoard and, if installed, the Optuna dashboard on this machine; Ctrl-C closes them."""
-
-    port: int | None = None
-    """First port; the pages take it and the following ones. Without it free ports are found."""
-    home: Home = None
 
 
 @dataclass(frozen=True)
@@ -174,15 +166,6 @@ def _run_help() -> str:
     )
 
 
-def ui(arguments: list[str]) -> int:
-    """``touchline ui``."""
-    options = _parse(UiOptions, arguments, "touchline ui")
-    from touchline.ui import serve
-
-    serve(Settings.load(home=options.home), options.port, lambda text: print(text, flush=True))
-    return 0
-
-
 def recipes(arguments: list[str]) -> int:
     """``touchline recipes``."""
     _parse(RecipesOptions, arguments, "touchline recipes")
@@ -233,7 +216,7 @@ COMMANDS = {
     "deploy": Command(
         "deploy databricks DIR", "write the jobs as a bundle for Databricks, and check it", _of("deploy", "deploy")
     ),
-    "ui": Command("ui [--port N]", "open MLflow and TensorBoard on this machine", ui),
+    "ui": Command("ui [--port N]", "open the runs in a browser, live, beside MLflow and others", _of("ui", "ui")),
     "doctor": Command("doctor [--json]", "check the machine and say what is missing", _of("doctor", "doctor")),
     "lineage": Command("lineage NAME@ALIAS", "show where a registered model comes from", _of("lineage", "lineage")),
     "compare": Command("compare MODEL MODEL", "show versions side by side", _of("compare", "compare")),
@@ -260,10 +243,10 @@ def guarded(call: Callable[[], int]) -> int:
     try:
         return call()
     except Interrupted as error:
-        print(f"touchline: {error}", file=sys.stderr)
+        _complain(error)
         return {"preempted": TERMINATED, "budget": 1}.get(error.reason or "", KILLED)
     except TouchlineError as error:
-        print(f"touchline: {error}", file=sys.stderr)
+        _complain(error)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("touchline: Interrupted.", file=sys.stderr)
@@ -275,11 +258,15 @@ def guarded(call: Callable[[], int]) -> int:
         return 1
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
-            print(f"touchline: {error}. Free the disk or mend the path, then repeat the command.", file=sys.stderr)
+            _complain(f"{error}. Free the disk or mend the path, then repeat the command.")
             return 1
         # Whoever read our output has gone; Python would complain again while it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _complain(problem: object) -> None:
+    print(f"touchline: {redact_text(str(problem))}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

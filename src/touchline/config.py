@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from touchline.errors import TouchlineError, at_least, unknown
+from touchline.filesystem import make_private
 from touchline.overlay import digest, overlay, plain, read_toml
 
 __all__ = ["Settings", "digest", "overlay", "plain", "read_toml"]
@@ -131,7 +132,7 @@ class Settings:
         """
         elsewhere = "choose another one with TOUCHLINE_HOME=/path/with/space or --home"
         try:
-            self.home.mkdir(parents=True, exist_ok=True)
+            make_private(self.home)
             with tempfile.NamedTemporaryFile(dir=self.home, prefix=".probe-") as probe:
                 probe.write(b"x")
                 probe.flush()

@@ -1,7 +1,8 @@
-"""Secrets are never recorded: what a telling name or a known form gives away is masked, credentials leave URIs."""
+"""What a telling name or a known form gives away as a secret is masked, and credentials leave URIs."""
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 
@@ -15,9 +16,14 @@ _TELLING_PART = re.compile(
     r"passw(?:or)?d|secret|token(?!iz)|credential|(?:api|access|private)key|(?<!mon)(?<!don)(?<!tur)(?<!hot)key$",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"[\d.]{1,5}|none|true|false", re.IGNORECASE)
+"""A value that is no secret whatever its name: ``token: 5``."""
+_SHORTEST_KEY = 16
 _NO_SECRETS = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY"})
 
 _LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
+_LOGIN_IN_TEXT = re.compile(r"(?<=://)[^/\s\"'<>]+@")
+"""The same in prose and in JSON; a password may itself hold an ``@`` that nobody has encoded."""
 _ASSIGNMENT = re.compile(
     rf"(?P<name>[\w.\-]*?(?:passw(?:or)?d|secret|token|credential|(?:api|access|private)key|\b(?:{_WORDS})))"
     r"(?P<is>=|:\s?)(?P<value>[^\s&;,]+)",
@@ -30,11 +36,32 @@ _FORMS = re.compile(
     | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b                   # Amazon
     | \bAIza[\w\-]{30,}                               # Google
     | \beyJ[\w\-]+\.[\w\-]+\.[\w\-]*                  # JSON web tokens
-    | -----BEGIN[ A-Z]*PRIVATE\ KEY-----[\s\S]*       # PEM
+    | -----BEGIN[ A-Z]*PRIVATE\ KEY-----(?:[\s\S]*?-----END[ A-Z]*PRIVATE\ KEY-----|[\s\S]*)  # PEM
     """,
     re.VERBOSE,
 )
 _OLD_WANDB_KEY = re.compile(r"\b[0-9a-f]{40}\b")
+_HEADER = re.compile(r"\b(?P<scheme>bearer|basic)\s+(?=\S*[\d+/=])[\w+/=.~\-]{16,}", re.IGNORECASE)
+_SETTING = re.compile(
+    r"(?:^|_)(?:passwords?|passwds?|passphrases?|pwds?|(?:db|ftp|mysql|smtp|user)_?pass|secrets?|credentials?|authorization|apikeys?|"
+    r"(?:api|access|account|auth|encryption|hmac|license|master|private|secret|shared|signing|ssh|storage|wandb)_keys?|"
+    r"(?:access|api|auth|bearer|refresh|session)_?tokens?|token|connection_string)$"
+)
+_LANGUAGE = re.compile(
+    r"(?:^|_)(?:pad|eos|bos|unk|sep|cls|mask|stop|start|begin|end|special|image|audio|video|first|last|next|new|"
+    r"prefix|suffix|separator|control|word|per|by)_token$"
+)
+"""What language models call tokens; these are no secrets."""
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_WORDS_OF_SETTINGS = ("pass", "pwd", "secret", "token", "key", "credential", "authorization", "connection_string")
+_GIVEN = re.compile(r"(?P<rest>\w{0,12})[\"']?\]?\s{0,2}[=:]\s?[\"']?(?P<value>[^\s&;,\"'<>]+)")
+"""What follows such a word where it is given a value."""
+_LONGEST_NAME = 64
+_HINTS_OF_FORMS = (
+    "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "sk-", "pk-", "k_live_", "xox", "pypi-",
+    "npm_", "dop_v1_", "wandb_v1_", "dapi", "AKIA", "ASIA", "AIza", "eyJ", "PRIVATE KEY-----",
+)  # fmt: skip
+"""Most texts hold none of them, which is found out much sooner than that no expression matches."""
 _LITERAL = re.compile(
     r"""((?:api_?key|access_?key|secret|token|passwd|password|credential)\w*["']?\]?\s*(?:[=:]|,)\s*[rbf]?)"""
     r"""(["'])(?!\s*\2)[^"'\n]+\2""",
@@ -51,6 +78,35 @@ _SHELL = re.compile(
 def is_secret(name: str) -> bool:
     """Whether a variable or an option of that name is likely to hold a secret."""
     return name not in _NO_SECRETS and bool(_TELLING_NAME.search(name) or _TELLING_PART.search(name))
+
+
+@functools.lru_cache(4096)
+def is_secret_setting(name: str) -> bool:
+    """Whether a configuration's value of that name, such as ``wandb.api_key`` or ``accessToken``, is a secret.
+
+    Stricter than ``is_secret``, because a configuration also has keys, tokens and licenses that are none:
+    ``tokenizer``, ``eos_token``, ``sort_key``.
+    """
+    for part in name.split("."):
+        plain = re.sub(r"[\s\-]+", "_", _CAMEL.sub("_", part)).lower()
+        if _SETTING.search(plain) and not _LANGUAGE.search(plain):
+            return True
+    return False
+
+
+def mask_text(text: str) -> str:
+    """Mask what prose, output and configuration give away: logins of URIs, ``password=…``, keys of a known form."""
+    if "://" in text and "@" in text:
+        text = _LOGIN_IN_TEXT.sub(f"{MASK}@", text)
+    if any(hint in text for hint in _HINTS_OF_FORMS):
+        text = _FORMS.sub(_mask_form, text)
+    lowered = text.lower()
+    if "bearer" in lowered or "basic" in lowered:
+        text = _HEADER.sub(lambda found: f"{found['scheme']} {MASK}", text)
+        lowered = text.lower()
+    if len(lowered) != len(text):  # some capitals have no single small letter
+        lowered = "".join(letter.lower()[0] for letter in text)
+    return _mask_settings(text, lowered)
 
 
 def without_credentials(text: str) -> str:
@@ -101,3 +157,35 @@ def _mask_value(value: str) -> str:
     value = _LOGIN.sub(f"{MASK}@", value)
     value = _ASSIGNMENT.sub(lambda found: f"{found['name']}{found['is']}{MASK}", value)
     return _OLD_WANDB_KEY.sub(MASK, _FORMS.sub(MASK, value))
+
+
+def _mask_form(found: re.Match[str]) -> str:
+    """A word with a key's beginning, such as ``hf_tiny_model``, is made of short parts; a key is not."""
+    words = re.split(r"[_\-]+", found[0])
+    return MASK if any(len(word) >= _SHORTEST_KEY for word in words) or not found[0][0].islower() else found[0]
+
+
+def _mask_settings(text: str, lowered: str) -> str:
+    """Mask the values that a text gives to names of secrets; ``lowered`` is the text in small letters."""
+    spans = []
+    for word in _WORDS_OF_SETTINGS:
+        at = lowered.find(word)
+        while at >= 0:
+            end = at + len(word)
+            if (found := _GIVEN.match(text, end)) and _gives_secret(text, at, found):
+                spans.append(found.span("value"))
+            at = lowered.find(word, end)
+    parts, upto = [], 0
+    for start, end in sorted(spans):
+        if start >= upto:  # a value may itself look like an assignment
+            parts += [text[upto:start], MASK]
+            upto = end
+    return "".join([*parts, text[upto:]])
+
+
+def _gives_secret(text: str, at: int, found: re.Match[str]) -> bool:
+    """Whether the name around the word at ``at`` is that of a secret, and its value may be one."""
+    start = at
+    while start > max(at - _LONGEST_NAME, 0) and (text[start - 1].isalnum() or text[start - 1] in "_-"):
+        start -= 1
+    return is_secret_setting(text[start : found.end("rest")]) and not _NUMBER.fullmatch(found["value"])

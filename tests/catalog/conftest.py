@@ -109,9 +109,9 @@ def log_to(
     return run.info.run_id
 
 
-def plain_version(catalog: Catalog, word: str) -> ModelVersion:
-    """A version of ddpg_finetuned with a payload of one file, made without MLflow's slow logging."""
-    name, place = catalog.full_name("ddpg_finetuned"), catalog.settings.home / "plain" / word
+def plain_version(catalog: Catalog, word: str, model: str = "ddpg_finetuned") -> ModelVersion:
+    """A version of the model with a payload of one file, made without MLflow's slow logging."""
+    name, place = catalog.full_name(model), catalog.settings.home / "plain" / word
     payload = place / "artifacts" / "policy"
     payload.mkdir(parents=True)
     (payload / "policy.json").write_text(json.dumps({"word": word}))

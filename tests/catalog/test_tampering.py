@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from touchline.catalog import Catalog, claim_attempt, directory_digest, load_model, promote, rollback
 from touchline.catalog.ledger import history
+from touchline.catalog.payload import payload_of
 from touchline.errors import TouchlineError
 from touchline.testing.unity_catalog import environment_of, unity_catalog
 
@@ -182,3 +183,12 @@ def test_a_description_that_loads_by_other_code_is_refused_and_poisons_nothing(m
     assert (
         load_model("ddpg_finetuned@Candidate-Finetuned", replace(model.settings, home=tmp_path)).predict is not None
     )
+
+
+def test_a_model_whose_description_names_a_payload_elsewhere_is_refused(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (tmp_path / "policy").mkdir()
+    (model / "MLmodel").write_text("flavors: {python_function: {artifacts: {policy: {path: ../policy}}}}\n")
+    with pytest.raises(TouchlineError, match="which is not in the model"):
+        payload_of(model)

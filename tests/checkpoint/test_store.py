@@ -426,7 +426,8 @@ def test_a_checkpoint_may_be_restored_again_after_the_training_changed_what_it_g
     assert is_whole(checkpoint)
 
 
-def test_others_may_read_a_checkpoint_as_the_umask_says(tmp_path: Path) -> None:
+def test_others_may_read_a_checkpoint_as_the_umask_says_where_its_directory_lets_them(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
     for umask, expected in ((0o022, (0o755, 0o644)), (0o027, (0o750, 0o640))):
         before = os.umask(umask)
         try:

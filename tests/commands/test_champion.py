@@ -11,7 +11,7 @@ import pytest
 
 from tests.catalog.conftest import plain_version
 from touchline import gates
-from touchline.catalog import Catalog, ModelVersion, claim_attempt, promote
+from touchline.catalog import Catalog, Milestone, ModelVersion, claim_attempt, promote
 from touchline.cli import main
 from touchline.config import Settings
 from touchline.tracking.journal import JournalReader
@@ -85,6 +85,22 @@ def test_a_rollback_moves_the_alias_and_tells_a_run(catalog, versions, home, cap
     assert call("rollback", MODEL) == 2, "without a reason"
     assert call("rollback", MODEL, "--reason", "To the wet one.", "--to", "2", "--json") == 0
     assert json.loads(capsys.readouterr().out)["champion"]["version"] == 2
+
+
+def test_a_model_of_ones_own_project_has_its_champion_too(catalog, capsys):
+    rows = {"judge": Milestone("judge", "walker", "Champion", may_promote=True)}
+    own = Catalog.of(catalog.settings, milestones=rows)
+    for word in "de":
+        version = plain_version(own, word, "walker")
+        attempt = claim_attempt(own, version, run_id=f"judge-{word}", job="judge")
+        promote(own, attempt, {"passed": "true", "provisional": "false", "reason": f"Better, says {word}."})
+    assert call("champion", "walker") == 0
+    assert "version 2 is champion; 0 attempts to replace it so far." in capsys.readouterr().out
+    assert call("rollback", "walker", "--reason", "It limps.") == 0
+    assert "version 1 is champion: rolled back from version 2" in capsys.readouterr().out
+    assert own.resolve("walker", "Champion").version == 1
+    assert call("rollback", "runner", "--reason", "It is not there.") == 2
+    assert "No model booster_soccer.rl_models.runner is registered at sqlite:///" in capsys.readouterr().err
 
 
 def test_a_gate_that_did_not_come_to_its_promotion_is_promoted_on_its_evidence(

@@ -23,11 +23,12 @@ from rich.console import Console
 
 from touchline.commands.watch_gpus import gpus, which
 from touchline.commands.watch_picture import picture
-from touchline.commands.watch_runs import RunView, SinkView, WatchedHome, WatchedRun, speed
 from touchline.config import Settings
 from touchline.testing.nvml import build_driver, packaged_scenario, stand_in_environment, write_scenario
-from touchline.tracking.journal import RESTORE_GAP, Journal, encode
+from touchline.tracking.encoding import encode
+from touchline.tracking.journal import RESTORE_GAP, Journal
 from touchline.tracking.process import ProcessIdentity
+from touchline.tracking.watched import RunView, SinkView, WatchedHome, WatchedRun, speed
 from touchline.watch.snapshot import Snapshot
 
 from .conftest import TOUCHLINE, begin, call, deliver, environment, killed, record
@@ -61,7 +62,7 @@ def journal_of(home: Path, run_id: str, *events: tuple[str, int | None, float, A
     journal = Journal(directory / "journal.db")
     start = {"job": "train", "name": run_id, "project": "p", "process": ProcessIdentity.current().to_mapping()}
     first = ("start", None, events[0][2] if events else time.time(), {**start, "sinks": {"mlflow": "far"}})
-    journal.append([(kind, step, at, encode(payload)) for kind, step, at, payload in (first, *events)])
+    journal.append([(kind, step, at, encode(kind, payload)) for kind, step, at, payload in (first, *events)])
     return journal
 
 
@@ -151,6 +152,11 @@ def test_eighty_characters_are_enough() -> None:
         {},
         (),
         sinks,
+        started=0.0,
+        last_start=0.0,
+        ended=None,
+        tags={},
+        warnings=0,
     )
     text = drawn(Snapshot(0.0, all_of_both), names, [run], width=80)
     assert cells(text, "1 ") == "1 93 % 17.2 GB 72 % 66 °C 58 W no"

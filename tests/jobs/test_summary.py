@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,14 @@ def test_it_tells_durations_scores_champion_and_commands(settings: Settings) -> 
     assert "Passed, provisionally: 8 episodes a task." in text
     assert f"touchline ui --home {settings.home}" in text
     assert "touchline lineage ddpg_finetuned@Champion" in text
+    assert "touchline report" not in text, "its runs lie in another machine's home"
+
+
+def test_it_offers_the_report_of_what_lies_in_this_home(settings: Settings) -> None:
+    with touchline.start_run("pretrain", settings=dataclasses.replace(settings, sinks=(), capture=())) as run:
+        run.log({"loss": 1.0}, 0)
+    text = summary(settings, ("pretrain", {}), run_id=run.id)
+    assert f"touchline report --last --home {settings.home}" in text
 
 
 def test_what_the_jobs_cost_on_their_gpus_is_summed(settings: Settings) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from touchline.report.curves import MOST_BUCKETS, Curve, _Buckets, read_curves, together
+from touchline.report.curves import MOST_BUCKETS, Buckets, Curve, read_curves, together
 from touchline.tracking.journal import JournalReader
 
 from .conftest import begin
 
 
 def taken(values: Sequence[float], most: int, block: int) -> Curve:
-    buckets = _Buckets()
+    buckets = Buckets()
     array = np.array(values, dtype=np.float64)
     steps = np.arange(array.size, dtype=np.float64)
     for start in range(0, array.size, block):

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from touchline.errors import TouchlineError
-from touchline.tracking.journal import SCHEMA_VERSION, Journal, JournalReader, encode
+from touchline.tracking.encoding import encode
+from touchline.tracking.journal import SCHEMA_VERSION, Journal, JournalReader
 
 number = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-(2**60), 2**60)
 rows = st.lists(st.tuples(st.dictionaries(st.text(min_size=1), number), st.integers(0, 2**40)), max_size=300)
@@ -26,7 +27,7 @@ def test_every_number_comes_back_exactly_and_in_order(
     path = tmp_path_factory.mktemp("journal") / "journal.db"
     journal = Journal(path)
     for batch in batches:
-        journal.append([("metrics", step, 1.5, encode(values)) for values, step in batch])
+        journal.append([("metrics", step, 1.5, encode("metrics", values)) for values, step in batch])
     journal.close()
     with JournalReader(path) as reader:
         events = reader.after(0, limit=10_000)
@@ -40,13 +41,13 @@ def test_every_number_comes_back_exactly_and_in_order(
 
 
 def test_payloads_are_strict_json_with_named_non_finite_numbers() -> None:
-    text = encode({"a": math.nan, "b": [math.inf, -math.inf], "c": 0.1})
+    text = encode("metrics", {"a": math.nan, "b": [math.inf, -math.inf], "c": 0.1})
     assert json.loads(text, parse_constant=pytest.fail) == {"a": "NaN", "b": ["Infinity", "-Infinity"], "c": 0.1}
 
 
 def test_a_journal_is_readable_with_plain_sqlite(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
-    journal.append([("metrics", 3, 1.0, encode({"loss": 0.5}))])
+    journal.append([("metrics", 3, 1.0, encode("metrics", {"loss": 0.5}))])
     query = "SELECT step, json_extract(payload, '$.loss') FROM events WHERE kind = 'metrics'"
     assert sqlite3.connect(tmp_path / "journal.db").execute(query).fetchall() == [(3, 0.5)]
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from touchline.tracking import route as routes
 from touchline.tracking.delivery import read_cursor
-from touchline.tracking.journal import RESTORE_GAP, Event, Journal, JournalReader, encode
+from touchline.tracking.encoding import encode
+from touchline.tracking.journal import RESTORE_GAP, Event, Journal, JournalReader
 from touchline.tracking.process import ProcessIdentity
 from touchline.tracking.rewind import Timeline
 from touchline.tracking.route import Route
@@ -102,7 +103,7 @@ class Trainer:
 
     def append(self, kind: str, step: int | None, payload: Mapping[str, Any]) -> None:
         self.time += 1.0
-        self.journal.append([(kind, step, self.time, encode(payload))])
+        self.journal.append([(kind, step, self.time, encode(kind, payload))])
 
     def log(self, step: int, name: str) -> None:
         if (name, step) not in self.attempt:

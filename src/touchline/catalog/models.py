@@ -36,6 +36,7 @@ from touchline.catalog.version import (
 )
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError, missing_package
+from touchline.filesystem import close_to_others, make_private
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -192,11 +193,12 @@ class Catalog:
             )
         if directory.exists() and any(directory.iterdir()):
             return verify(source, directory)
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        make_private(directory.parent)
         partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
         try:
             fetch(self.client, self.settings, source, partial)
             verify(source, partial)
+            close_to_others(partial)
             partial.replace(directory)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -211,7 +213,10 @@ class Catalog:
         """Return the verified model as an MLflow pyfunc, from a copy kept in the home."""
         import mlflow
 
-        place = self.settings.home / "models" / source.uri.removeprefix("models:/")
+        cache = self.settings.home / "models"
+        place = cache / source.uri.removeprefix("models:/")
+        if ".." in place.parts:
+            raise TouchlineError(f"{source.uri} is no name of a model: it leads out of {cache}. Rename the model.")
         try:
             self.download(source, place)
         except TouchlineError:

@@ -12,6 +12,7 @@ from touchline.catalog.store import registry_uri, telling
 from touchline.catalog.version import CODE_DIGEST_TAG, INPUTS_TAG, OUTPUTS_TAG, LoggedModel, ModelVersion
 from touchline.config import Settings
 from touchline.errors import TouchlineError
+from touchline.filesystem import is_inside, refuse_links_out
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -33,16 +34,25 @@ def payload_of(directory: Path) -> Path:
 
     try:
         flavor = Model.load(str(directory)).flavors["python_function"]
-        return directory / str(flavor["artifacts"][ARTIFACT]["path"])
+        payload = directory / str(flavor["artifacts"][ARTIFACT]["path"])
     except (MlflowException, KeyError, TypeError, ValueError, OSError) as error:
         raise TouchlineError(
             f"The model in {directory} has no artifact {ARTIFACT!r} ({type(error).__name__}: {error}). "
             "Log it with run.log_model(directory, ...)."
         ) from error
+    if not is_inside(payload, directory):
+        raise TouchlineError(
+            f"The MLmodel file in {directory} names the payload {payload}, which is not in the model. Do not use it: "
+            "restore the artifact from a backup, or log and register the model anew."
+        )
+    return payload
 
 
 def fetch(client: MlflowClient, settings: Settings, source: ModelVersion | LoggedModel, directory: Path) -> None:
-    """Download the whole model into ``directory``; raises TouchlineError when the store cannot."""
+    """Download the whole model into ``directory``.
+
+    Raises TouchlineError when the store cannot, and when a symbolic link in the model leads out of it.
+    """
     from mlflow.artifacts import download_artifacts
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -51,13 +61,14 @@ def fetch(client: MlflowClient, settings: Settings, source: ModelVersion | Logge
         if registry_uri(settings) != settings.tracking_uri and isinstance(source, ModelVersion):
             # Unity Catalog lends credentials for its storage through this URI only.
             download_artifacts(artifact_uri=source.uri, dst_path=str(directory), **stores)
-            return
-        if isinstance(source, ModelVersion):
-            place = client.get_model_version_download_uri(source.name, str(source.version))
         else:
-            place = client.get_logged_model(source.model_id).artifact_location
-        # Asked for by models:/ URI, MLflow looks into the process's global store instead of ours.
-        get_artifact_repository(place, **stores).download_artifacts("", dst_path=str(directory))
+            if isinstance(source, ModelVersion):
+                place = client.get_model_version_download_uri(source.name, str(source.version))
+            else:
+                place = client.get_logged_model(source.model_id).artifact_location
+            # Asked for by models:/ URI, MLflow looks into the process's global store instead of ours.
+            get_artifact_repository(place, **stores).download_artifacts("", dst_path=str(directory))
+    refuse_links_out(directory, source.uri)
 
 
 def source_of(client: MlflowClient, settings: Settings, logged: LoggedModel) -> str:

@@ -111,7 +111,7 @@ def parse(text: bytes) -> Manifest:
             f"its format is {version}, and this version of Touchline reads {FORMAT}. Use the version that wrote it, "
             "or another directory"
         )
-    if wrong := [name for name in files if Path(name).name != name]:
+    if wrong := [name for name in files if Path(name).name != name or name == ".." or not name.isprintable()]:
         raise Damaged(f"its manifest names {wrong[0]!r}, which is not a file of its own")
     return Manifest(about, files, digest)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from touchline.config import plain
 from touchline.errors import TouchlineError, UsageError
+from touchline.redaction import redact
 
 GIT_SECONDS = 10.0
 _ABSENT = object()
@@ -44,13 +45,15 @@ def origin(config: Any = None, beside: Path | None = None) -> Origin:
     """Return the origin of what this process makes.
 
     ``config`` is a dataclass or a mapping; ``beside`` is a file of the code whose repository counts, the running
-    script's by default. Code outside of a git repository has Touchline's version alone.
+    script's by default. Code outside of a git repository has Touchline's version alone. Secrets in the configuration
+    are masked.
     """
     from touchline import __version__
 
-    if config is not None and not isinstance(told := plain(config), Mapping):
+    told = plain(config)
+    if told is not None and not isinstance(told, Mapping):
         raise UsageError(f"A configuration is a dataclass or a mapping, and this is {told!r}.")
-    return Origin(None if config is None else plain(config), {"touchline": __version__, **_git(beside or _script())})
+    return Origin(told and redact("params", told), {"touchline": __version__, **_git(beside or _script())})
 
 
 def differences(saved: Origin, mine: Origin) -> list[str]:

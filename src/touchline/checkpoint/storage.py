@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ import psutil
 
 from touchline.checkpoint.manifest import NAME, Damaged, Manifest, parse, sync_directory, verify
 from touchline.errors import TouchlineError
-from touchline.filesystem import filesystem_type, is_network
+from touchline.filesystem import filesystem_type, is_network, make_alike, make_private, no_more_open
 
 _PARTIAL = ".partial-"
 _VOLUMES = ("/Volumes/", "/dbfs/")
@@ -102,6 +103,7 @@ class LocalDisk:
 
     def publish(self, staged: Path, name: str) -> None:
         """See ``Storage``."""
+        no_more_open(staged, self.directory)
         staged.rename(self.directory / name)
         for directory in (self.directory, self.directory.parent):
             sync_directory(directory)
@@ -146,7 +148,7 @@ class WholeFiles:
     def __init__(self, address: str, staging: Path | None = None) -> None:
         """``address`` as fsspec reads it, or a path; a credential comes from where that file system looks for it."""
         self.address = address.rstrip("/")
-        self._staging = staging or Path(tempfile.gettempdir(), f"touchline-{os.getuid()}")
+        self._staging = staging or _staging_of_mine()
         self._files, self._root = _file_system(self.address)
 
     def names(self) -> list[str]:
@@ -239,12 +241,24 @@ def discard(staged: Path) -> None:
 
 
 def _stage(directory: Path) -> Path:
-    # Not mkdtemp, whose directories nobody else may read: a team shares its checkpoints as the umask says.
-    directory.mkdir(parents=True, exist_ok=True)
+    # Not mkdtemp, whose directories nobody else may read: a team shares its checkpoints as their directory is.
+    make_alike(directory)
     staged = _staged_name(directory)
     _mine.add(staged)
     staged.mkdir()
     return staged
+
+
+def _staging_of_mine() -> Path:
+    """The directory in the temporary one in which everybody may write, once it is known to be the user's alone."""
+    directory = make_private(Path(tempfile.gettempdir(), f"touchline-{os.getuid()}"))
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise TouchlineError(
+            f"The directory {directory} for files on their way to checkpoints is not yours alone (owner "
+            f"{found.st_uid}, mode {stat.filemode(found.st_mode)}). Remove it, or set TMPDIR to a directory of yours."
+        )
+    return directory
 
 
 def _staged_name(directory: Path) -> Path:

@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ import tyro
 from touchline.commands.options import Home, Json, parse, settings_of
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
+from touchline.masking import without_credentials
 
 if TYPE_CHECKING:
     from touchline.catalog import Catalog, ModelVersion, Promotion
@@ -78,13 +79,11 @@ class PromoteOptions:
 def champion(arguments: list[str]) -> int:
     """``touchline champion [NAME]``."""
     options = parse(ChampionOptions, arguments, "champion")
-    catalog = _catalog(options.home)
+    catalog = _of_model(_catalog(options.home), options.name)
     from touchline.catalog.ledger import history
     from touchline.catalog.milestones import promoting
 
     model, alias = promoting(GATE, catalog.milestones)
-    if options.name and catalog.full_name(options.name) != catalog.full_name(model):
-        raise UsageError(f"Only {catalog.full_name(model)} has a champion, and {options.name!r} is another model.")
     present, entries = catalog.resolve(model, alias), history(catalog, model, alias)
     if options.json:
         told = _version(present) if present is not None else None
@@ -97,7 +96,7 @@ def champion(arguments: list[str]) -> int:
 def rollback(arguments: list[str]) -> int:
     """``touchline rollback NAME --reason TEXT``."""
     options = parse(RollbackOptions, arguments, "rollback")
-    catalog = _catalog(options.home)
+    catalog = _of_model(_catalog(options.home), options.name)
     from touchline.catalog import rollback as roll_back
     from touchline.catalog.milestones import promoting
     from touchline.catalog.promotion import rollback_target
@@ -141,6 +140,27 @@ def _catalog(home: Path | None) -> Catalog:
     return Catalog.of(settings)
 
 
+def _of_model(catalog: Catalog, name: str) -> Catalog:
+    """The catalog in whose table the champion is one of ``name``, which may be a model of somebody's own project.
+
+    Raises UsageError where no such model is registered.
+    """
+    from touchline.catalog import Catalog
+    from touchline.catalog.milestones import promoting
+
+    own, _ = promoting(GATE, catalog.milestones)
+    if not name or catalog.full_name(name) == catalog.full_name(own):
+        return catalog
+    if not catalog.versions(name):
+        store = without_credentials(catalog.settings.tracking_uri)
+        raise UsageError(
+            f"No model {catalog.full_name(name)} is registered at {store}. The job that makes one registers it; the "
+            f"pipeline's is {own}."
+        )
+    rows = {job: replace(row, model=name) if row.may_promote else row for job, row in catalog.milestones.items()}
+    return Catalog.of(catalog.settings, milestones=rows)
+
+
 @contextmanager
 def _deciding(settings: Settings, job: str) -> Iterator[Run]:
     """A short Run of ``job``, which its couriers deliver after the command has ended."""
@@ -173,6 +193,7 @@ def _evidence(catalog: Catalog, run_id: str) -> Mapping[str, str]:
     """
     from touchline.catalog.store import telling
     from touchline.catalog.version import RUN_TAG
+    from touchline.tracking.launch import destination
     from touchline.tracking.mlflow_store import find_experiment
 
     settings, client = catalog.settings, catalog.client
@@ -182,7 +203,8 @@ def _evidence(catalog: Catalog, run_id: str) -> Mapping[str, str]:
         found = client.search_runs([experiment.experiment_id], wanted, max_results=1) if experiment else []
         if not found:
             raise UsageError(
-                f"MLflow at {settings.tracking_uri} has no run {run_id}. Send it with: touchline sync {run_id}"
+                f"MLflow at {destination('mlflow', settings)} has no run {run_id}. "
+                f"Send it with: touchline sync {run_id}"
             )
         tags = found[0].data.tags
         evidence = {key.removeprefix(f"{GATE}."): tags[key] for key in tags if key.startswith(f"{GATE}.")}

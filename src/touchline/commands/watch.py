@@ -22,7 +22,7 @@ from touchline.watch.snapshot import Snapshot
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from touchline.commands.watch_runs import WatchedHome
+    from touchline.tracking.watched import WatchedHome
 
 REFRESH_SECONDS = 1.0
 _TERMINATED = 128 + signal.SIGTERM
@@ -48,7 +48,7 @@ def watch(arguments: list[str]) -> int:
     settings = settings_of(options.home) if options.home is not None else Settings.load()
     from rich.console import Console
 
-    from touchline.commands.watch_runs import WatchedHome
+    from touchline.tracking.watched import WatchedHome
 
     console = Console(highlight=False)
     home = WatchedHome(settings)

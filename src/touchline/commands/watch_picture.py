@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from touchline.commands.tables import STYLES
 from touchline.commands.watch_gpus import Gpu, gpus, why_none
-from touchline.commands.watch_runs import RunView
 from touchline.quantities import duration
 from touchline.tracking.narrate import clean
+from touchline.tracking.watched import RunView
 from touchline.watch.snapshot import Snapshot
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import Any
 
 from touchline.checkpoint import CheckpointStore, StopSignal
 from touchline.config import Settings
+from touchline.filesystem import make_private
 from touchline.tracking.events import slug
 from touchline.tracking.run import INTERRUPTED_CODE, PREEMPTED_CODE, Run
 from touchline.tracking.start import start_run
@@ -69,7 +70,7 @@ class Training:
         self.stop = StopSignal(notices=self.settings.preemption)
         beside = self.settings.home / "checkpoints"
         self.store = CheckpointStore(
-            checkpoints or f"{self.settings.checkpoints or beside}/{slug(job)}",
+            checkpoints or f"{self.settings.checkpoints or make_private(beside)}/{slug(job)}",
             every=every,
             minimum_seconds=minimum_seconds,
             keep_last=keep_last,

@@ -16,6 +16,7 @@ from touchline.catalog.lineage import CODE_TAG, PIPELINE_TAG, RESULT_TAG, RESUME
 from touchline.checkpoint.origin import origin
 from touchline.config import Settings, digest
 from touchline.errors import TouchlineError, UsageError, missing_package
+from touchline.filesystem import write_private
 from touchline.jax_guard import guard_jax
 from touchline.jobs.base import SLOW_DELIVERY_SECONDS, Interrupted, Job, JobResult
 from touchline.jobs.checkpoints import From, Resume, going_on, store_of, training_config
@@ -232,6 +233,6 @@ def _failed(job: Job, run: Run, error: Exception, patience: float) -> JobFailed:
 def _attach(run: Run, name: str, text: str) -> Path:
     """Write ``text`` into the run's directory and log it as the artifact ``name``."""
     path = run.directory / name
-    path.write_text(text, encoding="utf-8")
+    write_private(path, text)
     run.log_artifact(path)
     return path

@@ -52,6 +52,7 @@ def _policy_of(run_id: str, settings: Settings, world: World) -> Policy:
     """The policy that the run of a trial handed on: from this home, or of a run of another machine from MLflow."""
     from touchline.jobs.players import find_player
     from touchline.tracking.journal import FILE_NAME
+    from touchline.tracking.launch import destination
 
     if (settings.run_directory(run_id) / FILE_NAME).exists():
         return find_player(settings, run_id, world).policy
@@ -65,8 +66,8 @@ def _policy_of(run_id: str, settings: Settings, world: World) -> Policy:
     runs = experiment and catalog.client.search_runs([experiment.experiment_id], f"tags.`{RUN_ID}` = '{run_id}'")
     if not runs:
         raise TouchlineError(
-            f"The run {run_id} is neither in {settings.home} nor in MLflow at {settings.tracking_uri}. Deliver it "
-            f"from the machine that trained it, with: touchline sync {run_id}"
+            f"The run {run_id} is neither in {settings.home} nor in MLflow at {destination('mlflow', settings)}. "
+            f"Deliver it from the machine that trained it, with: touchline sync {run_id}"
         )
     with tempfile.TemporaryDirectory(prefix="touchline-") as place:
         return load_deployed(catalog.download(catalog.logged(runs[0].info.run_id), Path(place) / "model"))

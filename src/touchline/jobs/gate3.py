@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from touchline.errors import at_least
+from touchline.filesystem import write_private
 from touchline.jobs.base import SLOW_DELIVERY_SECONDS, JobResult, raise_if_stopped
 from touchline.soccer.perturbation import Perturbation
 
@@ -227,6 +228,6 @@ def _keep_evidence(
 
     document = {**evidence, "files": dict(files), "scenarios": [scenario.to_dict() for scenario in decisive]}
     path = run.directory / EVIDENCE
-    path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_private(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
     run.log_artifact(path)
     return {"evidence_digest": hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -15,6 +15,7 @@ from touchline.jobs.base import SLOW_DELIVERY_SECONDS
 from touchline.jobs.cards import update_card
 from touchline.jobs.history import JOB
 from touchline.learning.policy import Policy
+from touchline.tracking.launch import destination
 from touchline.tracking.run import Run
 
 DELIVERY_SECONDS = 180.0
@@ -54,7 +55,7 @@ def register(run: Run, digest: str, step: int, tags: dict[str, str]) -> ModelVer
     if not has_it or run.mlflow_run_id is None:
         state = run.delivery()["mlflow"]
         raise TouchlineError(
-            f"MLflow at {run.settings.tracking_uri} has not taken the model of run {run.id} within "
+            f"MLflow at {destination('mlflow', run.settings)} has not taken the model of run {run.id} within "
             f"{time.monotonic() - began:.0f} s ({state.reason or state.state}), so it cannot become a milestone. "
             f"Mend the connection, then: touchline sync {run.id} and start the pipeline again."
         )
@@ -154,7 +155,7 @@ def milestone(catalog: Catalog, model: str, alias: str) -> ModelVersion:
     version = catalog.resolve(model, alias)
     if version is None:
         raise TouchlineError(
-            f"There is no {catalog.full_name(model)}@{alias} in {catalog.settings.tracking_uri}. "
+            f"There is no {catalog.full_name(model)}@{alias} in {destination('mlflow', catalog.settings)}. "
             "Run the job that sets it first; touchline run pipeline runs them all in order."
         )
     return version

@@ -15,6 +15,7 @@ from touchline.learning.policy import Policy, zero_policy
 from touchline.simulation.world import World
 from touchline.soccer import models
 from touchline.soccer.world import SoccerWorld
+from touchline.tracking.media import kept
 
 if TYPE_CHECKING:
     from touchline.catalog.version import ModelVersion
@@ -114,7 +115,7 @@ def _of_run(settings: Settings, word: str) -> Player:
     if not logged:
         raise UsageError(f"The run {run_id} has logged no model. Jobs that log one: pretrain, convert, finetune.")
     payload = logged.get("model") or next(reversed(logged.values()))
-    path = directory / payload["path"]
+    path = kept(directory, payload["path"])
     expected = payload["metadata"].get(DIGEST_TAG)
     found = directory_digest(path) if path.is_dir() else "of nothing"
     if expected is not None and found != expected:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from touchline.catalog.lineage import STUDY_TAG, TRIAL_TAG
 from touchline.checkpoint.preemption import StopSignal
 from touchline.config import Settings
 from touchline.jobs.base import find_job, stopping_with
@@ -22,6 +21,7 @@ from touchline.jobs.history import RECIPE, catch_up
 from touchline.jobs.pipeline import job_config, run_pipeline
 from touchline.jobs.progress import terminal
 from touchline.jobs.summary import print_summary
+from touchline.tuning.recipe import lineage_tags
 
 GRACE_SECONDS = 1.0
 
@@ -58,11 +58,7 @@ def run_named(
 
 def found_by(lineage: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
     """By job, the tags of a configuration that a study has found, as its recipe tells."""
-    known = {"study": STUDY_TAG, "trial": TRIAL_TAG}
-    return {
-        job: {known.get(name, f"touchline.tuned.{name}"): value for name, value in told.items()}
-        for job, told in lineage.items()
-    }
+    return {job: lineage_tags(told) for job, told in lineage.items()}
 
 
 @contextlib.contextmanager

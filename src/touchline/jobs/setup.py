@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError
+from touchline.filesystem import write_private
 from touchline.jobs.base import JobResult
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def setup(config: SetupConfig, run: Run) -> JobResult:
     report = examine(config, run.settings)
     run.log_params({check.name: check.found for check in report.checks})
     path = run.directory / "machine.json"
-    path.write_text(json.dumps([dataclasses.asdict(check) for check in report.checks], indent=2), encoding="utf-8")
+    write_private(path, json.dumps([dataclasses.asdict(check) for check in report.checks], indent=2))
     run.log_artifact(path)
     if not report.usable:
         raise TouchlineError(" ".join(report.sentences))

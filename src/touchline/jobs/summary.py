@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError
-from touchline.jobs.execute import JobOutcome
 from touchline.jobs.progress import clock
 from touchline.watch.cost import total
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from touchline.jobs.execute import JobOutcome
 
 VISIBLE = 0.0005
 """Smallest difference of scores that the table's three digits show."""
@@ -169,7 +170,12 @@ def look_further(
     outcomes: Sequence[JobOutcome], settings: Settings, states: Sequence[Track]
 ) -> Iterator[tuple[str, str]]:
     """Name the commands with which to look further, each with what it shows."""
-    yield command("ui", settings=settings), "curves, artifacts and models of every run, in MLflow and TensorBoard"
+    from touchline.tracking.journal import FILE_NAME
+
+    yield command("ui", settings=settings), "every run in a browser, live, and the way to MLflow and TensorBoard"
+    if any((settings.run_directory(outcome.run_id) / FILE_NAME).is_file() for outcome in outcomes):
+        report = command("report", "--last", settings=settings)
+        yield report, "one page on all of it: curves, videos, the gate, lineage"
     summaries: dict[str, Any] = {outcome.job: outcome.result.summary for outcome in outcomes}
     if summaries.get("gate3", {}).get("champion"):
         lineage = command("lineage", "ddpg_finetuned@Champion", settings=settings)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from touchline.migration import source
 from touchline.tracking.journal import FILE_NAME, JournalReader
+from touchline.tracking.media import kept
 
 TAGS_OF_OURS = ("touchline.imported_from", "touchline.imported_run", "touchline.imported_path")
 """Where a run comes from: its track, its identity there, and the place that it was read from."""
@@ -32,7 +33,7 @@ def count(directory: Path) -> Counter[str]:
                 counts[_EACH[event.kind]] += 1
             elif event.kind == "console":
                 counts[source.OUTPUT] += len(event.payload["text"])
-            elif (path := directory / event.payload["path"]).exists():
+            elif (path := kept(directory, event.payload["path"])).exists():
                 counts[_KEPT[event.kind]] += 1
                 if event.payload["name"] == source.OTHER_VALUES_FILE:
                     counts[source.OTHER_VALUES] += path.read_bytes().count(b"\n")

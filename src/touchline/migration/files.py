@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from touchline.tracking.events import slug
-from touchline.tracking.media import keep
+from touchline.tracking.media import check_path, keep
 
 _FOLDERS = {"image": "images", "video": "videos", "artifact": "artifacts"}
 
@@ -51,6 +51,7 @@ class Files:
             return self.artifact(path, name)
 
     def _keep(self, kind: str, path: Path, name: str) -> str:
+        check_path(name)
         return "" if self._directory is None else keep(self._directory, path, _FOLDERS[kind], name)
 
 

@@ -17,13 +17,14 @@ from typing import Literal
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError
-from touchline.filesystem import refuse_network_filesystem
+from touchline.filesystem import create_private, make_private, refuse_network_filesystem
 from touchline.masking import mask_arguments
 from touchline.migration import source
 from touchline.migration.counting import TAGS_OF_OURS, count
 from touchline.migration.source import About, Ending, Omission, Row, SourceRun
 from touchline.tracking.delivery import Cursor, read_cursor, write_cursor
-from touchline.tracking.journal import FILE_NAME, Journal, encode, unwritable
+from touchline.tracking.encoding import encode
+from touchline.tracking.journal import FILE_NAME, Journal, unwritable
 from touchline.tracking.launch import destination
 from touchline.tracking.process import ProcessIdentity
 
@@ -144,9 +145,9 @@ def _alone(settings: Settings) -> Iterator[Path]:
     """A directory for what is not complete yet; what an interrupted import left there is removed."""
     staging = settings.home / "imports"
     try:
-        staging.mkdir(parents=True, exist_ok=True)
-        settings.runs.mkdir(exist_ok=True)
-        lock = (staging / "lock").open("ab")
+        make_private(staging)
+        make_private(settings.runs)
+        lock = create_private(staging / "lock").open("ab")
     except OSError as error:
         raise unwritable(staging, error) from error
     refuse_network_filesystem(staging)
@@ -165,12 +166,12 @@ def _alone(settings: Settings) -> Iterator[Path]:
 def _write(order: Order, run: SourceRun, run_id: str, staging: Path) -> None:
     """Write a run aside, and move it into its place once it is complete."""
     partial = staging / run_id
-    partial.mkdir()
+    make_private(partial, exist_ok=False)
     try:
         with contextlib.closing(Journal(partial / FILE_NAME)) as journal:
             events = _events(order, run, run_id, partial)
             while batch := list(itertools.islice(events, _BATCH)):
-                journal.append([(kind, step, moment, encode(payload)) for kind, step, moment, payload in batch])
+                journal.append([(kind, step, moment, encode(kind, payload)) for kind, step, moment, payload in batch])
         for sink in order.withheld:
             write_cursor(partial, _complete(sink, journal.last_seq, run.ending()))
         partial.rename(order.settings.run_directory(run_id))

@@ -301,7 +301,7 @@ class WandbRun:
                 reason = "its file is not on this machine as it was logged; download it from W&B"
                 self.findings.omit(f"artifact {artifact.name}/{entry.path}", reason)
                 continue
-            yield "artifact", None, self._last_time, files.artifact(path, f"{base}/{entry.path}")
+            yield from self._file(path, f"{base}/{entry.path}", files)
 
     def _other_files(self, folder: Path, used: set[Path], files: Files) -> Iterator[source.Row]:
         """What else lies in the run's folder: saved files, requirements, the console's log, sounds, pages."""
@@ -312,7 +312,15 @@ class WandbRun:
             elif path.is_file() and path not in used:
                 self.findings.counts[source.FILES] += 1
                 name = f"files/{path.relative_to(folder).as_posix()}"
-                yield "artifact", None, self._last_time, files.artifact(path, name)
+                yield from self._file(path, name, files)
+
+    def _file(self, path: Path, name: str, files: Files) -> Iterator[source.Row]:
+        try:
+            payload = files.artifact(path, name)
+        except UsageError as error:
+            self.findings.omit(f"file {name!r}", str(error))
+            return
+        yield "artifact", None, self._last_time, payload
 
     def _counted(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
         self.findings.counts[kind] += len(values)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from touchline.filesystem import is_inside
 from touchline.migration import source
 from touchline.migration.files import Files
 from touchline.tracking.events import LONGEST_TABLE
@@ -70,6 +71,8 @@ class Media:
     def _table(self, name: str, value: Mapping[str, Any], step: int, time: float) -> Iterator[source.Row]:
         path = self._folder / str(value.get("path"))
         try:
+            if not is_inside(path, self._folder):
+                raise ValueError(path)
             table = json.loads(path.read_text(encoding="utf-8"))
             columns, rows = [str(column) for column in table["columns"]], table["data"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -87,7 +90,7 @@ class Media:
 
     def _found(self, what: str, name: str, value: Mapping[str, Any]) -> Path | None:
         path = self._folder / str(value.get("path"))
-        if not path.is_file():
+        if not is_inside(path, self._folder) or not path.is_file():
             self._findings.omit(f"{what} {name}", "a file of it is not in the folder")
             return None
         self.used.add(path)

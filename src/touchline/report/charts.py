@@ -40,6 +40,8 @@ class Chart:
     """What it shows, in words."""
     data: Mapping[str, Any]
     """For the page's script, as JSON."""
+    metrics: tuple[str, ...]
+    """Whose lines are in front, in their order."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,10 @@ def learning(
 
     def chart(place: int, name: str) -> Chart:
         same = {run: theirs[name] for run, theirs in others.items() if name in theirs}
-        lines = [_line(facts.id, mine[name], began)]
-        lines += [_line(run, curve, float(curve.times[0])) | {"behind": True} for run, curve in same.items()]
+        lines = [line_of(facts.id, mine[name], began)]
+        lines += [line_of(run, curve, float(curve.times[0])) | {"behind": True} for run, curve in same.items()]
         all_of_them = band([mine[name], *same.values()]) if same else None
-        data: dict[str, Any] = {"lines": lines, "marks": _marks(marks, began)}
+        data: dict[str, Any] = {"lines": lines, "marks": marks_of(marks, began)}
         if all_of_them is not None:
             data["band"] = {
                 "x": _figures(all_of_them.steps),
@@ -99,7 +101,7 @@ def learning(
             }
         beside = f" Behind it {len(same)} other run{'s' * (len(same) > 1)} and the band of all." if same else ""
         better = _BETTER.get(facts.goals.get(name, ""), "")
-        return Chart(f"{prefix}-{place}", f"{name}{better}", describe(mine[name]) + beside, data)
+        return Chart(f"{prefix}-{place}", f"{name}{better}", describe(mine[name]) + beside, data, (name,))
 
     names = [name for name in mine if not _is_machine(name)]
     charts = {name: chart(place, name) for place, name in enumerate(names) if mine[name].points > 1}
@@ -110,7 +112,7 @@ def learning(
 def machine(runs: Sequence[Facts], curves: Mapping[str, Mapping[str, Curve]]) -> Charts:
     """GPU, cost and pace of all runs on one axis of time, with their alerts; one chart for all GPUs of a figure."""
     began = min((facts.status.started for facts in runs), default=0.0)
-    marks = _marks([mark for facts in runs for mark in facts.alerts], began)
+    marks = marks_of([mark for facts in runs for mark in facts.alerts], began)
     families: dict[str, dict[str, list[Curve]]] = {}
     for facts in runs:
         for name, curve in curves.get(facts.id, {}).items():
@@ -123,7 +125,7 @@ def machine(runs: Sequence[Facts], curves: Mapping[str, Mapping[str, Curve]]) ->
         said = {name: describe(together(parts)) for name, parts in members.items()}
         told = [f"{name}: {text}" if len(members) > 1 else text for name, text in said.items()]
         data = {"lines": lines, "marks": marks, "axis": "time"}
-        charts[family] = Chart(f"machine-{place}", family, " ".join(told), data)
+        charts[family] = Chart(f"machine-{place}", family, " ".join(told), data, tuple(members))
     shown = [name for pattern in _MACHINE_HEADLINES for name in charts if re.fullmatch(pattern, name)]
     return _sorted(charts, shown[:MOST_HEADLINES])
 
@@ -159,7 +161,8 @@ def _is_machine(name: str) -> bool:
     return name.partition("/")[0] in MACHINE and "/" in name
 
 
-def _line(run: str, curve: Curve, began: float) -> dict[str, Any]:
+def line_of(run: str, curve: Curve, began: float) -> dict[str, Any]:
+    """A curve for the page's script; its times count from ``began``, in seconds since the epoch."""
     line: dict[str, Any] = {
         "name": run,
         "x": _figures(curve.steps),
@@ -181,7 +184,7 @@ def _joined(name: str, parts: Sequence[Curve], began: float) -> dict[str, Any]:
             line["t"].append(line["t"][-1])
             for key in ("x", "y", "low", "high"):
                 line[key].append(None)
-        part = _line(name, curve, began)
+        part = line_of(name, curve, began)
         for key, instead in (("x", "x"), ("t", "t"), ("y", "y"), ("low", "y"), ("high", "y")):
             line[key] += part.get(key, part[instead])
     if not any(curve.thinned for curve in parts):
@@ -189,7 +192,8 @@ def _joined(name: str, parts: Sequence[Curve], began: float) -> dict[str, Any]:
     return line
 
 
-def _marks(marks: Iterable[Mark], began: float) -> list[dict[str, Any]]:
+def marks_of(marks: Iterable[Mark], began: float) -> list[dict[str, Any]]:
+    """Alerts for the page's script, as ``line_of``."""
     return [
         {
             "x": mark.step,

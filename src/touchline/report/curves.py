@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from touchline.tracking.journal import JournalReader
+from touchline.tracking.journal import Event, JournalReader
 from touchline.tracking.rewind import Timeline
 
 MOST_BUCKETS = 1_000
@@ -52,14 +52,17 @@ class Curve:
     """Whether a bucket holds more than one value."""
 
 
-class _Buckets:
+class Buckets:
     """Takes the values of one metric; a bucket holds ``width`` of them, and that doubles when all are full."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_BUCKETS) -> None:
+        """``most``: full buckets that are kept, an even number."""
         self.points = self.not_finite = 0
         self.gaps: list[int] = []
         self.last, self.last_step = np.nan, 0
-        self._width = 1
+        self.width = 1
+        """Values of a full bucket."""
+        self._most = most
         self._table = np.empty((6, 0))
         """Rows: sums of steps and times, the count, lowest, highest and mean finite value; a column a bucket."""
         self._rest = np.empty((3, 0))
@@ -76,13 +79,23 @@ class _Buckets:
         self._rest = np.concatenate([self._rest, np.stack([steps, times, values])], axis=1)
         self._fold()
 
-    def curve(self, name: str, most: int) -> Curve:
+    @property
+    def full(self) -> int:
+        """How many buckets are full: they stay as they are until ``width`` changes."""
+        return int(self._table.shape[1])
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether each bucket's mean step is above the one before."""
+        steps = self._columns()
+        return bool((np.diff(steps[0] / steps[2]) >= 0).all())
+
+    def curve(self, name: str, most: int | None = None) -> Curve:
         """What was taken, in at most so many buckets."""
-        if self._rest.shape[1]:
-            self._table = np.concatenate([self._table, _bucket(self._rest[:, None, :])], axis=1)
-        while self._table.shape[1] > most:
-            self._halve()
-        steps, times, count, low, high, mean = self._table
+        table = self._columns()
+        while table.shape[1] > (most or self._most):
+            table = _halved(table)
+        steps, times, count, low, high, mean = table
         order = np.argsort(steps / count, kind="stable")
         return Curve(
             name,
@@ -98,23 +111,56 @@ class _Buckets:
             low[order],
             high[order],
             mean[order],
-            self._width > 1,
+            bool((count > 1).any()),
         )
 
-    def _fold(self) -> None:
-        while full := self._rest.shape[1] // self._width:
-            take = min(full, MOST_BUCKETS - self._table.shape[1])
-            part = self._rest[:, : take * self._width].reshape(3, take, self._width)
-            self._table = np.concatenate([self._table, _bucket(part)], axis=1)
-            self._rest = self._rest[:, take * self._width :]
-            if self._table.shape[1] == MOST_BUCKETS:
-                self._halve()
+    def _columns(self) -> Array:
+        """All buckets, the last of which may not be full."""
+        if not self._rest.shape[1]:
+            return self._table
+        return np.concatenate([self._table, _bucket(self._rest[:, None, :])], axis=1)
 
-    def _halve(self) -> None:
-        even = self._table.shape[1] // 2 * 2
-        pairs = _merged(self._table[:, :even].reshape(6, even // 2, 2))
-        self._table = np.concatenate([pairs, self._table[:, even:]], axis=1)
-        self._width *= 2
+    def _fold(self) -> None:
+        while full := self._rest.shape[1] // self.width:
+            take = min(full, self._most - self._table.shape[1])
+            part = self._rest[:, : take * self.width].reshape(3, take, self.width)
+            self._table = np.concatenate([self._table, _bucket(part)], axis=1)
+            self._rest = self._rest[:, take * self.width :]
+            if self._table.shape[1] == self._most:
+                self._table = _halved(self._table)
+                self.width *= 2
+
+
+class Gathering:
+    """The curves of a journal's ``metrics`` events, which come a block at a time and in order."""
+
+    def __init__(self, names: Container[str] | None = None, most: int = MOST_BUCKETS) -> None:
+        """``names``: the metrics that are wanted, None for all; ``most``: full buckets of each."""
+        self.buckets: dict[str, Buckets] = defaultdict(lambda: Buckets(most))
+        """By metric, in the order of their first value."""
+        self._names = names
+
+    def take(self, block: Sequence[Event]) -> Iterable[str]:
+        """Take the events; returns the metrics that got a value."""
+        places: dict[str, list[int]] = defaultdict(list)
+        values: dict[str, list[Any]] = defaultdict(list)
+        for place, event in enumerate(block):
+            for name, value in event.payload.items():
+                if self._names is None or name in self._names:
+                    places[name].append(place)
+                    values[name].append(value)
+        steps = np.array([event.step or 0 for event in block], dtype=np.float64)
+        times = np.array([event.time for event in block])
+        for name, where in places.items():
+            self.buckets[name].add(steps[where], times[where], np.array(values[name], dtype=np.float64))
+        return places
+
+
+def _halved(table: Array) -> Array:
+    """The table with one column of each two; a last one without a neighbour stays."""
+    even = table.shape[1] // 2 * 2
+    pairs = _merged(table[:, :even].reshape(6, even // 2, 2))
+    return np.concatenate([pairs, table[:, even:]], axis=1)
 
 
 def _bucket(part: NDArray[Any]) -> NDArray[Any]:
@@ -174,20 +220,8 @@ def read_curves(
     ``most``: buckets of each curve; with many metrics it is fewer, so that all together have about ALL_BUCKETS.
     """
     timeline = Timeline.of(journal.of_kind(["rewind"]))
-    found: dict[str, _Buckets] = defaultdict(_Buckets)
+    found = Gathering(names)
     for block in journal.metric_rows():
-        if timeline.rewinds:
-            block = [event for event in block if timeline.is_current(event)]
-        places: dict[str, list[int]] = defaultdict(list)
-        values: dict[str, list[Any]] = defaultdict(list)
-        for place, event in enumerate(block):
-            for name, value in event.payload.items():
-                if names is None or name in names:
-                    places[name].append(place)
-                    values[name].append(value)
-        steps = np.array([event.step or 0 for event in block], dtype=np.float64)
-        times = np.array([event.time for event in block])
-        for name, where in places.items():
-            found[name].add(steps[where], times[where], np.array(values[name], dtype=np.float64))
-    most = min(most, max(ALL_BUCKETS // max(len(found), 1), FEWEST_BUCKETS))
-    return {name: buckets.curve(name, most) for name, buckets in found.items()}
+        found.take(timeline.current(block))
+    most = min(most, max(ALL_BUCKETS // max(len(found.buckets), 1), FEWEST_BUCKETS))
+    return {name: buckets.curve(name, most) for name, buckets in found.buckets.items()}

@@ -11,6 +11,7 @@ from typing import Any
 from touchline.catalog.lineage import RESULT_TAG, STUDY_TAG
 from touchline.tracking.decisions import headline_of_decision
 from touchline.tracking.journal import FILE_NAME, Event, JournalReader
+from touchline.tracking.media import kept
 from touchline.tracking.rewind import Timeline
 from touchline.tracking.status import RunStatus, read_status
 
@@ -97,7 +98,7 @@ def read_facts(directory: Path) -> Facts:
     timeline = Timeline.of(of["rewind"])
     start: Mapping[str, Any] = of["start"][-1].payload if of["start"] else {}
     tags = {name: str(value) for name, value in _merged(of["tags"]).items()}
-    artifacts = {str(event.payload["name"]): directory / str(event.payload["path"]) for event in of["artifact"]}
+    artifacts = {str(event.payload["name"]): kept(directory, event.payload["path"]) for event in of["artifact"]}
     evidence = artifacts.get("evidence.json")
     return Facts(
         status=status,
@@ -154,5 +155,5 @@ def _mark(event: Event) -> Mark:
 
 def _film(directory: Path, event: Event, job: str) -> Film:
     payload = event.payload
-    caption, path = str(payload.get("caption") or ""), directory / str(payload["path"])
+    caption, path = str(payload.get("caption") or ""), kept(directory, payload["path"])
     return Film(path, str(payload["name"]), event.step, caption, event.time, job)

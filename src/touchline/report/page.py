@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from touchline import __version__
 from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.filesystem import whole_file
-from touchline.quantities import duration, moment
+from touchline.quantities import duration
 from touchline.report import pictures
 from touchline.report.ancestry import Ancestry, read_ancestry
 from touchline.report.charts import Charts, headlines, learning, machine
@@ -23,6 +22,7 @@ from touchline.report.curves import Curve, read_curves
 from touchline.report.facts import Facts, Mark, read_facts, study_of
 from touchline.report.films import Films, embed
 from touchline.report.gate import Gate, read_gate
+from touchline.report.markup import environment, script_data
 from touchline.report.siblings import curves_of, siblings_of
 from touchline.report.study import StudyFacts, read_study
 from touchline.report.subject import Recorded, Subject, recorded
@@ -126,7 +126,7 @@ def write_report(subject: Subject, settings: Settings, target: Path, jobs: Seque
     """
     contents = read_contents(subject, settings, jobs)
     text = render(contents).encode()
-    with whole_file(target) as file:
+    with whole_file(target, private=True) as file:
         file.write(text)
     return Report(target, len(text), subject.runs)
 
@@ -168,7 +168,7 @@ def read_contents(subject: Subject, settings: Settings, jobs: Sequence[str] = ()
         configurations=tuple(_configuration(facts, ancestry) for facts in newest.values() if facts.params),
         missing=tuple(missing),
         tracks=tuple(dict.fromkeys(sink.sink for facts in runs for sink in facts.status.sinks)),
-        undelivered=_undelivered(runs),
+        undelivered=undelivered(runs),
     )
 
 
@@ -182,36 +182,22 @@ def render(contents: Contents) -> str:
 
 
 def _render(contents: Contents, films: Films) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("touchline.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"duration": duration, "moment": moment, "word": pictures.word, "count": "{:,}".format}
     charts = {chart.id: chart.data for chapter in contents.learning for chart in chapter.charts}
     charts |= {chart.id: chart.data for chart in contents.machine}
     plots = {f"study-{n}": plot.figure for n, plot in enumerate(contents.study.plots)} if contents.study else {}
-    return environment.get_template("report.html").render(
-        contents=contents,
-        films=films,
-        pictures=pictures,
-        data=_script_data({"charts": charts, "plots": plots}),
-        plotly=_plotly() if charts or plots else "",
-        made=time.time(),
-        version=__version__,
+    return (
+        environment("touchline.report")
+        .get_template("report.html")
+        .render(
+            contents=contents,
+            films=films,
+            pictures=pictures,
+            data=script_data({"charts": charts, "plots": plots}),
+            plotly=_plotly() if charts or plots else "",
+            made=time.time(),
+            version=__version__,
+        )
     )
-
-
-def _script_data(value: Any) -> Any:
-    """JSON that may stand in a script of the page, whatever texts are in it."""
-    from markupsafe import Markup
-
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c"))
 
 
 def _plotly() -> Any:
@@ -262,13 +248,13 @@ def _stages(newest: Mapping[str, Facts], jobs: Sequence[str], charted: set[str])
             newest[name].status.state if name in newest else "planned",
             duration(newest[name].status.seconds) if name in newest else "",
             newest[name].status.seconds / total if name in newest else 0.0,
-            f"job-{name}" if name in newest else "",
+            f"#job-{name}" if name in newest else "",
         )
         for name in names
     )
 
 
-def _undelivered(runs: Sequence[Facts]) -> tuple[str, ...]:
+def undelivered(runs: Sequence[Facts]) -> tuple[str, ...]:
     """A sentence for each run and sink; where it is the same for several runs, one for all of them."""
     found: list[str] = []
     for sink in dict.fromkeys(sink.sink for facts in runs for sink in facts.status.sinks):

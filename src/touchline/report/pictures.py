@@ -38,8 +38,8 @@ class Stage:
     """In words, empty before it has begun."""
     share: float
     """Of the whole pipeline's time."""
-    anchor: str
-    """Of the part of the page about it; empty for none."""
+    link: str
+    """Where a click goes, such as ``#job-convert``; empty for nowhere."""
 
 
 def glyph(state: str) -> Markup:
@@ -123,10 +123,10 @@ def _box(stage: Stage, left: float, top: float, width: float, height: float, *, 
     )
     drawn += line if bar >= 1 else ""
     kind = f"stage state-{escape(stage.state)}"
-    if not stage.anchor:
+    if not stage.link:
         return f'<g class="{kind}">{drawn}</g>'
     said = f"{stage.job}: {word(stage.state)}{f', {stage.duration}' if stage.duration else ''}"
-    return f'<a class="{kind}" href="#{escape(stage.anchor)}" aria-label="{escape(said)}">{drawn}</a>'
+    return f'<a class="{kind}" href="{escape(stage.link)}" aria-label="{escape(said)}">{drawn}</a>'
 
 
 def _gate(found: Gate, width: int, kind: str, label: str) -> Markup:

@@ -10,7 +10,8 @@ from pathlib import Path
 from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.tracking.delivery import read_cursor
-from touchline.tracking.journal import FILE_NAME, Journal, JournalReader, encode
+from touchline.tracking.encoding import encode
+from touchline.tracking.journal import FILE_NAME, Journal, JournalReader
 from touchline.tracking.media import keep
 from touchline.tracking.ownership import RunLock
 from touchline.tracking.sinks import far_sides
@@ -40,8 +41,8 @@ def publish(report: Path, run_id: str, settings: Settings) -> tuple[str, ...]:
         where = f"{told}/artifacts/{ARTIFACT}" if told else f"artifact {run_id}-{ARTIFACT}"
         journal.append(
             [
-                ("artifact", None, now, encode({"name": ARTIFACT, "path": kept})),
-                ("summary", None, now, encode({SUMMARY: where})),
+                ("artifact", None, now, encode("artifact", {"name": ARTIFACT, "path": kept})),
+                ("summary", None, now, encode("summary", {SUMMARY: where})),
             ]
         )
     begun = start.payload.get("sinks", {}) if start is not None else {}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from touchline.config import Settings
-from touchline.tuning.progress import Progress, progress_of
-from touchline.tuning.storage import StudyStorage, default_url
-from touchline.tuning.study import TARGET, find_study
+
+if TYPE_CHECKING:
+    from touchline.tuning.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ def read_study(settings: Settings, name: str) -> StudyFacts | None:
     Raises TouchlineError when the study is not there or the database cannot be read.
     """
     from touchline.tuning.plots import figures
+    from touchline.tuning.progress import progress_of
+    from touchline.tuning.storage import StudyStorage, default_url
+    from touchline.tuning.study import TARGET, find_study
 
     storage = StudyStorage(default_url(settings.home))
     if not storage.exists:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from touchline.errors import TouchlineError
+from touchline.filesystem import make_private
 from touchline.soccer.film import (
     FilmConfig,
     Rendered,
@@ -158,7 +159,7 @@ class VideoRecorder:
     def _open_workshop(self) -> Path:
         """Return this recorder's working directory, after clearing away those of processes that were killed."""
         if self._workshop is None:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            make_private(self._directory)
             for left in self._directory.glob(".rendering-*"):
                 if not _alive(int(left.name.split("-")[1])):
                     shutil.rmtree(left, ignore_errors=True)

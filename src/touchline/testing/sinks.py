@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 
 from touchline.tracking.delivery import Cursor, read_cursor
-from touchline.tracking.journal import FILE_NAME, Journal, JournalReader, encode
+from touchline.tracking.encoding import encode
+from touchline.tracking.journal import FILE_NAME, Journal, JournalReader
 from touchline.tracking.process import ProcessIdentity
 from touchline.tracking.rewind import Timeline
 from touchline.tracking.route import Route
@@ -70,7 +71,7 @@ class RecordedRun:
 
     def record(self, kind: str, payload: Mapping[str, Any], step: int | None = None) -> int:
         """Append an event; returns its sequence number."""
-        return self._journal.append([(kind, step, time.time(), encode(payload))])
+        return self._journal.append([(kind, step, time.time(), encode(kind, payload))])
 
     def log(self, step: int, **metrics: float) -> int:
         """Append metrics."""

@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 
 from touchline.config import Settings
+from touchline.filesystem import courier_mask
+from touchline.redaction import RedactingFormatter, remember
 from touchline.tracking.launch import CourierLock, destination, ensure_courier, settings_from_order
 from touchline.tracking.patience import Bench, Outage
 from touchline.tracking.route import Route, signature_of
@@ -284,9 +286,13 @@ def _step_back() -> None:
 def main() -> None:
     """Read the order from standard input and serve it."""
     order = json.load(sys.stdin)
-    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {os.getpid()} %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactingFormatter(f"%(asctime)s {os.getpid()} %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     _step_back()
     settings = settings_from_order(order["settings"])
+    os.umask(courier_mask(settings.home))
+    remember(settings.mlflow_tracking_uri, settings.mlflow_registry_uri, settings.wandb_base_url)
     courier = Courier(settings, order["sink"], drain=order["drain"], runs=order["runs"])
     try:
         if courier.serve():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from touchline.filesystem import make_private, write_private
+from touchline.redaction import redact_text
 from touchline.tracking.journal import FILE_NAME, JournalReader
 from touchline.tracking.rewind import Attempt
 from touchline.tracking.sinks import far_sides
@@ -156,10 +158,16 @@ def read_cursor(run_directory: Path, sink: str) -> Cursor:
 def write_cursor(run_directory: Path, cursor: Cursor) -> None:
     """Replace the cursor's file as a whole; raises OSError when the disk refuses."""
     path = _cursor_path(run_directory, cursor.sink)
-    path.parent.mkdir(exist_ok=True)
+    make_private(path.parent)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(cursor), indent=1), encoding="utf-8")
+    write_private(partial, json.dumps(asdict(_without_secrets(cursor)), indent=1))
     partial.replace(path)
+
+
+def _without_secrets(cursor: Cursor) -> Cursor:
+    """What a far side says of a refusal may quote what it was given, an address with its password for one."""
+    refused = tuple(refusal._replace(reason=redact_text(refusal.reason)) for refusal in cursor.set_aside)
+    return replace(cursor, reason=redact_text(cursor.reason), set_aside=refused)
 
 
 def read_delivery(run_directory: Path, sinks: Iterable[str]) -> Delivery:

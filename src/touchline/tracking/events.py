@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from touchline.config import Settings, plain
 from touchline.errors import UsageError
+from touchline.redaction import redact_file_name, redact_text
 from touchline.tracking.decisions import DECISIONS, headline_of_decision, level_of_decision
 from touchline.tracking.film import VideoQueue
-from touchline.tracking.media import keep, keep_image
+from touchline.tracking.media import check_path, keep, keep_image
 from touchline.tracking.narrate import clean, headline_of
 from touchline.tracking.reports import Reporter
 from touchline.tracking.values import Loggable, NotOnlyNumbers
@@ -33,6 +34,8 @@ GOALS = ("maximize", "minimize")
 OBJECTIVE = "objective"
 """Metric under which the values that a run reports are recorded."""
 _STEPS = 2**63
+_LONGEST_STEM = 120
+"""Characters of a metric's name in the name of a file."""
 LONGEST_TABLE = 10_000
 """Rows that a logged table may have; a file suits a longer one better."""
 
@@ -144,11 +147,8 @@ class RunEvents:
         Raises TouchlineError when it cannot be copied.
         """
         path = Path(path)
-        name = name or path.name
-        if name.startswith("/") or ".." in Path(name).parts:
-            raise UsageError(
-                f"An artifact's name is a path below its run, and this is {name!r}. Leave out '/' and '..'."
-            )
+        name = redact_file_name(name or path.name)
+        check_path(name)
         kept = self._keep(path, "artifacts", name, unchanging)
         self._writer.put("artifact", {"name": name, "path": kept}, self._step)
 
@@ -172,7 +172,7 @@ class RunEvents:
         TouchlineError when a file cannot be copied.
         """
         step = self._at(step)
-        self._videos.log(video, name, step, caption or "", fps, f"{slug(name)}-{step}")
+        self._videos.log(video, name, step, caption or "", fps, f"{slug(name)[:_LONGEST_STEM]}-{step}")
 
     def log_image(
         self, image: np.ndarray | Path | str, name: str = "image", step: int | None = None, caption: str | None = None
@@ -183,7 +183,7 @@ class RunEvents:
         Raises TouchlineError when it is none of these or cannot be written.
         """
         step = self._at(step)
-        kept = self._keep_image(image, f"{slug(name)}-{step}")
+        kept = self._keep_image(image, f"{slug(name)[:_LONGEST_STEM]}-{step}")
         self._writer.put("image", {"name": name, "path": kept, "caption": caption or ""}, step)
 
     def log_histogram(self, name: str, values: Any, step: int | None = None, bins: int = 64) -> None:
@@ -226,6 +226,7 @@ class RunEvents:
         in ``mlflow.models.set_model``; ``signature`` is like ``{"inputs": (-1, 89), "outputs": (-1, 12)}``;
         ``metadata`` becomes tags of the model too. Raises TouchlineError when a file cannot be copied.
         """
+        name = redact_file_name(name)
         self._writer.put(
             "model",
             {
@@ -349,7 +350,8 @@ class RunEvents:
 
 
 def slug(text: str) -> str:
-    """Turn a text into a file name: letters, digits, dots, '-' and '_'; two texts beyond ASCII never become one."""
+    """Turn a text into a file name of ASCII, without secrets; two texts beyond ASCII never become one."""
+    text = redact_text(text)
     kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "run"
     return kept if text.isascii() else f"{kept}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from touchline.errors import TouchlineError
+from touchline.filesystem import close_to_others, make_private
 from touchline.tracking.encoder import Encoder
 from touchline.tracking.frames import Episode, episodes_of
 from touchline.tracking.grid import DIM, Grid, tile
@@ -170,7 +171,9 @@ class VideoQueue:
         relative = place / f"{film.stem}.mp4"
         path = self._directory / relative
         try:
+            make_private(path.parent)
             encode_video(film.frames, path, film.fps, background=True, started=self._begun)
+            close_to_others(path)
             size = path.stat().st_size
             with self._changed:
                 fits = self._fits(size)

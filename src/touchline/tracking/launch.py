@@ -17,6 +17,8 @@ from typing import IO, Any
 
 from touchline.config import Settings, plain
 from touchline.errors import TouchlineError
+from touchline.filesystem import create_private, make_private
+from touchline.redaction import redact_text
 from touchline.tracking.sinks import destination_of
 
 WANDB_DEFAULT_URL = "https://api.wandb.ai"
@@ -29,13 +31,17 @@ _children: list[subprocess.Popen[bytes]] = []
 
 
 def destination(sink: str, settings: Settings) -> str:
-    """Name the far side that ``settings`` point a sink at, without user names or passwords."""
+    """Name the far side that ``settings`` point a sink at, without user names or passwords, as a journal has it."""
+    return redact_text(_far_side(sink, settings))
+
+
+def _far_side(sink: str, settings: Settings) -> str:
     if sink == "mlflow":
         return without_credentials(settings.tracking_uri)
     if sink == "wandb":
         if settings.wandb_mode == "offline":
             return OFFLINE
-        return f"{settings.wandb_base_url or WANDB_DEFAULT_URL}/{settings.wandb_entity or ''}"
+        return f"{without_credentials(settings.wandb_base_url or WANDB_DEFAULT_URL)}/{settings.wandb_entity or ''}"
     if sink == "tensorboard":
         return "run directory"
     return destination_of(sink, settings)
@@ -58,7 +64,7 @@ class CourierLock:
 
     def acquire(self) -> bool:
         """Take the lock unless another process has it."""
-        file = self.path.open("ab")
+        file = create_private(self.path).open("ab")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -75,7 +81,7 @@ class CourierLock:
 
     def is_held(self) -> bool:
         """True while some courier holds it."""
-        with _probing, self.path.open("ab") as file:
+        with _probing, create_private(self.path).open("ab") as file:
             try:
                 # Shared, so that two who merely ask do not see each other.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -87,8 +93,7 @@ class CourierLock:
 def couriers_directory(settings: Settings) -> Path:
     """Directory of the couriers' locks and log files, created on demand."""
     path = settings.home / "couriers"
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    return make_private(path)
 
 
 def ensure_courier(
@@ -104,7 +109,7 @@ def ensure_courier(
         return None
     order = json.dumps({"settings": plain(settings), "sink": sink, "drain": drain, "runs": runs})
     try:
-        with (couriers_directory(settings) / f"{sink}.log").open("ab") as log:
+        with create_private(couriers_directory(settings) / f"{sink}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "touchline.tracking.courier"],
                 stdin=subprocess.PIPE,

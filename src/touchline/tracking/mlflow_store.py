@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from touchline.config import Settings
 from touchline.errors import nearest
+from touchline.filesystem import create_private, make_private
 from touchline.tracking.launch import without_credentials
 from touchline.tracking.probe import probe_http
 from touchline.tracking.sinks.base import SinkUnavailable
@@ -132,12 +133,13 @@ def connect(settings: Settings) -> MlflowClient:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from mlflow.tracking import MlflowClient
 
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with (settings.home / "mlflow.lock").open("ab") as lock:
+    make_private(settings.home)
+    with create_private(settings.home / "mlflow.lock").open("ab") as lock:
         # MLflow creates the tables of a fresh database without a lock of its own, and two at once fail.
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             if settings.tracking_uri.startswith(_SQLITE):
+                make_private(settings.artifact_root)
                 _create_database(Path(settings.tracking_uri.removeprefix(_SQLITE)))
             client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
             client.search_experiments(max_results=1)
@@ -155,10 +157,11 @@ def _create_database(path: Path) -> None:
 
     if path.exists() and path.stat().st_size > 0:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     for leftover in path.parent.glob(f"{path.name}.partial-*"):
         leftover.unlink()
+    create_private(partial)
     MlflowClient(f"{_SQLITE}{partial}", registry_uri=f"{_SQLITE}{partial}").search_experiments(max_results=1)
     with contextlib.closing(sqlite3.connect(partial)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from touchline.tracking.decisions import headline_of_decision
-from touchline.tracking.journal import Event, encode_number
+from touchline.tracking.encoding import encode_number
+from touchline.tracking.journal import Event
 
 _LONGEST = 400
 

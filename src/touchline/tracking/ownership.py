@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 from typing import IO
 
+from touchline.filesystem import create_private
+
 FILE_NAME = "writer.lock"
 _guard = threading.Lock()
 _held: set[str] = set()
@@ -32,7 +34,7 @@ class RunLock:
             # Closing any descriptor of a file ends the process's locks on it, so it is never opened twice.
             if self._name in _held:
                 return False
-            file = self.path.open("ab")
+            file = create_private(self.path).open("ab")
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from touchline.config import Settings
+from touchline.filesystem import make_private
 from touchline.tracking.delivery import Delivery
 from touchline.tracking.events import slug
 from touchline.tracking.run import Run, Status
@@ -64,7 +65,7 @@ class SilentRun(Run):
     def __init__(self, job: str, settings: Settings, rank: int) -> None:
         directory = settings.home / "ranks" / str(rank)
         with contextlib.suppress(OSError):  # only the caller's own files would go there
-            directory.mkdir(parents=True, exist_ok=True)
+            make_private(directory)
         super().__init__(f"rank{rank}", job, directory, settings, SilentWriter())  # type: ignore[arg-type]
         self._alert_is_called = f"Alert of rank {rank}"
 

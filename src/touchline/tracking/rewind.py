@@ -50,6 +50,10 @@ class Timeline:
         later = bisect_right(self._seqs, event.seq)
         return later == len(self._seqs) or event.step <= self._lowest[later]
 
+    def current(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Those that no later rewind superseded."""
+        return [event for event in events if self.is_current(event)] if self._seqs else events
+
     def until(self, seq: int) -> Timeline:
         """The timeline as it was when no rewind after ``seq`` was known."""
         return self if not self._seqs or self._seqs[-1] <= seq else Timeline(r for r in self.rewinds if r.seq <= seq)

@@ -17,8 +17,9 @@ from typing import Any
 
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
-from touchline.filesystem import refuse_network_filesystem
+from touchline.filesystem import create_private, make_private, refuse_network_filesystem
 from touchline.masking import mask_arguments
+from touchline.redaction import holds_secret, remember
 from touchline.tracking.capture import check_parts
 from touchline.tracking.events import slug
 from touchline.tracking.exit import listen
@@ -38,6 +39,8 @@ from touchline.tracking.writer import Durability, JournalWriter, Overflow
 logger = logging.getLogger("touchline")
 LONGEST_ID = 128
 """Characters of a run's id; W&B takes no more."""
+_LONGEST_JOB = 80
+"""Characters of the job's name in an id."""
 
 listen()
 
@@ -99,11 +102,14 @@ def start_run(
         run_id = _id_in(Path(resume), run_id)
     elif run_id is None and resume is not None:
         raise UsageError(f"To go back to step {resume}, start_run needs the run_id of the run that goes back.")
+    remember(settings.mlflow_tracking_uri, settings.mlflow_registry_uri, settings.wandb_base_url)
+    if run_id is not None and holds_secret(run_id):
+        raise UsageError("The run id holds a secret: a password or a key of the environment. Give another one.")
     if run_id is not None and run_id != slug(run_id):
         raise UsageError(f"The run id {run_id!r} is no file name. Use letters, digits, dots, '-' and '_' only.")
     if run_id is not None and len(run_id) > LONGEST_ID:
         raise UsageError(f"The run id {run_id!r} has {len(run_id)} characters. Give at most {LONGEST_ID}.")
-    directory = _directory(settings, run_id, f"{slug(job)}{suffix}")
+    directory = _directory(settings, run_id, f"{slug(job)[:_LONGEST_JOB]}{suffix}")
     run_id, file, lock = directory.name, directory / FILE_NAME, RunLock(directory)
     refuse_network_filesystem(directory)
     _take(lock, file)
@@ -142,14 +148,12 @@ def _directory(settings: Settings, run_id: str | None, job: str) -> Path:
     try:
         if run_id is not None:
             directory = settings.run_directory(run_id).absolute()
-            directory.mkdir(parents=True, exist_ok=True)
-            return directory
+            return make_private(directory)
         while True:
             run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{job}-{secrets.token_hex(2)}"
             directory = settings.run_directory(run_id).absolute()
             try:
-                directory.mkdir(parents=True)
-                return directory
+                return make_private(directory, exist_ok=False)
             except FileExistsError:
                 continue
     except OSError as error:
@@ -262,8 +266,8 @@ def _restore_where_needed(copy: Path, file: Path) -> None:
                 raise unwritable(file, problem) from problem
     partial = file.with_name(f".{file.name}.partial")
     try:
-        _restored_marker(file).touch()
-        shutil.copyfile(copy, partial)
+        create_private(_restored_marker(file))
+        shutil.copyfile(copy, create_private(partial))
         partial.replace(file)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from operator import call
 from typing import Any, Protocol, runtime_checkable
 
-from touchline.tracking.journal import encode_number
+from touchline.tracking.encoding import encode_number
 from touchline.tracking.queue import EVENT_BYTES, VALUE_BYTES
 
 _PLAIN = frozenset((float, int, bool))

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from touchline.errors import TouchlineError
-from touchline.tracking.journal import Journal, encode, unwritable
+from touchline.tracking.encoding import encode
+from touchline.tracking.journal import Journal, unwritable
 from touchline.tracking.ownership import RunLock
 from touchline.tracking.queue import EVENT_BYTES, VALUE_BYTES, EventQueue, Item, Overflow, Wake
 from touchline.tracking.steps import StepIndex
@@ -126,7 +127,7 @@ class JournalWriter:
         if self._refusal is not None:
             self.tell("refusal", self._refusal)
             return
-        text = encode(payload)
+        text = encode(kind, payload)
         item = Item(kind, step, time.time(), text, EVENT_BYTES + len(text))
         if self._inline:
             self._commit_soon(lambda: self._queue.put(item))
@@ -323,7 +324,7 @@ class JournalWriter:
                     self._add_metrics(rows, step, item.time, {name: value})
             else:
                 counted = histogram(item.payload["values"], item.payload["bins"])
-                rows.append(("histogram", item.step, item.time, encode({"name": name, **counted})))
+                rows.append(("histogram", item.step, item.time, encode("histogram", {"name": name, **counted})))
         except Exception as error:
             self._set_aside(rows, name, item.step, item.time, str(error))
 
@@ -342,15 +343,16 @@ class JournalWriter:
                 if name not in numbers:
                     numbers[name] = number
                 else:
-                    rows.append(("duplicate", step, moment, encode({name: number})))
+                    rows.append(("duplicate", step, moment, encode("duplicate", {name: number})))
                     self._set_aside(rows, name, step, moment, "another name of the same call is the same as text")
         if numbers and step is not None and (again := self._steps.add(numbers, step)):
-            rows.append(("duplicate", step, moment, encode({name: numbers.pop(name) for name in again})))
+            again_values = {name: numbers.pop(name) for name in again}
+            rows.append(("duplicate", step, moment, encode("duplicate", again_values)))
             for name in again:
                 reason = f"it has a value at step {step} already, which stays; give each log call a step of its own"
                 self._set_aside(rows, name, step, moment, reason)
         if numbers:
-            rows.append(("metrics", step, moment, encode(numbers)))
+            rows.append(("metrics", step, moment, encode("metrics", numbers)))
             if self.best.goals:
                 self.best.add(numbers, step)
 
@@ -358,7 +360,7 @@ class JournalWriter:
         name, reason = name[:_LONGEST_NAME], reason[:_LONGEST_REASON]
         if f"metric {name}" not in self._told:
             self.tell(f"metric {name}", f"The metric {name!r} at step {step} is set aside: {reason}.")
-            rows.append(("problem", step, moment, encode({"metric": name, "reason": reason})))
+            rows.append(("problem", step, moment, encode("problem", {"metric": name, "reason": reason})))
 
     def _forget_after_fork(self) -> None:
         self._refusal = "This process was forked from the one that owns the run, so what it logs is not kept."

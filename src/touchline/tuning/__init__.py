@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from touchline.tuning.recipe import read_winner
     from touchline.tuning.reporting import TrialPruned, TrialReporter, report_to
     from touchline.tuning.storage import StudyStorage
     from touchline.tuning.study import Setup, Study, find_study, open_study
@@ -21,9 +22,20 @@ _HOME_OF = {
     "TrialReporter": "reporting",
     "find_study": "study",
     "open_study": "study",
+    "read_winner": "recipe",
     "report_to": "reporting",
 }
-__all__ = ["Setup", "Study", "StudyStorage", "TrialPruned", "TrialReporter", "find_study", "open_study", "report_to"]
+__all__ = [
+    "Setup",
+    "Study",
+    "StudyStorage",
+    "TrialPruned",
+    "TrialReporter",
+    "find_study",
+    "open_study",
+    "read_winner",
+    "report_to",
+]
 
 
 def __getattr__(name: str) -> Any:

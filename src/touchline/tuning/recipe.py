@@ -6,7 +6,13 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
+
+from touchline.errors import UsageError
+from touchline.overlay import overlay, read_toml
+
+T = TypeVar("T")
 
 LINEAGE = "lineage"
 """Table of the file that tells where its values come from, a table a job; no configuration has it."""
@@ -18,6 +24,28 @@ def without_lineage(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
     told = rest.pop(LINEAGE, {})
     jobs = told.items() if isinstance(told, Mapping) else ()
     return rest, {job: {k: str(v) for k, v in about.items()} for job, about in jobs if isinstance(about, Mapping)}
+
+
+def lineage_tags(told: Mapping[str, str]) -> dict[str, str]:
+    """One job's lineage as tags of the Run that uses the recipe, by which ``touchline lineage`` finds the study."""
+    from touchline.catalog.lineage import STUDY_TAG, TRIAL_TAG
+
+    known = {"study": STUDY_TAG, "trial": TRIAL_TAG}
+    return {known.get(name, f"touchline.tuned.{name}"): value for name, value in told.items()}
+
+
+def read_winner(path: Path, config: T) -> tuple[T, dict[str, str]]:
+    """What a study of a function of one's own has found: its configuration, laid over ``config``, and tags for a Run.
+
+    ``path`` is the study's ``winner.toml``, ``config`` a frozen dataclass. Give the tags to ``start_run``, so that
+    ``touchline lineage`` finds the study. Raises UsageError when the file is missing, malformed, of several jobs, or
+    has a field that ``config`` has not.
+    """
+    values, lineage = without_lineage(read_toml(path))
+    if len(lineage) > 1:
+        raise UsageError(f"{path} tells of {len(lineage)} jobs: {', '.join(lineage)}. Name the winner of one study.")
+    (told,) = lineage.values() or ({},)
+    return overlay(config, values, where=str(path)), lineage_tags(told)
 
 
 def recipe_text(values: Mapping[str, Any], lineage: Mapping[str, Any], head: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from touchline.errors import TouchlineError, UsageError
-from touchline.filesystem import refuse_network_filesystem
+from touchline.filesystem import create_private, make_private, refuse_network_filesystem
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -139,6 +139,8 @@ class StudyStorage:
         for module in ("alembic.command", "alembic.migration", "optuna.storages._rdb.models"):
             importlib.import_module(module)
         with self.lock("schema"):
+            if self.file is not None:
+                create_private(self.file)
             return self._open()
 
     @contextlib.contextmanager
@@ -153,9 +155,9 @@ class StudyStorage:
     @contextlib.contextmanager
     def _file_lock(self, file: Path, name: str) -> Iterator[None]:
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_private(file.parent)
             refuse_network_filesystem(file.parent.absolute())
-            lock = file.with_name(f"{file.name}.{name}.lock").open("ab")
+            lock = create_private(file.with_name(f"{file.name}.{name}.lock")).open("ab")
         except OSError as error:
             raise TouchlineError(
                 f"The studies' directory {file.parent} cannot be written ({error.strerror or error}). Make it "

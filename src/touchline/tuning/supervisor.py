@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from touchline.filesystem import create_private, make_private
 from touchline.tracking.process import ProcessIdentity, identity_of
 from touchline.tuning import failures
 from touchline.tuning.failures import LIMIT, Failure
@@ -63,8 +64,8 @@ class Child:
 
     def start(self, kind: str, number: int, **more: Any) -> subprocess.Popen[bytes]:
         """Start a process for the trial ``number``; ``more`` goes into its order."""
-        self.logs.mkdir(parents=True, exist_ok=True)
-        with self.log(kind, number).open("ab") as log:
+        make_private(self.logs)
+        with create_private(self.log(kind, number)).open("ab") as log:
             # A session of its own: Ctrl-C at the terminal comes to the supervisor, which passes it on.
             process = subprocess.Popen(
                 list(self.command),

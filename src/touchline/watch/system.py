@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from touchline.filesystem import write_private
 from touchline.masking import mask_environment
 from touchline.watch.aside import Aside, TakesLong
 from touchline.watch.nvml import Device, Driver, NvmlUnavailable, text
@@ -66,7 +67,7 @@ class SystemRecord:
 
     def _take(self, done: Callable[[Path], object]) -> None:
         try:
-            self._path.write_text(json.dumps(system_snapshot(disk=self._path.parent), indent=2), encoding="utf-8")
+            write_private(self._path, json.dumps(system_snapshot(disk=self._path.parent), indent=2))
             done(self._path)
         except Exception as error:  # the training goes on without it
             logger.warning("The snapshot of the system was not kept (%s).", error)

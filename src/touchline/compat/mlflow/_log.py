@@ -13,6 +13,7 @@ from touchline.compat.mlflow._start import current
 from touchline.compat.pictures import is_figure, pixels
 from touchline.compat.told import tell
 from touchline.errors import TouchlineError, UsageError
+from touchline.tracking.media import check_path
 
 
 def log_param(key: str, value: Any, synchronous: bool | None = None) -> Any:
@@ -203,6 +204,7 @@ def log_inputs(datasets: Any = None, contexts: Any = None, tags_list: Any = None
 def _file(artifact_file: str, run_id: str | None) -> Iterator[Path]:
     """A path to write to; what is there afterwards becomes the artifact ``artifact_file``."""
     run = current(run_id).touchline
+    check_path(artifact_file)
     with tempfile.TemporaryDirectory(prefix="touchline-") as folder:
         path = Path(folder) / Path(artifact_file).name
         yield path

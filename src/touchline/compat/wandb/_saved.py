@@ -6,6 +6,7 @@ import glob
 from pathlib import Path
 
 from touchline.errors import UsageError
+from touchline.filesystem import make_private
 from touchline.tracking.run import Run
 
 POLICIES = ("live", "now", "end")
@@ -23,8 +24,7 @@ class SavedFiles:
     def directory(self) -> Path:
         """The run's own directory for files, created when it is asked for."""
         directory = self._run.directory / "files"
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory
+        return make_private(directory)
 
     def add(self, pattern: str, base: str | Path | None, policy: str) -> list[str]:
         """Record the files that match now, at the end, or both when they changed. Raises UsageError on a policy."""

@@ -7,6 +7,7 @@
   const slider = document.getElementById("smoothing");
   const axis = document.getElementById("axis");
   const drawn = new Set();
+  const stale = new Set();
   let colours;
 
   const readColours = () => {
@@ -91,7 +92,7 @@
     const several = chart.lines.length > 1;
     const line = { ...ruler, gridcolor: colours.line, automargin: true };
     return {
-      ...look(), margin: { l: 48, r: 10, t: 8, b: 40 }, hovermode: "x", dragmode: touch.matches ? false : "zoom",
+      ...look(), uirevision: axisOf(chart), margin: { l: 48, r: 10, t: 8, b: 40 }, hovermode: "x", dragmode: touch.matches ? false : "zoom",
       showlegend: several && !chart.lines.some((one) => one.behind), legend: { orientation: "h", y: -0.25 },
       xaxis: { ...line, title: { text: time ? `${unitOf(chart)[0]} since the start` : "step", standoff: 6 } }, yaxis: line,
     };
@@ -109,6 +110,7 @@
       Plotly.react(element, structuredClone(plot.data), { ...plot.layout, ...look(), ...lines, title: undefined, margin: { l: 60, r: 20, t: 20, b: 60 } }, options);
     }
     drawn.add(element);
+    stale.delete(element);
   };
 
   // What can be seen is drawn first, one picture a turn, so that the page answers meanwhile.
@@ -117,18 +119,30 @@
   const work = () => {
     const element = queue.shift();
     if (element) {
-      if (!drawn.has(element)) draw(element);
+      if (element.isConnected && (!drawn.has(element) || stale.has(element))) draw(element);
       setTimeout(work);
     } else {
       working = false;
       root.dataset.drawn = String(drawn.size);
     }
   };
+  const start = () => {
+    if (!working) { working = true; delete root.dataset.drawn; work(); }
+  };
+  const isUnfolded = (element) => !element.closest("details:not([open])");
   const enqueue = (part) => {
     for (const element of part.querySelectorAll(".plot")) {
-      if (!element.closest("details:not([open])") && !drawn.has(element)) queue.push(element);
+      if (isUnfolded(element) && !drawn.has(element)) queue.push(element);
     }
-    if (!working) { working = true; delete root.dataset.drawn; work(); }
+    start();
+  };
+  // Of what has new numbers, only what is in sight is drawn again; the rest when it comes into sight.
+  const refresh = () => {
+    for (const element of stale) {
+      const { top, bottom } = element.getBoundingClientRect();
+      if (isUnfolded(element) && bottom > -200 && top < innerHeight + 200 && !queue.includes(element)) queue.push(element);
+    }
+    start();
   };
   const redraw = (only = () => true) => [...drawn].filter(only).forEach(draw);
 
@@ -153,6 +167,8 @@
       const told = (value) => (value === null || value === undefined ? "not finite" : value.toLocaleString("en", { maximumSignificantDigits: 6 }));
       row([told(line.x[place]), ...(line.low ? [line.low, line.y, line.high] : [line.y]).map((values) => told(values[place]))], "td");
     }
+    const filled = details.querySelector(".scroll");
+    if (filled) return filled.replaceChildren(table);
     const scroll = document.createElement("div");
     Object.assign(scroll, { className: "scroll", tabIndex: 0 });
     scroll.setAttribute("role", "region");
@@ -161,12 +177,29 @@
     details.append(scroll);
   };
 
+  // A page that is kept up to date hands over the charts that have new numbers, and with fresh ones their elements.
+  document.addEventListener("charts", ({ detail }) => {
+    Object.assign(charts, detail.charts);
+    for (const element of drawn) {
+      if (!element.isConnected) { Plotly.purge(element); drawn.delete(element); stale.delete(element); }
+      else if (element.dataset.chart in detail.charts) {
+        stale.add(element);
+        const table = element.closest("figure").querySelector("details[data-table]");
+        if (table.querySelector("table")) fillTable(table);
+      }
+    }
+    if (detail.fresh) enqueue(document);
+    refresh();
+  });
+  addEventListener("scroll", () => stale.size && refresh(), { passive: true });
+
   readColours();
   enqueue(document);
   document.addEventListener("toggle", ({ target }) => {
     if (!target.open) return;
     if (target.dataset.table && !target.querySelector("table")) fillTable(target);
     enqueue(target);
+    refresh();
   }, true);
   document.addEventListener("theme", () => { readColours(); redraw(); });
   slider?.addEventListener("input", () => {

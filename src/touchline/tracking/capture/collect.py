@@ -23,7 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from touchline.filesystem import make_private, write_private
 from touchline.masking import mask_source, without_credentials
+from touchline.redaction import redact_file_name, redact_text, redact_values
 
 GIT_SECONDS = 10.0
 DIFF_BYTES = 5_000_000
@@ -42,8 +44,8 @@ class Findings:
     def write(self, name: str, text: str) -> None:
         """Add a file; one that the disk refuses is left out."""
         with contextlib.suppress(OSError):
-            self.directory.mkdir(parents=True, exist_ok=True)
-            (self.directory / name).write_text(text, encoding="utf-8", errors="replace")
+            make_private(self.directory)
+            write_private(self.directory / name, text)
             self.files.append(name)
 
 
@@ -70,7 +72,14 @@ def source(findings: Findings, script: str, installed: bool, working_directory: 
         path = Path(script)
         with contextlib.suppress(OSError):
             if path.stat().st_size <= SCRIPT_BYTES:
-                findings.write(path.name, mask_source(path.read_text(encoding="utf-8", errors="replace")))
+                findings.write(
+                    redact_file_name(path.name), _masked(path.read_text(encoding="utf-8", errors="replace"))
+                )
+
+
+def _masked(text: str) -> str:
+    """Source code without the secrets written into it."""
+    return redact_values(mask_source(text))
 
 
 def _repository(findings: Findings, place: Path, script: str) -> bool:
@@ -93,10 +102,10 @@ def _repository(findings: Findings, place: Path, script: str) -> bool:
         if len(diff.encode("utf-8", "replace")) > DIFF_BYTES:
             findings.tags["git.diff"] = f"cut at {DIFF_BYTES:,} bytes"
             diff = diff[: diff.rfind("\n") + 1] + f"touchline: the difference is cut here, at {DIFF_BYTES:,} bytes\n"
-        findings.write("diff.patch", mask_source(diff))
+        findings.write("diff.patch", _masked(diff))
     if untracked:
         more = [f"… and {len(untracked) - _UNTRACKED:,} more"] if len(untracked) > _UNTRACKED else []
-        findings.write("untracked.txt", "\n".join([*untracked[:_UNTRACKED], *more]) + "\n")
+        findings.write("untracked.txt", redact_text("\n".join([*untracked[:_UNTRACKED], *more]) + "\n"))
     return bool(script and _git(place, "ls-files", "--", script).strip())
 
 

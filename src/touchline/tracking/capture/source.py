@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from touchline.filesystem import make_private, write_private
 from touchline.masking import mask_source
+from touchline.redaction import redact_values
 from touchline.tracking.capture.notebook import executed_cells, shell
 
 logger = logging.getLogger("touchline")
@@ -61,9 +63,9 @@ class SourceCapture:
         if "source" in self._capture and (cells := executed_cells()):
             relative = self._folder()
             with contextlib.suppress(OSError):
-                (self._directory / relative).mkdir(parents=True)
-                text = mask_source(cells)[:NOTEBOOK_BYTES]
-                (self._directory / relative / "notebook.py").write_text(text, encoding="utf-8", errors="replace")
+                make_private(self._directory / relative)
+                text = redact_values(mask_source(cells))[:NOTEBOOK_BYTES]
+                write_private(self._directory / relative / "notebook.py", text)
                 self._put("artifact", {"name": "source/notebook.py", "path": str(relative / "notebook.py")})
 
     def _folder(self) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from touchline.tracking.journal import Event
+from touchline.tracking.media import check_path
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -109,7 +110,11 @@ def _folder(target: str) -> str:
 
 
 def files_of(path: Path, target: str) -> dict[str, Path]:
-    """The files of a kept copy, one or a whole directory, by their path in the run's artifacts."""
+    """The files of a kept copy, one or a whole directory, by their path in the run's artifacts.
+
+    Raises UsageError on a target that leads out of these.
+    """
+    check_path(target)
     if path.is_dir():
         found = (file for file in sorted(path.rglob("*")) if file.is_file())
         return {str(PurePosixPath(target) / file.relative_to(path).as_posix()): file for file in found}
@@ -148,7 +153,7 @@ def _document(event: Event) -> dict[str, Any]:
 
 def _image(run_id: str, event: Event, path: Path, place: Path) -> dict[str, Path]:
     """An image under the names by which MLflow's charts find key and step, with the preview that they show first."""
-    files_of(path, "")
+    files_of(path, path.name)
     key = uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{event.seq}")
     base = (
         f"images/{stem(str(event.payload['name']))}+step+{event.step or 0}+timestamp+{int(event.time * 1000)}+{key}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from touchline.config import Settings
 from touchline.tracking.journal import Event
+from touchline.tracking.media import kept
 from touchline.tracking.sinks.base import RunInfo
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def log_model(
         flavor=mlflow.pyfunc,
         run_id=mlflow_run_id,
         flavor_name="pyfunc.ModelFromCode",
-        python_model=str(run.directory / payload["code"]),
-        artifacts={"policy": str(run.directory / payload["path"])},
+        python_model=str(kept(run.directory, payload["code"])),
+        artifacts={"policy": str(kept(run.directory, payload["path"]))},
         signature=signature_of(payload["signature"]),
         metadata=dict(payload["metadata"]),
         tags={EVENT_TAG: key, RUN_TAG: run.id, **{k: str(v) for k, v in payload["metadata"].items()}},

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from touchline.config import Settings
 from touchline.tracking.decisions import headline_of_decision
 from touchline.tracking.journal import Event
+from touchline.tracking.media import kept
 from touchline.tracking.mlflow_store import unavailable
 from touchline.tracking.sinks.base import RunInfo, SetAside, SinkUnavailable
 from touchline.tracking.sinks.mlflow_artifacts import (
@@ -295,7 +296,7 @@ class MlflowSession:
         self._console.add(event)
 
     def _kept(self, event: Event) -> Path:
-        return self._run.directory / str(event.payload["path"])
+        return kept(self._run.directory, event.payload["path"])
 
     def _upload_console(self) -> None:
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from touchline.config import Settings
+from touchline.errors import TouchlineError
 from touchline.tracking.journal import FILE_NAME, Event, JournalReader
 from touchline.tracking.rewind import Timeline
 from touchline.tracking.sinks.base import RunInfo, SetAside
@@ -130,7 +131,7 @@ class TensorboardSession:
         self._last_time = event.time
         try:
             summary = summary_of(event, self._run.directory)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, TouchlineError) as error:
             self._refused[event.seq] = SetAside(event.seq, f"{event.kind}: {str(error)[:300]}")
             return
         if summary is not None:

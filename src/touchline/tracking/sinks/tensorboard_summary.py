@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from touchline.tracking.decisions import headline_of_decision
 from touchline.tracking.journal import Event
+from touchline.tracking.media import kept
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
@@ -38,8 +39,8 @@ def summary_of(event: Event, directory: Path) -> Summary | None:
         "table": lambda event: text(
             f"table/{event.payload['name']}", table(event.payload["columns"], event.payload["rows"])
         ),
-        "image": lambda event: _image(event, directory / event.payload["path"]),
-        "video": lambda event: _image(event, animation(directory / event.payload["path"])),
+        "image": lambda event: _image(event, kept(directory, event.payload["path"])),
+        "video": lambda event: _image(event, animation(kept(directory, event.payload["path"]))),
     }.get(event.kind)
     return make(event) if make is not None else None
 

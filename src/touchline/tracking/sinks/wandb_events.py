@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from touchline.tracking.decisions import level_of_decision, title_of_decision
 from touchline.tracking.events import slug
 from touchline.tracking.journal import Event
+from touchline.tracking.media import check_path, kept
 from touchline.tracking.sinks.base import RunInfo, SetAside
 
 if TYPE_CHECKING:
@@ -106,6 +107,11 @@ class WandbEvents:
         refused, self._refused = self._refused, []
         return refused
 
+    def _media(self, event: Event, media: Any) -> None:
+        # The SDK makes the path of a file of the name, and follows it wherever it leads.
+        check_path(str(event.payload["name"]))
+        self._row(event, {event.payload["name"]: media})
+
     def _row(self, event: Event, values: dict[str, Any]) -> None:
         self.last_row = max(self.last_row, event.seq)
         if event.seq > self._handed:
@@ -142,14 +148,14 @@ class WandbEvents:
         import wandb
 
         path = self._existing(event)
-        self._row(event, {event.payload["name"]: wandb.Image(str(path), caption=event.payload["caption"] or None)})
+        self._media(event, wandb.Image(str(path), caption=event.payload["caption"] or None))
 
     def _video(self, event: Event) -> None:
         import wandb
 
         path = self._existing(event)
         video = wandb.Video(str(path), caption=event.payload["caption"] or None, format=path.suffix.lstrip("."))
-        self._row(event, {event.payload["name"]: video})
+        self._media(event, video)
 
     def _histogram(self, event: Event) -> None:
         import wandb
@@ -166,7 +172,7 @@ class WandbEvents:
         if event.seq > self._handed:  # a table is an artifact too, and is made when it is logged
             payload = event.payload
             table = wandb.Table(columns=payload["columns"], data=payload["rows"], allow_mixed_types=True)
-            self._row(event, {payload["name"]: table})
+            self._media(event, table)
         self.last_row = max(self.last_row, event.seq)
 
     def _params(self, event: Event) -> None:
@@ -254,7 +260,7 @@ class WandbEvents:
             self._uploads[event.seq] = Upload(logged)
 
     def _existing(self, event: Event) -> Path:
-        path = self._run.directory / str(event.payload["path"])
+        path = kept(self._run.directory, event.payload["path"])
         if not path.exists():
             raise FileNotFoundError(f"the kept copy {path} is gone")
         return path

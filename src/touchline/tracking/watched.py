@@ -1,10 +1,10 @@
-"""The running runs of a home, read again and again from their journals: each look takes only what is new."""
+"""Runs that somebody watches, read again and again from their journals: each look takes only what is new."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,8 @@ _EVENTS_A_LOOK = 1_000
 """More than this since the last look are not read: a run that logs each step would take the view's time."""
 _MOST_ALERTS = 3
 _FAMILIES = ("gpu/", "cost/")
+_MARKS = ("start", "end", "tags", "alert")
+"""Kinds that are rare and may lie far back; the journal's index finds them."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,15 @@ class RunView:
     alerts: tuple[Event, ...]
     """Newest alerts, oldest first."""
     sinks: tuple[SinkView, ...]
+    started: float
+    """First start, in seconds since the epoch."""
+    last_start: float
+    """Newest start; later than the first where the run was resumed."""
+    ended: float | None
+    """When it ended, or last wrote where it did not say; None while it runs."""
+    tags: Mapping[str, str]
+    warnings: int
+    """How many alerts above ``info`` it told in all."""
 
 
 @dataclass
@@ -70,7 +81,6 @@ class _Seen:
     step: int | None = None
     points: deque[tuple[float, int]] = field(default_factory=deque)
     figures: dict[str, float] = field(default_factory=dict)
-    alerts: deque[Event] = field(default_factory=lambda: deque(maxlen=_MOST_ALERTS))
 
     def take(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -79,8 +89,6 @@ class _Seen:
             elif event.kind in ("start", "rewind"):
                 self.points.clear()
                 self.step = self.step if event.step is None else event.step
-            elif event.kind == "alert":
-                self.alerts.append(event)
 
     def _take_metrics(self, event: Event) -> None:
         if event.step is not None:
@@ -104,10 +112,11 @@ class WatchedRun:
     def look(self) -> RunView | None:
         """Return the run as it is now, None before its first event; raises TouchlineError without a journal."""
         with JournalReader(self._directory / FILE_NAME) as journal:
-            start, end = journal.newest("start"), journal.newest("end")
-            if start is None:
+            marks = _by_kind(journal.of_kind(_MARKS))
+            if not (starts := marks["start"]):
                 return None
-            state, reason, _ = fate(self._directory, start, end, journal)
+            start, end = starts[-1], marks["end"][-1] if marks["end"] else None
+            state, reason, ended = fate(self._directory, start, end, journal)
             newest = journal.last_seq()
             self._read(journal, newest)
         seen = self._seen
@@ -122,18 +131,22 @@ class WatchedRun:
             speed=speed(seen.points, time.time()),
             logged=seen.points[-1][0] if seen.points else None,
             figures=dict(seen.figures),
-            alerts=tuple(seen.alerts),
+            alerts=tuple(marks["alert"][-_MOST_ALERTS:]),
             sinks=tuple(_sink(self._directory, name, newest) for name in names),
+            started=starts[0].time,
+            last_start=start.time,
+            ended=ended,
+            tags={name: str(value) for event in marks["tags"] for name, value in event.payload.items()},
+            warnings=sum(event.payload.get("level") != "info" for event in marks["alert"]),
         )
 
     def _read(self, journal: JournalReader, newest: int) -> None:
         oldest = newest - _EVENTS_A_LOOK
-        position = self._seen.position
-        if position is None:
-            # Alerts are rare and may lie far back; the index finds them.
-            self._seen.take([event for event in journal.of_kind(("alert",)) if event.seq <= oldest])
-            position = oldest
-        self._seen.take(journal.after(max(position, oldest), _EVENTS_A_LOOK))
+        position = oldest if self._seen.position is None else self._seen.position
+        events = journal.after(max(position, oldest), _EVENTS_A_LOOK)
+        if self._seen.position is None and not any(event.kind == "metrics" for event in events):
+            events = [*filter(None, [journal.newest("metrics")]), *events]
+        self._seen.take(events)
         self._seen.position = newest
 
 
@@ -179,6 +192,13 @@ class WatchedHome:
             return view
         del self._runs[run_id]
         return None
+
+
+def _by_kind(events: Iterable[Event]) -> dict[str, list[Event]]:
+    found: dict[str, list[Event]] = {kind: [] for kind in _MARKS}
+    for event in events:
+        found[event.kind].append(event)
+    return found
 
 
 def speed(points: Sequence[tuple[float, int]], now: float) -> float | None:
