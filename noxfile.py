@@ -26,12 +26,13 @@ TRACK_TESTS = (
     *(f"tests/tracking/test_{part}.py" for part in ("courier", "mlflow_exact", "tensorboard", "wandb_offline")),
 )
 TESTS_OF = {CORE: CORE_TESTS, TRACKS: TRACK_TESTS}
+TOOLS_OF = {CORE: ("pytest", "hypothesis"), TRACKS: ("pytest", "hypothesis", "imageio-ffmpeg", "pillow")}
 
 
 @nox.session(python=PYTHONS)
 def core(session: nox.Session) -> None:
     """The core alone, as pinned: it imports, shows its help, and passes the tests that need nothing else."""
-    session.install(".", "pytest", "hypothesis", *PINNED)
+    session.install(".", *TOOLS_OF[CORE], *PINNED)
     try_out(session, CORE)
 
 
@@ -46,7 +47,7 @@ def tests(session: nox.Session) -> None:
 @nox.parametrize("extras", [nox.param(CORE, id="core"), nox.param(TRACKS, id="tracks")])
 def lowest(session: nox.Session, extras: str) -> None:
     """The lowest series that pyproject.toml allows, on the oldest Python."""
-    session.install(f".[{extras}]" if extras else ".", *lowest_series(extras), "pytest", "hypothesis")
+    session.install(f".[{extras}]" if extras else ".", *lowest_series(extras), *TOOLS_OF[extras])
     try_out(session, extras)
 
 
@@ -55,7 +56,7 @@ def lowest(session: nox.Session, extras: str) -> None:
 def newest(session: nox.Session, extras: str) -> None:
     """The newest versions that pyproject.toml allows, on the newest Python."""
     wanted = f".[{extras}]" if extras else "."
-    session.install("--upgrade", "--upgrade-strategy", "eager", wanted, "pytest", "hypothesis")
+    session.install("--upgrade", "--upgrade-strategy", "eager", wanted, *TOOLS_OF[extras])
     try_out(session, extras)
 
 
