@@ -36,7 +36,7 @@ class Command:
     """``touchline tune`` in a process of its own, its words in a file."""
 
     def __init__(self, home: Path, trials: int) -> None:
-        command = [sys.executable, "-m", "touchline.cli", "tune", "tuned_hill:climb", "--study", "kills"]
+        command = [sys.executable, "-m", "touchline", "tune", "tuned_hill:climb", "--study", "kills"]
         command += ["--space", "x=-1:1", "--space", "y=-1:1", "--pruner", "none", "--finalists", "0"]
         command += ["--trials", str(trials), "--workers", str(WORKERS), "--home", str(home)]
         self.log = home.parent / "command.log"

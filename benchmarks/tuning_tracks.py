@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 550.0
 
 def tune(home: Path, url: str, key: str, trials: int) -> dict[str, Any]:
     """Tune with four workers, deliver what is left, and count the runs on each track."""
-    command = [sys.executable, "-m", "touchline.cli", "tune", "tuned_hill:climb", "--study", "tracks"]
+    command = [sys.executable, "-m", "touchline", "tune", "tuned_hill:climb", "--study", "tracks"]
     command += ["--space", "x=-1:1", "--space", "y=-1:1", "--finalists", "0", "--pruner", "median"]
     command += ["--trials", str(trials), "--workers", "4", "--home", str(home)]
     variables = environment(TOUCHLINE_SINKS="mlflow,wandb", WANDB_BASE_URL=url, WANDB_API_KEY=key)

@@ -87,7 +87,7 @@ def living(settings: Settings, points: int) -> Iterator[Run]:
 def command(home: Path) -> Iterator[tuple[str, float]]:
     """The running ``touchline ui``: its address, and the seconds until it was told."""
     began = time.perf_counter()
-    called = [sys.executable, "-m", "touchline.cli", "ui", "--page-only", "--home", str(home)]
+    called = [sys.executable, "-m", "touchline", "ui", "--page-only", "--home", str(home)]
     process = subprocess.Popen(called, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     told = (re.search(r"http://\S+\?token=\S+", line) for line in process.stdout)

@@ -40,6 +40,13 @@ def test_help_goes_to_stdout_and_writes_nothing(tmp_path: Path, arguments: tuple
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_package_is_the_program_too(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "touchline", "--version"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, touchline("--version", at=tmp_path).stdout)
+
+
 def test_the_help_names_every_command(tmp_path: Path) -> None:
     text = touchline("--help", at=tmp_path).stdout
     assert all(f"\n  {name} " in text for name in (*NEEDS_HOME, "run", "tune", "ui", "doctor", "lineage", "recipes"))

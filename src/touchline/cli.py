@@ -292,7 +292,3 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[0] not in COMMANDS:
         raise unknown("command", arguments[0], COMMANDS)
     return COMMANDS[arguments[0]].call(arguments[1:])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -50,7 +50,7 @@ def test_a_run_that_goes_on_has_a_page_and_keeps_none(home: Path, capsys: pytest
         assert run._writer.flush(10)
         assert call("report", "r1") == 0
         assert "still being written, so the report is not kept with it" in capsys.readouterr().err
-        assert "The run of train runs since" in Path("r1.html").read_text(encoding="utf-8")
+        assert "The run of train has been running for" in Path("r1.html").read_text(encoding="utf-8")
     finally:
         run.finish(timeout=5)
 

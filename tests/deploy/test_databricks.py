@@ -204,7 +204,7 @@ def test_a_task_that_is_not_of_the_table_may_be_as_it_likes() -> None:
 
 
 def test_a_bundle_has_all_its_files_and_is_checked_offline_in_a_moment(bundle: Path) -> None:
-    command = [sys.executable, "-m", "touchline.cli", "deploy", "databricks", str(bundle), "--check"]
+    command = [sys.executable, "-m", "touchline", "deploy", "databricks", str(bundle), "--check"]
     before = os.times()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     after = os.times()

@@ -58,7 +58,7 @@ def begin(environment: dict[str, str], user: str, home: Path, *, test: str) -> s
 
 def sync(environment: dict[str, str], until: str) -> str:
     """Send what is missing until the command says so; a busy machine may need it more than once."""
-    command = [sys.executable, "-m", "touchline.cli", "sync", "--timeout", "60"]
+    command = [sys.executable, "-m", "touchline", "sync", "--timeout", "60"]
     told = ""
     deadline = time.monotonic() + 300.0
     while until not in told:

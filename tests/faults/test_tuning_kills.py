@@ -24,7 +24,7 @@ STEPS = 30
 
 
 def start(home: Path, trials: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "touchline.cli", "tune", "tests.tuning.hill:climb", "--study", "hill"]
+    command = [sys.executable, "-m", "touchline", "tune", "tests.tuning.hill:climb", "--study", "hill"]
     command += ["--space", "x=-1:1", "--space", "y=-1:1", "--pruner", "none", "--finalists", "0", "--workers", "2"]
     command += ["--trials", str(trials), "--home", str(home), "--set", f"steps={STEPS}", "--set", "seconds=0.05"]
     variables = {**os.environ, "TOUCHLINE_SINKS": "", "TOUCHLINE_CAPTURE": ""}

@@ -28,7 +28,7 @@ from touchline.report.study import StudyFacts, read_study
 from touchline.report.subject import Recorded, Subject, recorded
 from touchline.report.words import Head, head, tiles
 from touchline.tracking.journal import FILE_NAME, JournalReader
-from touchline.tracking.status import gaps
+from touchline.tracking.status import SinkStatus, gaps
 
 T = TypeVar("T")
 logger = logging.getLogger("touchline")
@@ -255,10 +255,17 @@ def _stages(newest: Mapping[str, Facts], jobs: Sequence[str], charted: set[str])
 
 
 def undelivered(runs: Sequence[Facts]) -> tuple[str, ...]:
-    """A sentence for each run and sink; where it is the same for several runs, one for all of them."""
+    """A sentence for each run and sink that lacks something, or one for all runs of which it is the same.
+
+    What is on its way while a run is on is no gap.
+    """
     found: list[str] = []
     for sink in dict.fromkeys(sink.sink for facts in runs for sink in facts.status.sinks):
-        lacking = [(facts, own) for facts in runs if (own := facts.status.sink(sink)) and gaps(facts.status, [sink])]
+        lacking = [
+            (facts, own)
+            for facts in runs
+            if (own := facts.status.sink(sink)) and gaps(facts.status, [sink]) and not _on_its_way(facts, own)
+        ]
         if len(lacking) > 2 and len({own.last_error for _, own in lacking}) == 1:
             why = f" {lacking[0][1].last_error.rstrip('. ')}." if lacking[0][1].last_error else ""
             waiting = sum(own.waiting for _, own in lacking)
@@ -268,6 +275,10 @@ def undelivered(runs: Sequence[Facts]) -> tuple[str, ...]:
         else:
             found += [sentence for facts, _ in lacking for sentence in gaps(facts.status, [sink])]
     return tuple(found)
+
+
+def _on_its_way(facts: Facts, sink: SinkStatus) -> bool:
+    return facts.status.ended is None and sink.state in ("live", "starting") and not sink.last_error
 
 
 def _configuration(facts: Facts, ancestry: Ancestry | None) -> Configuration:

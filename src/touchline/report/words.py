@@ -39,7 +39,7 @@ def head(subject: Subject, runs: Sequence[Facts], stages: Sequence[Stage]) -> He
     if subject.kind == "run":
         run = runs[0]
         at = "" if run.status.last_step is None else f" at step {run.status.last_step:,}"
-        verb = "runs since" if state == "running" else f"{_ended(state)} after"
+        verb = "has been running for" if state == "running" else f"{_ended(state)} after"
         name = "" if run.status.name in ("", run.id) else f" {run.status.name}"
         sentence = f"The run{name} of {run.job} {verb} {took}{at}."
         sentence += f" {run.status.reason.rstrip('.')}." if run.status.reason else ""

@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
     # The libraries of the cluster are on this kernel's path only.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "touchline.cli", *arguments],
+        [sys.executable, "-m", "touchline", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
