@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,15 @@ def nothing_configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         mlflow.set_registry_uri(None)
     monkeypatch.undo()
     forget_configuration()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, driven by playwright."""
+    from tests import chromium
+
+    with chromium.launched() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

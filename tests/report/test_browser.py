@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,30 +9,13 @@ from typing import Any
 
 import pytest
 
+from tests import chromium
 from touchline.config import Settings
 from touchline.report import find_subject, write_report
 
 from .conftest import JOBS, PIPELINE
 
-CHROMIUM = shutil.which("chromium")
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright drives the browser: pip install playwright"
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install -y chromium")
-ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-PATIENCE = 60_000
-"""Milliseconds, of a crowded machine."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=PATIENCE)
-        yield chromium
-        chromium.close()
+pytestmark = chromium.needed
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +34,10 @@ def page_of(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
 
 @contextmanager
 def opened(browser: Any, path: Path, width: int = 1280, scheme: str = "light") -> Iterator[Any]:
-    """The page when all is drawn; afterwards nothing may have complained or gone to a network."""
-    with browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:
-        context.set_default_timeout(PATIENCE)
-        page = context.new_page()
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.append(request.url) if request.url.startswith("http") else None)
-        page.goto(path.as_uri())
+    """The page when all is drawn; nothing may complain or go to a network."""
+    with chromium.opened(browser, path.as_uri(), "(?!http)", width, scheme) as page:
         page.wait_for_selector("html[data-drawn]", state="attached")
         yield page
-        assert complaints == []
 
 
 def curve(page: Any, number: int = 0) -> str:

@@ -16,22 +16,13 @@ from typing import Any
 
 import pytest
 
+from tests import chromium
 from touchline.ui.door import Door
 
 from .conftest import PIPELINE, begin
 
 TOUCHLINE = Path(sys.executable).with_name("touchline")
-CHROMIUM = shutil.which("chromium")
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright drives the browser: pip install playwright"
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install -y chromium")
-ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-PATIENCE = 60_000
-"""Milliseconds, of a crowded machine."""
+pytestmark = chromium.needed
 TRAINING = """
 import sys, time
 from pathlib import Path
@@ -47,28 +38,11 @@ run.finish(timeout=1.0)
 """
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=PATIENCE)
-        yield chromium
-        chromium.close()
-
-
 @contextmanager
 def opened(browser: Any, url: str, width: int = 1280, scheme: str = "light") -> Iterator[Any]:
-    """Open the address with the token; afterwards nothing may have complained or left this machine."""
-    with browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:
-        context.set_default_timeout(PATIENCE)
-        page = context.new_page()
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        loopback = re.compile(r"http://127\.0\.0\.1:|blob:|data:")
-        page.on("request", lambda one: None if loopback.match(one.url) else complaints.append(one.url))
-        page.goto(url)
+    """Open the address with the token; nothing may complain or leave this machine."""
+    with chromium.opened(browser, url, r"http://127\.0\.0\.1:|blob:|data:", width, scheme) as page:
         yield page
-        assert complaints == []
 
 
 def follow(page: Any, run: str) -> None:
