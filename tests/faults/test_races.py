@@ -107,11 +107,15 @@ def test_a_trainer_that_replaces_itself_goes_on_with_its_run(alone: Settings, tm
         assert [event.step for event in journal.of_kind(["metrics"])] == [1, 2]
 
 
-# Counts the calls inside start_run, and kills itself with SIGKILL at the one it is told; each in a forked child.
+# Counts the calls inside start_run, and kills itself with SIGKILL at the one it is told; each in a forked child. What
+# is imported and compiled at a first call would be nine tenths of them, and is done before.
 SWEEP = """
 import json, os, signal, sys, touchline
 from pathlib import Path
+from touchline.filesystem import filesystem_type
 from touchline.tracking import start
+from touchline.tracking.events import slug
+filesystem_type(Path(sys.argv[1])), slug("é -")
 settings = touchline.Settings(home=Path(sys.argv[1]), sinks=(), capture=())
 outcomes = []
 at = 1
