@@ -64,7 +64,7 @@ def newest(session: nox.Session, extras: str) -> None:
 def lint(session: nox.Session) -> None:
     """Ruff and mypy, as `make lint` runs them in .venv."""
     session.install(".[tuning,report]", "pytest", "ruff", "mypy", *PINNED)  # mypy reads the types of these packages
-    checked = ("src", "tests", "benchmarks", "examples", "noxfile.py", ".ci/release")
+    checked = ("src", "tests", "benchmarks", "examples", "noxfile.py", "mkdocs_hooks.py", ".ci/release")
     session.run("ruff", "check", *checked)
     session.run("ruff", "format", "--check", *checked)
     session.run("mypy")

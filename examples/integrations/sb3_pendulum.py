@@ -27,7 +27,7 @@ evaluation = EvalCallback(evaluation_env, callback_after_eval=patience, eval_fre
 
 with Training("sb3-pendulum", every=10_000) as training:  # touchline
     film = gym.make("Pendulum-v1", render_mode="rgb_array")  # touchline
-    callback = TouchlineCallback(training, video_env=film, video_every=steps // 4)  # touchline
+    callback = TouchlineCallback(training, video_env=film, video_every=max(steps // 4, 1))  # touchline
     model = PPO("MlpPolicy", "Pendulum-v1", n_steps=rollout, gamma=0.9, learning_rate=1e-3)  # touchline: indented
     model = training.restore_or(model)  # touchline
     model.learn(steps - model.num_timesteps, [callback, evaluation], reset_num_timesteps=False)  # touchline

@@ -64,10 +64,15 @@ _HINTS_OF_FORMS = (
 """Most texts hold none of them, which is found out much sooner than that no expression matches."""
 _LITERAL = re.compile(
     r"""((?:api_?key|access_?key|secret|token|passwd|password|credential)\w*["']?\]?\s*(?:[=:]|,)\s*[rbf]?)"""
-    r"""(["'])(?!\s*\2)[^"'\n]+\2""",
+    r"""(["'])(?!\s*\2)[^"'\n]+\2(?!\s*:)""",
     re.IGNORECASE,
 )
-"""A literal given to a name that tells of a secret; ``key`` alone is left, since jax.random and dicts have keys."""
+"""A literal given to a name that tells of a secret; ``key`` alone is left, since jax.random and dicts have keys.
+
+What a colon follows is the next name of a dict.
+"""
+_IN_LITERAL = re.compile(r"""(["'][^"'\n]*?\b(?:passw(?:or)?d|pwd)=)[^\s"'&;{]+""", re.IGNORECASE)
+"""A password in a connection's text, such as ``"host=db password=…"``."""
 _SHELL = re.compile(
     r"^(?=\s*[+-]?\s*[%!])(.*?\w*(?:key|token|passw|secret)\w*[=\s]\s*)([^\s\"'-][^\s\"']*)",
     re.IGNORECASE | re.MULTILINE,
@@ -148,9 +153,10 @@ def mask_arguments(arguments: Iterable[str]) -> list[str]:
 
 
 def mask_source(text: str) -> str:
-    """Mask the literals that source code gives to names such as api_key, token, password or secret."""
+    """Mask what source code gives away: literals of names such as api_key, token, password or secret, known forms."""
     text = _LITERAL.sub(rf"\1\2{MASK}\2", without_credentials(text))
-    return _SHELL.sub(rf"\1{MASK}", text)
+    text = _SHELL.sub(rf"\1{MASK}", _IN_LITERAL.sub(rf"\1{MASK}", text))
+    return _HEADER.sub(lambda found: f"{found['scheme']} {MASK}", _FORMS.sub(_mask_form, text))
 
 
 def _mask_value(value: str) -> str:

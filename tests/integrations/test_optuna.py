@@ -45,3 +45,13 @@ def test_pruned_and_failed_trials_and_several_objectives_are_recorded_too(journa
         ("trial/value_1", 2.0),
         ("trial/n", 1.0),
     }
+
+
+def test_a_parameter_that_is_called_as_a_figure_of_the_trial_takes_nothing_from_it(journal_only: Path) -> None:
+    with touchline.start_run("study") as run:
+        study = optuna.create_study()
+        study.optimize(lambda trial: trial.suggest_int("value", 3, 3) * 2.0, 1, callbacks=[TouchlineCallback(run)])
+    found = {name: value for name, _, value in points(run.directory)}
+    assert (found["trial/value"], found["trial/parameter_value"]) == (6.0, 3.0)
+    results = {name: value for _, _, row in events(run.directory, "summary") for name, value in row.items()}
+    assert results["best/value"] == 6.0

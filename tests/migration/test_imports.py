@@ -271,6 +271,7 @@ def test_a_run_that_may_be_going_on_is_left_out(
         ("wandb .", "There is no W&B run in"),
         ("tensorboard .", "There are no event files in"),
         ("mlflow sqlite:///nowhere.db", "There is no MLflow store"),
+        ("mlflow nowhere", "There is no MLflow store nowhere"),
         ("tensorboard . --experiment x", "--experiment x is for mlflow"),
         ("wandb . --to wendb", "Did you mean 'wandb'?"),
     ],
@@ -279,9 +280,31 @@ def test_what_is_not_there_is_told_with_a_remedy(
     command: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["import", *command.split()]) in (1, 2)
+    assert main(["import", *command.split()]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / ".touchline").exists()
+
+
+def test_a_server_that_does_not_answer_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["import", "mlflow", "http://127.0.0.1:9"]) == 1
+    assert "cannot be reached (Connection refused)" in capsys.readouterr().err
+
+
+def test_a_file_that_is_none_of_wandbs_costs_only_itself(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOUCHLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TOUCHLINE_SINKS", "")
+    (folder,) = (world.directory / "wandb").glob("*killed")
+    shutil.copytree(folder, tmp_path / "wandb" / folder.name)
+    (tmp_path / "wandb" / "run-empty").mkdir()
+    (tmp_path / "wandb" / "run-empty" / "run-empty.wandb").touch()
+    assert main(["import", "wandb", str(tmp_path / "wandb")]) == 1
+    assert "run-empty.wandb is no W&B run file of a known format" in capsys.readouterr().out
+    assert len(run_ids(Settings.load())) == 1
 
 
 def test_a_damaged_block_costs_only_itself(world: World, tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def import_runs(arguments: list[str]) -> int:
 
 def _source(options: ImportOptions, settings: Settings) -> tuple[Sequence[SourceRun], str, Sequence[str]]:
     """The runs, the sink that has them already (empty where no sink has), and what is there besides runs."""
+    if not options.place:
+        raise UsageError(f"Import from where? Name the place that has the runs of {options.track}.")
     if options.track == "mlflow":
         from touchline.migration import mlflow
 

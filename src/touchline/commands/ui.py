@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from touchline.commands.options import Home, parse
+from touchline.commands.options import Home, parse, settings_of
 from touchline.config import Settings
 
 
@@ -27,6 +27,7 @@ def ui(arguments: list[str]) -> int:
     options = parse(UiOptions, arguments, "ui")
     from touchline.ui.serve import serve
 
-    settings = Settings.load(home=options.home)
+    # Where none is named, the page may be opened before the first training has made the home.
+    settings = Settings.load(home=None) if options.home is None else settings_of(options.home)
     serve(settings, options.port, alone=options.page_only, tell=lambda text: print(text, flush=True))
     return 0

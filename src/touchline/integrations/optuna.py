@@ -47,7 +47,7 @@ class TouchlineCallback:
         except ValueError:  # none is complete
             return {}
         named = {f"best/{name}": value for name, value in best.params.items()}
-        self._run.set_summary({"best/number": best.number, "best/value": best.value, **named})
+        self._run.set_summary({**named, "best/number": best.number, "best/value": best.value})
         return {"trial/best_value": float(best.value or 0.0)}
 
 
@@ -57,7 +57,13 @@ def _numbers(trial: FrozenTrial) -> dict[str, float]:
     if trial.duration is not None:
         found["trial/seconds"] = trial.duration.total_seconds()
     numeric = {name: value for name, value in trial.params.items() if isinstance(value, int | float)}
-    return {**found, **{f"trial/{name}": float(value) for name, value in numeric.items()}}
+    return {**{_metric(name): float(value) for name, value in numeric.items()}, **found}
+
+
+def _metric(parameter: str) -> str:
+    """The metric of a parameter, which may be called as a figure of the trial is."""
+    is_ours = parameter in ("value", "best_value", "seconds") or parameter.startswith("value_")
+    return f"trial/parameter_{parameter}" if is_ours else f"trial/{parameter}"
 
 
 def _name(node: Any) -> str:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from touchline.config import Settings
-from touchline.errors import TouchlineError, unknown
+from touchline.errors import TouchlineError, UsageError, unknown
 from touchline.migration import source
 from touchline.migration.files import Files
 from touchline.migration.source import About, Ending, Findings
 from touchline.tracking.launch import destination, without_credentials
+from touchline.tracking.mlflow_store import probe_server
 from touchline.tracking.sinks.mlflow import PARENT_TAG, RUN_ID_TAG
 from touchline.tracking.sinks.mlflow_batch import DELIVERED_TAG
 from touchline.tracking.sinks.mlflow_session import STATUS_TAG
@@ -58,10 +59,7 @@ class Store:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         from mlflow.tracking import MlflowClient
 
-        if self.uri.startswith("sqlite:///") and not Path(self.uri.removeprefix("sqlite:///")).is_file():
-            raise TouchlineError(
-                f"There is no MLflow store {self.uri}. Name the file that MLflow wrote, or a server."
-            )
+        self._refuse_what_is_not_there()
         try:
             client = MlflowClient(self.uri)
             found = {experiment.name: experiment.experiment_id for experiment in _experiments(client)}
@@ -81,8 +79,21 @@ class Store:
                 runs[entity.info.run_id] = MlflowRun(self, client, entity, experiment, runs)
         return list(runs.values())
 
+    def _refuse_what_is_not_there(self) -> None:
+        """MLflow itself would create the file, or try a server for minutes without a word."""
+        scheme, separator, _ = self.uri.partition(":")
+        place = Path(self.uri.removeprefix("sqlite:///").removeprefix("file://"))
+        if (scheme in ("sqlite", "file") or not separator) and self.uri != "databricks" and not place.exists():
+            raise UsageError(
+                f"There is no MLflow store {without_credentials(self.uri)}. Name what MLflow wrote, as "
+                "sqlite:///mlflow.db or the folder mlruns, or a server, as http://mlflow:5000."
+            )
+        if scheme in ("http", "https") and not (found := probe_server(self.uri)).usable:
+            raise TouchlineError(f"MLflow gives no runs: {found.reason}")
+
     def left_behind(self) -> list[str]:
         """A sentence for each thing in the store that is no run, and so stays there."""
+        from mlflow.entities import ViewType
         from mlflow.tracking import MlflowClient
 
         client, found = MlflowClient(self.uri, registry_uri=self.uri), []
@@ -95,6 +106,10 @@ class Store:
             ids = [experiment.experiment_id for experiment in _experiments(client)]
             if client.search_traces(ids, max_results=1, include_spans=False):
                 found.append(f"The traces stay in {without_credentials(self.uri)}.")
+            deleted = len(client.search_runs(ids, run_view_type=ViewType.DELETED_ONLY, max_results=_RUNS_A_PAGE))
+            if deleted:
+                shown = f"{deleted} or more" if deleted == _RUNS_A_PAGE else str(deleted)
+                found.append(f"Runs that were deleted in {without_credentials(self.uri)} stay there: {shown}.")
         return found
 
     def _unreadable(self, what: str, error: Exception) -> TouchlineError:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from touchline.errors import TouchlineError
+
 Row = tuple[str, int | None, float, dict[str, Any]]
 """Kind, step, time in seconds since the epoch and payload of an event of the journal."""
 
@@ -74,6 +76,26 @@ class Findings:
     def omit(self, what: str, reason: str, count: int = 1) -> None:
         """Note something that is not taken over."""
         self.omissions[Omission(what, reason)] += count
+
+
+class UnreadableRun:
+    """A run of which it is only known that it cannot be read."""
+
+    def __init__(self, error: TouchlineError) -> None:
+        self.findings = Findings()
+        self._error = error
+
+    def about(self) -> About:
+        """Raises what is wrong."""
+        raise self._error
+
+    def events(self, directory: Path | None) -> Iterator[Row]:
+        """Raises what is wrong."""
+        raise self._error
+
+    def ending(self) -> Ending:
+        """Raises what is wrong."""
+        raise self._error
 
 
 class SourceRun(Protocol):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from touchline.errors import TouchlineError, UsageError
 from touchline.migration import source
 from touchline.migration.files import Files, OtherValues
-from touchline.migration.source import About, Ending, Findings
+from touchline.migration.source import About, Ending, Findings, SourceRun, UnreadableRun
 from touchline.migration.wandb_file import WandbFile
 from touchline.migration.wandb_history import INTERNAL, Axes, Row, as_number, nested, put
 from touchline.migration.wandb_media import Media
@@ -41,10 +41,11 @@ _UNCOUNTED = frozenset(
 """Records about the SDK itself, about the uploading of files that are found anyway, and what was read before."""
 
 
-def find_runs(place: Path) -> list[WandbRun]:
+def find_runs(place: Path) -> list[SourceRun]:
     """The runs below a run's file or folder, a ``wandb`` directory, or the directory that has one.
 
-    Folders of one run, which was resumed, are one. Raises UsageError where there is none.
+    Folders of one run, which was resumed, are one; a file among others that is none of W&B's is a run that cannot be
+    read. Raises UsageError where there is none, TouchlineError where the one file that is named is none.
     """
     if place.is_file():
         files = [place]
@@ -52,15 +53,22 @@ def find_runs(place: Path) -> list[WandbRun]:
         patterns = ("*.wandb", "*/*.wandb", "wandb/*/*.wandb")
         files = [file for pattern in patterns for file in place.glob(pattern)]
     sessions: dict[str, list[WandbFile]] = {}
+    unreadable: list[SourceRun] = []
     for path in sorted({path.resolve() for path in files}):  # latest-run is a link
-        file = WandbFile(path)
-        sessions.setdefault(_identity(file), []).append(file)
-    if not sessions:
+        try:
+            file = WandbFile(path)
+        except TouchlineError as error:
+            if len(files) == 1:
+                raise
+            unreadable.append(UnreadableRun(error))
+        else:
+            sessions.setdefault(_identity(file), []).append(file)
+    if not sessions and not unreadable:
         raise UsageError(
             f"There is no W&B run in {place}. Name a folder such as wandb/offline-run-20260101_120000-abc123, or the "
             "wandb directory that has it."
         )
-    return [WandbRun(files) for files in sessions.values()]
+    return [*(WandbRun(files) for files in sessions.values()), *unreadable]
 
 
 class WandbRun:

@@ -20,7 +20,7 @@ from touchline.config import Settings
 from touchline.errors import nearest
 from touchline.filesystem import create_private, make_private
 from touchline.tracking.launch import without_credentials
-from touchline.tracking.probe import probe_http
+from touchline.tracking.probe import Reachable, probe_http
 from touchline.tracking.sinks.base import SinkUnavailable
 
 if TYPE_CHECKING:
@@ -54,11 +54,16 @@ def check_store(settings: Settings) -> None:
     uri = settings.tracking_uri
     _check_form(uri)
     if uri.startswith(("http://", "https://")):
-        probe = probe_http(uri.rstrip("/") + "/health", tls=_tls(), trust=" or ".join((_CERTIFICATE, _BUNDLES[0])))
+        probe = probe_server(uri)
         if not probe.usable:
             raise SinkUnavailable(f"MLflow: {probe.reason}", permanent=probe.permanent)
     elif uri.startswith(_SQLITE):
         _check_database(Path(uri.removeprefix(_SQLITE)))
+
+
+def probe_server(uri: str) -> Reachable:
+    """Tell within about 3 s whether the MLflow server at ``uri`` answers."""
+    return probe_http(uri.rstrip("/") + "/health", tls=_tls(), trust=" or ".join((_CERTIFICATE, _BUNDLES[0])))
 
 
 def _tls() -> ssl.SSLContext:

@@ -22,12 +22,12 @@ def serve(
     ``first_port`` the page is on that port and they are on the following ones, else on free ones. Raises
     TouchlineError when a port is taken.
     """
-    settings.ensure_home()
-    make_private(settings.runs)
     chosen = () if alone else viewers(settings)
     if first_port is not None:
         ports = taken_from(first_port, 1 + len(chosen))
         chosen = () if alone else viewers(settings, ports[1:])
+    settings.ensure_home()
+    make_private(settings.runs)
     servers = Servers(settings, chosen, () if alone else absent(settings))
     door = Door(Site(settings, servers.states), first_port or 0)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)

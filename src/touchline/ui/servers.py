@@ -20,7 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from touchline import leash
 from touchline.config import Settings
-from touchline.errors import TouchlineError
+from touchline.errors import TouchlineError, UsageError
 from touchline.filesystem import create_private, make_private
 
 HOST = "127.0.0.1"
@@ -98,11 +98,14 @@ def absent(settings: Settings) -> tuple[ServerState, ...]:
 
 
 def taken_from(first: int, count: int) -> list[int]:
-    """``first`` and the ports after it. Raises TouchlineError where one of them is taken or cannot exist."""
+    """``first`` and the ports after it.
+
+    Raises UsageError where one of them cannot exist, TouchlineError where it is taken.
+    """
     ports = list(range(first, first + count))
     for port in ports:
         if not 0 < port <= HIGHEST_PORT:
-            raise TouchlineError(f"There is no port {port}. Choose one from 1024 to 65000 with --port.")
+            raise UsageError(f"There is no port {port}. Choose one from 1024 to 65000 with --port.")
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
