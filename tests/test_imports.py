@@ -31,6 +31,7 @@ LAYERS = (
     {"learning", "simulation", "soccer", "tuning", "catalog", "migration"},
     {"jobs", "testing", "integrations", "compat", "report"},
     {"recipes", "deploy", "ui", "commands", "cli"},
+    {"__main__"},
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names}
 ONE_WAY_WITHIN_A_LAYER = {

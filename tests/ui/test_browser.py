@@ -70,6 +70,7 @@ def highest_step(page: Any) -> int:
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The real ``touchline ui`` of a home of its own, and the address that it tells."""
+    (tmp_path / "home").mkdir()
     process = subprocess.Popen(
         [str(TOUCHLINE), "ui", "--page-only", "--home", str(tmp_path / "home")],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,

@@ -25,6 +25,7 @@ TOUCHLINE = Path(sys.executable).with_name("touchline")
 @pytest.fixture
 def ui(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The running command and the address that it tells."""
+    (tmp_path / "home").mkdir()
     process = subprocess.Popen(
         [str(TOUCHLINE), "ui", "--home", str(tmp_path / "home")],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
@@ -78,7 +79,15 @@ def test_servers_that_are_still_starting_go_with_it(
     wait_until(lambda: not of_this_home(tmp_path / "home"))
 
 
+def test_a_home_that_is_not_there_is_no_new_one(tmp_path: Path) -> None:
+    arguments = [str(TOUCHLINE), "ui", "--home", str(tmp_path / "mistyped")]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2 and "mistyped is not there" in done.stderr
+    assert not (tmp_path / "mistyped").exists()
+
+
 def test_a_taken_port_is_a_sentence_and_nothing_is_started(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -149,6 +149,7 @@ def _directory(settings: Settings, run_id: str | None, job: str) -> Path:
         if run_id is not None:
             directory = settings.run_directory(run_id).absolute()
             return make_private(directory)
+        make_private(settings.runs.absolute())  # a file in its way is not a run that is there already
         while True:
             run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{job}-{secrets.token_hex(2)}"
             directory = settings.run_directory(run_id).absolute()
