@@ -19,7 +19,7 @@ def place(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A copy of the example with a training and a gate of seconds, and a home of its own."""
     copy = tmp_path / "tutorial"
     shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("__pycache__", ".touchline"))
-    for file, old, new in (("train.py", "32_768", "4_096"), ("judge.py", "SCENARIOS = 200", "SCENARIOS = 20")):
+    for file, old, new in (("train.py", "16_384", "4_096"), ("judge.py", "SCENARIOS = 200", "SCENARIOS = 20")):
         text = (copy / file).read_text()
         assert old in text
         (copy / file).write_text(text.replace(old, new))
