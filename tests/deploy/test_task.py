@@ -69,7 +69,7 @@ signal.pause()
 def test_a_request_to_stop_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (command := tmp_path / "touchline").mkdir()
     (command / "__init__.py").touch()
-    (command / "cli.py").write_text(WAITING)
+    (command / "__main__.py").write_text(WAITING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     task = start("run", "pretrain", at=tmp_path)
     assert task.stdout is not None
