@@ -60,6 +60,13 @@ def test_the_flowchart_can_be_piped_although_a_page_is_written_too(
     assert "lineage.html" not in text
 
 
+def test_a_question_makes_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["lineage", "runner@Champion"], ["compare", "a/1", "b/2"], ["champion"], ["film", "runner/1"]):
+        assert main([*words, "--home", str(tmp_path)]) == 2
+        assert f"No model is registered in {tmp_path}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_model_is_told_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lineage"]) == 2
     assert "touchline lineage ddpg_finetuned@Champion" in capsys.readouterr().err

@@ -49,6 +49,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def test_the_name_of_the_directory_is_no_code(tmp_path: Path) -> None:
+    write_bundle(directory := tmp_path / 'a"""b', DatabricksConfig(), HOST)
+    compile((directory / "resources.py").read_text(), "resources.py", "exec")
+
+
 @pytest.mark.parametrize("pool_minutes", [None, 0, 20])
 @pytest.mark.parametrize("on_demand", [True, False])
 @pytest.mark.parametrize("cloud", CLOUDS)

@@ -144,6 +144,10 @@ def test_an_environment_that_fails_to_render_costs_the_film_alone(journal_only: 
 def test_what_cannot_go_on_is_refused_with_the_remedy(journal_only: Path) -> None:
     with touchline.start_run("r") as run, pytest.raises(UsageError, match='render_mode="rgb_array"'):
         TouchlineCallback(run, video_env=gymnasium.make("Pendulum-v1"))
+    with pytest.raises(UsageError, match="This Training is not open"):
+        TouchlineCallback(Training("closed"))
+    with pytest.raises(UsageError, match="'a name' is neither a Training nor a run"):
+        TouchlineCallback("a name")  # type: ignore[arg-type]
     with Training("again", watch=None) as training:
         ppo().learn(128, TouchlineCallback(training))
     with pytest.raises(UsageError, match="reset_num_timesteps=False"), Training("again", watch=None) as training:

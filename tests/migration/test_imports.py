@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import math
+import os
 import re
 import shutil
 import signal
@@ -291,6 +292,25 @@ def test_a_server_that_does_not_answer_is_told_at_once(
     monkeypatch.chdir(tmp_path)
     assert main(["import", "mlflow", "http://127.0.0.1:9"]) == 1
     assert "cannot be reached (Connection refused)" in capsys.readouterr().err
+
+
+def test_names_that_become_one_are_told_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from touchline.migration.importing import Order, import_runs
+    from touchline.migration.wandb import find_runs
+
+    code = (
+        "import wandb\n"
+        "run = wandb.init(project='p', config={'lr.warm': 1, 'lr': {'warm': 2}})\n"
+        "run.log({'a.b': 1.0, 'a': {'b': 2.0}})\n"
+        "run.finish()"
+    )
+    environment = {**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    monkeypatch.setenv("TOUCHLINE_HOME", str(tmp_path / "home"))
+    (run,) = import_runs(Order(Settings.load(), ()), find_runs(tmp_path / "wandb")).runs
+    told = {omission.what for omission in run.omissions}
+    assert {"'a.b' of values", "'lr.warm' of parameters"} <= told
+    assert not run.is_equal
 
 
 def test_a_file_that_is_none_of_wandbs_costs_only_itself(

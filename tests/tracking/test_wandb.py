@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,13 @@ def test_a_run_arrives_whole(settings: Settings, backend: WandbBackend, tmp_path
     assert [next(iter(artifact["files"])) for artifact in far.artifacts] == ["test.py"]
     assert (far.summary["loss"], far.summary["touchline/status"]) == (1.5, "finished")
     assert (far.exit_code, far.complete) == (0, True)
+
+
+def test_a_project_that_is_a_path_has_a_name_that_wandb_takes(settings: Settings, backend: WandbBackend) -> None:
+    with touchline.start_run("train", settings=replace(settings, project="/Users/me/walk #2")) as run:
+        run.log({"loss": 1.0}, 1)
+    assert run.wait_delivered("wandb", timeout=60)
+    assert backend.runs[run.id].project == "Users-me-walk -2"
 
 
 def test_names_of_its_own_are_set_aside_and_take_nothing_along(settings: Settings, backend: WandbBackend) -> None:

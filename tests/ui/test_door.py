@@ -52,11 +52,22 @@ def test_loopback_through_a_tunnel_is_welcome(guest: Visitor, host: str) -> None
     assert guest.ask("/", Host=host).status == 200
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "FOO"])
 def test_nothing_can_be_changed(guest: Visitor, method: str) -> None:
     refused = guest.ask("/", method)
     assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD")
     assert "for looking, not for changing" in refused.text
+
+
+def test_what_is_no_proper_request_is_refused_in_a_sentence(guest: Visitor) -> None:
+    refused = guest.ask("/", **{"X-Long": "x" * 70_000})
+    assert refused.status == 431 and refused.text.startswith("Refused: ")
+    assert refused.headers["Content-Type"].startswith("text/plain")
+
+
+def test_a_very_long_name_is_only_one_that_is_not_there(guest: Visitor) -> None:
+    for path in ("/runs/", "/report/", "/api/runs/", "/static/"):
+        assert guest.ask(path + "x" * 20_000).status == 404
 
 
 def test_a_head_is_a_get_without_its_body(guest: Visitor) -> None:

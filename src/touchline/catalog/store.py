@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from touchline.config import Settings
-from touchline.errors import TouchlineError
+from touchline.errors import TouchlineError, UsageError
+from touchline.tracking.find import existing_home
 from touchline.tracking.mlflow_store import connect, refused, unavailable
 from touchline.tracking.sinks.base import SinkUnavailable
 
@@ -35,6 +36,18 @@ def registry_uri(settings: Settings) -> str:
         return settings.mlflow_registry_uri
     uri = settings.tracking_uri
     return uri.replace("databricks", "databricks-uc", 1) if uri.split(":")[0] == "databricks" else uri
+
+
+def existing_store(settings: Settings) -> None:
+    """Raise UsageError where the store would be a new file of the home: to ask about models is not to create one."""
+    if settings.mlflow_tracking_uri is not None:
+        return
+    existing_home(settings)
+    if not (settings.home / "mlflow.db").exists():
+        raise UsageError(
+            f"No model is registered in {settings.home}: no run of it has reached MLflow yet. Name another home with "
+            "--home DIR or TOUCHLINE_HOME, or a server with MLFLOW_TRACKING_URI."
+        )
 
 
 def open_client(settings: Settings) -> MlflowClient:

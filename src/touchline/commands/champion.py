@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from touchline.commands.options import Home, Json, parse, settings_of
+from touchline.commands.options import Home, Json, parse
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
 from touchline.masking import without_credentials
@@ -130,13 +130,13 @@ def promote(arguments: list[str]) -> int:
 
 
 def _catalog(home: Path | None) -> Catalog:
-    """The catalog; a mistyped home is not created, since the store may lie in it."""
-    settings = Settings.load(home=home)
-    if settings.mlflow_tracking_uri is None:
-        settings = settings_of(home)
-    settings.ensure_home()
+    """The catalog; raises UsageError where there is none."""
     from touchline.catalog import Catalog
+    from touchline.catalog.store import existing_store
 
+    settings = Settings.load(home=home)
+    existing_store(settings)
+    settings.ensure_home()
     return Catalog.of(settings)
 
 

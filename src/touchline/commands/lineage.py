@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from touchline.commands.options import Home, parse, refuse_output, settings_of
+from touchline.commands.options import Home, parse, refuse_output
 from touchline.config import Settings
 from touchline.errors import UsageError
 from touchline.filesystem import whole_file
@@ -67,13 +67,11 @@ def lineage(arguments: list[str]) -> int:
 
 
 def registry_settings(home: Path | None) -> Settings:
-    """The settings of a command that reads the registry; raises UsageError for a mistyped home.
+    """The settings of a command that reads the registry; raises UsageError where there is none."""
+    from touchline.catalog.store import existing_store
 
-    Without a server of its own, the store is in the home, which is not to be created by a question.
-    """
     settings = Settings.load(home=home)
-    if settings.mlflow_tracking_uri is None:
-        settings_of(home).ensure_home()
+    existing_store(settings)
     return settings
 
 

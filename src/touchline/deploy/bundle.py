@@ -41,7 +41,7 @@ targets:
 _RESOURCES = '''\
 """The resources of the bundle, made from touchline's table of jobs. Change the configuration, or what comes of it.
 
-Then, offline: touchline deploy databricks {directory} --check
+Then, in this directory, offline: touchline deploy databricks . --check
 """
 
 from databricks.bundles.core import Bundle, Resources
@@ -76,7 +76,7 @@ def write_bundle(directory: Path, config: DatabricksConfig, host: str = "", over
     if host and not _HOST.fullmatch(host):
         raise UsageError(f"{host!r} is no address of a workspace. Give one like https://1234.5.gcp.databricks.com")
     recipe = find_recipe(config.recipe)()
-    files = {YAML: _YAML.format(host=host or '""'), RESOURCES: _resources(directory, config), LOCK: requirements()}
+    files = {YAML: _YAML.format(host=host or '""'), RESOURCES: _resources(config), LOCK: requirements()}
     files |= {name: (_FILES / name).read_text(encoding="utf-8") for name in (TASK, INIT)}
     if config.config:
         overlay(recipe, without_lineage(read_toml(Path(config.config)))[0], where=config.config)
@@ -89,7 +89,7 @@ def write_bundle(directory: Path, config: DatabricksConfig, host: str = "", over
         raise UsageError(f"The bundle cannot be written ({error}). Name another directory.") from error
 
 
-def _resources(directory: Path, config: DatabricksConfig) -> str:
+def _resources(config: DatabricksConfig) -> str:
     """The text of ``resources.py``: what differs from the defaults, and the cloud in any case."""
     config = dataclasses.replace(config, config=config.config and CONFIG)
     given = [
@@ -97,4 +97,4 @@ def _resources(directory: Path, config: DatabricksConfig) -> str:
         for field in dataclasses.fields(config)
         if (value := getattr(config, field.name)) != field.default or field.name == "cloud"
     ]
-    return _RESOURCES.format(directory=directory, fields="".join(given))
+    return _RESOURCES.format(fields="".join(given))

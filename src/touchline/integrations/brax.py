@@ -19,7 +19,7 @@ from brax.training.acme.running_statistics import NormalizationMode, RunningStat
 from brax.training.types import UInt64
 
 from touchline.errors import UsageError
-from touchline.integrations.training import Training
+from touchline.integrations.training import Training, opened
 from touchline.tracking.run import Run
 
 
@@ -27,9 +27,11 @@ class BraxCallbacks:
     """The callbacks of one ``train``. Steps are policy transitions over all environments."""
 
     def __init__(self, training: Training | Run) -> None:
-        """``training``: an open ``Training``, or a run alone, to which is recorded without saving."""
-        self._training = training if isinstance(training, Training) else None
-        self._run = training.run if isinstance(training, Training) else training
+        """``training``: an open ``Training``, or a run alone, to which is recorded without saving.
+
+        Raises UsageError when it is not open, or neither.
+        """
+        self._run, self._training = opened(training)
 
     @property
     def start(self) -> int:

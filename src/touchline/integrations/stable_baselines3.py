@@ -26,7 +26,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize, is_vecenv_wra
 
 from touchline.cadence import Cadence
 from touchline.errors import UsageError
-from touchline.integrations.training import Training
+from touchline.integrations.training import Training, opened
 from touchline.tracking.run import Run
 from touchline.watch import TrainingWatch
 
@@ -63,7 +63,7 @@ class TouchlineCallback(BaseCallback):
             verbose: Stable-Baselines3's own.
 
         Raises:
-            UsageError: the environment renders no frames.
+            UsageError: the environment renders no frames, or ``training`` is not open or no such thing.
         """
         super().__init__(verbose)
         if video_env is not None and video_env.render_mode != "rgb_array":
@@ -71,8 +71,7 @@ class TouchlineCallback(BaseCallback):
                 f"The environment to film renders {video_env.render_mode!r}. Make it with "
                 'gymnasium.make(…, render_mode="rgb_array").'
             )
-        self._run = training.run if isinstance(training, Training) else training
-        self._training = training if isinstance(training, Training) else None
+        self._run, self._training = opened(training)
         self._watch = self._training.watch if self._training else None
         self._watch_from = 0.0
         self._section: AbstractContextManager[None] = nullcontext()

@@ -9,6 +9,7 @@ from typing import Any
 
 from touchline.checkpoint import CheckpointStore, StopSignal
 from touchline.config import Settings
+from touchline.errors import UsageError
 from touchline.filesystem import make_private
 from touchline.tracking.events import slug
 from touchline.tracking.run import INTERRUPTED_CODE, PREEMPTED_CODE, Run
@@ -117,3 +118,20 @@ class Training:
             self._open.__exit__(SystemExit, error, None)
             raise error
         self._open.__exit__(kind, error, trace)
+
+
+def opened(training: Training | Run) -> tuple[Run, Training | None]:
+    """Return the run to record to, and the training around it where there is one.
+
+    Raises UsageError for a training that is not open, and for anything else.
+    """
+    if isinstance(training, Run):
+        return training, None
+    if not isinstance(training, Training):
+        raise UsageError(
+            f"{training!r} is neither a Training nor a run. Open one: with Training('name') as training, or "
+            "with touchline.start_run('name') as run."
+        )
+    if not hasattr(training, "run"):
+        raise UsageError("This Training is not open, so it has no run. Use it in: with Training('name') as training.")
+    return training.run, training

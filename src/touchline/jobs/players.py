@@ -82,11 +82,9 @@ def _named(settings: Settings, name: str, world: World) -> Player:
 
 def _registered(settings: Settings, reference: str) -> Player:
     from touchline.catalog import Catalog
-    from touchline.tracking.find import existing_home
+    from touchline.catalog.store import existing_store
 
-    # Without a server of its own the store is in the home, and a mistyped home is not to be created.
-    if settings.mlflow_tracking_uri is None:
-        existing_home(settings)
+    existing_store(settings)
     catalog = Catalog.of(settings)
     version = catalog.find(reference)
     with tempfile.TemporaryDirectory(prefix="touchline-") as place:

@@ -16,7 +16,7 @@ from touchline.migration import source
 from touchline.migration.files import Files, OtherValues
 from touchline.migration.source import About, Ending, Findings, SourceRun, UnreadableRun
 from touchline.migration.wandb_file import WandbFile
-from touchline.migration.wandb_history import INTERNAL, Axes, Row, as_number, nested, put
+from touchline.migration.wandb_history import INTERNAL, Axes, Row, as_number, joined, put
 from touchline.migration.wandb_media import Media
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ class WandbRun:
         self.findings.omissions.clear()
         self._tell_losses()
         yield "tags", None, about.started, self._counted(source.TAGS, self._tags)
-        params = {name: value for name, value in nested(self._config) if name.partition(".")[0] != "_wandb"}
+        config = {name: value for name, value in self._config.items() if name != "_wandb"}
+        params = self._joined(source.PARAMS, config)
         yield "params", None, about.started, self._counted(source.PARAMS, params)
         goals = {name: goal for name, goal in self._goals.items() if name}  # none where it is for a pattern
         if goals:
@@ -151,7 +152,8 @@ class WandbRun:
             self.findings.counts[source.OTHER_VALUES] += others.count
             self.findings.counts[source.FILES] += 1
             yield "artifact", None, self._last_time, others.payload(files, source.OTHER_VALUES_FILE)
-        results = {name: value for name, value in nested(self._summary) if name.partition(".")[0] not in INTERNAL}
+        summary = {name: value for name, value in self._summary.items() if name.partition(".")[0] not in INTERNAL}
+        results = self._joined(source.RESULTS, summary)
         plain = {name: value for name, value in results.items() if not (isinstance(value, dict) and "_type" in value)}
         if plain:
             yield "summary", None, self._last_time, self._counted(source.RESULTS, plain)
@@ -255,6 +257,7 @@ class WandbRun:
 
     def _row(self, row: Row, media: Media, others: OtherValues) -> Iterator[source.Row]:
         moment = self._last_time if row.time is None else row.time
+        self._tell_doubled(source.VALUES, row.doubled)
         places = self._axes.places(row)
         for step, numbers in places.items():
             self.findings.counts[source.VALUES] += len(numbers)
@@ -329,6 +332,16 @@ class WandbRun:
             self.findings.omit(f"file {name!r}", str(error))
             return
         yield "artifact", None, self._last_time, payload
+
+    def _joined(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
+        found, doubled = joined(values)
+        self._tell_doubled(kind, doubled)
+        return found
+
+    def _tell_doubled(self, kind: str, names: Sequence[str]) -> None:
+        for name in names:
+            self.findings.counts[kind] += 1
+            self.findings.omit(f"{name!r} of {kind}", "two have this name once nested ones are joined by dots")
 
     def _counted(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
         self.findings.counts[kind] += len(values)

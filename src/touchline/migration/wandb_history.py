@@ -27,7 +27,8 @@ class Row:
         tree: dict[str, Any] = {}
         for item in record.item:
             put(tree, tuple(item.nested_key) or (item.key,), _value(item))
-        self.values = dict(nested(tree))
+        self.values, self.doubled = joined(tree)
+        """Values by name; names that several of the row's values have, of which the last is kept."""
         step, time = self.values.get("_step"), self.values.get("_timestamp")
         self.step = int(step) if isinstance(step, int | float) else int(record.step.num)
         self.time = float(time) if isinstance(time, int | float) else None
@@ -139,6 +140,20 @@ def nested(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from nested(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def joined(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The leaves under names joined by dots, and the names that more than one has: ``{"a.b": 1, "a": {"b": 2}}``.
+
+    Of these the last one is in the result.
+    """
+    found: dict[str, Any] = {}
+    doubled = []
+    for name, value in nested(values):
+        if name in found:
+            doubled.append(name)
+        found[name] = value
+    return found, doubled
 
 
 def _value(item: HistoryItem) -> Any:

@@ -44,14 +44,17 @@ def find_subject(settings: Settings, word: str) -> Subject:
     when there is none, with the nearest, or more than one.
     """
     existing_home(settings)
-    known = list(recorded(settings))
-    if not known:
+    everything = run_ids(settings)
+    if not everything:
         raise UsageError(f"There is nothing to report: the home {settings.home} has no runs yet.")
+    known = list(recorded(settings))
     if word == LAST:
-        newest = last_of(settings, [run.id for run in known])
-        pipeline = next(run.pipeline for run in known if run.id == newest)
+        newest = last_of(settings, [run.id for run in known] or everything)
+        pipeline = next((run.pipeline for run in known if run.id == newest), "")
         return _subject(known, pipeline or newest)
-    names = dict.fromkeys(name for run in known for name in (run.id, run.pipeline, run.group) if name)
+    # A run whose journal cannot be read is one all the same: who reads it says what is wrong with it.
+    named = (name for run in known for name in (run.id, run.pipeline, run.group) if name)
+    names = dict.fromkeys([*named, *everything])
     if word in names:
         return _subject(known, word)
     matches = [name for name in names if word and name.startswith(word)]
@@ -87,7 +90,7 @@ def recorded(settings: Settings) -> Iterator[Recorded]:
 
 def _subject(known: Sequence[Recorded], name: str) -> Subject:
     # The run of a study has the name of the group that its trials are.
-    if any(run.id == name for run in known):
+    if any(run.id == name for run in known) or not any(name in (run.pipeline, run.group) for run in known):
         return Subject("run", name, (name,))
     kind: Literal["pipeline", "group"] = "pipeline" if any(run.pipeline == name for run in known) else "group"
     runs = [run for run in known if name in (run.pipeline, run.group)]

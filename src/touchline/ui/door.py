@@ -12,6 +12,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -111,7 +112,14 @@ class _Handler(BaseHTTPRequestHandler):
         refusal = sentence(405, f"{self.command} is refused: this page is for looking, not for changing.")
         self._send(Answer(refusal.body, refusal.kind, 405, {"Allow": "GET, HEAD", "Connection": "close"}))
 
-    do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = do_CONNECT = _refuse
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what is no proper request in a sentence; a method that is not served comes here too."""
+        if code == HTTPStatus.NOT_IMPLEMENTED:
+            self._refuse()
+            return
+        self.close_connection = True
+        refusal = sentence(code, f"Refused: {message or HTTPStatus(code).phrase}.")
+        self._send(Answer(refusal.body, refusal.kind, code, {"Connection": "close"}))
 
     def _answer(self) -> Answer:
         host = self.headers.get("Host", "").lower()

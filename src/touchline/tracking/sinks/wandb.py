@@ -16,7 +16,7 @@ from touchline.tracking.sinks.base import RunInfo, RunRefused, SinkUnavailable
 from touchline.tracking.sinks.wandb_core import await_leftover_core, remember_core
 from touchline.tracking.sinks.wandb_events import STATE, WandbEvents
 from touchline.tracking.sinks.wandb_offline import WandbOfflineSession
-from touchline.tracking.sinks.wandb_server import Seen, Tail, WandbServer
+from touchline.tracking.sinks.wandb_server import Seen, Tail, WandbServer, project_of
 from touchline.tracking.sinks.wandb_session import READ_BACK_SECONDS, WandbSession
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class WandbSink:
         try:
             handle = wandb.init(
                 entity=self._settings.wandb_entity,
-                project=run.project,
+                project=project_of(run),
                 id=run.id,
                 name=run.name,
                 group=run.group or None,

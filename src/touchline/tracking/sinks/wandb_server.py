@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -76,7 +77,7 @@ class WandbServer:
 
     def __init__(self, settings: Settings, run: RunInfo) -> None:
         self._base_url = wandb_base_url(settings)
-        self._variables = {"project": run.project, "entity": settings.wandb_entity, "name": run.id}
+        self._variables = {"project": project_of(run), "entity": settings.wandb_entity, "name": run.id}
 
     def ask(self) -> Tail:
         """The last history row. Raises OSError or ValueError when there is no proper answer."""
@@ -116,6 +117,11 @@ class WandbServer:
             return self.ask()
         except (OSError, ValueError) as error:
             raise SinkUnavailable(f"W&B does not tell what it has of the run ({error or 'no answer'}).") from error
+
+
+def project_of(run: RunInfo) -> str:
+    """The run's project as W&B takes one: without what it refuses in a name, as in MLflow's ``/Users/me/walking``."""
+    return re.sub(r"[/\\#?%:]+", "-", run.project).strip("-")[:128] or "uncategorized"
 
 
 def _tail(answer: dict[str, Any]) -> Tail:
