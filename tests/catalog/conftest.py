@@ -109,12 +109,17 @@ def log_to(
     return run.info.run_id
 
 
-def plain_version(catalog: Catalog, word: str, model: str = "ddpg_finetuned") -> ModelVersion:
-    """A version of the model with a payload of one file, made without MLflow's slow logging."""
+def plain_version(
+    catalog: Catalog, word: str, model: str = "ddpg_finetuned", policy: Path | None = None
+) -> ModelVersion:
+    """A version of the model, made without MLflow's slow logging; its payload is ``policy``'s files, or just one."""
     name, place = catalog.full_name(model), catalog.settings.home / "plain" / word
     payload = place / "artifacts" / "policy"
-    payload.mkdir(parents=True)
-    (payload / "policy.json").write_text(json.dumps({"word": word}))
+    if policy is not None:
+        shutil.copytree(policy, payload)
+    else:
+        payload.mkdir(parents=True)
+        (payload / "policy.json").write_text(json.dumps({"word": word}))
     described = Model()
     files = {"policy": {"path": "artifacts/policy", "uri": str(payload)}}
     described.add_flavor("python_function", loader_module=LOADER, model_code_path="serve.py", artifacts=files)

@@ -32,6 +32,19 @@ def test_a_run_is_shown_with_its_curves_and_words(home: Path, capsys: pytest.Cap
         assert part in words
 
 
+def test_what_is_learned_is_drawn_before_the_machine_and_long_values_are_cut(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with begin(home, "r1", config={"prompt": "x" * 5_000}) as run:
+        for step in range(2):
+            run.log({f"system/{number}": float(step) for number in range(10)}, step)
+            run.log({"loss": 1.0 - step}, step)
+    assert call("show", "r1") == 0
+    shown = capsys.readouterr().out
+    assert shown.index("loss") < shown.index("system/0")
+    assert f"{'x' * 400}… (5,000 characters)" in shown and "x" * 401 not in shown
+
+
 def test_names_in_chinese_are_aligned_by_the_width_that_they_take(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

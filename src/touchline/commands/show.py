@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_CURVES = 6
 """Curves that are drawn when none is named."""
+LONGEST_VALUE = 400
+"""Characters of a parameter, a tag or a result that are shown; ``touchline export RUN --format jsonl`` has all."""
 _KINDS = ("params", "tags", "summary", "goal", "alert", "decision", "problem")
 
 
@@ -76,9 +78,11 @@ def show(arguments: list[str]) -> int:
 
 
 def _chosen(curves: Mapping[str, Curve], wanted: Sequence[str], goals: Mapping[str, str], run_id: str) -> list[Curve]:
-    """The curves to draw: those named (a pattern may mean many), else those with a goal and then the first."""
+    """The curves to draw: those named (a pattern may mean many), else those with a goal, then what is learned."""
     if not wanted:
-        order = [name for name in goals if name in curves] + [name for name in curves if name not in goals]
+        from touchline.tracking.curves import is_of_machine
+
+        order = sorted(curves, key=lambda name: (name not in goals, is_of_machine(name)))
         return [curves[name] for name in order[:MOST_CURVES]]
     names: list[str] = []
     for word in wanted:
@@ -107,7 +111,9 @@ def _pairs(name: str, values: Mapping[str, Any]) -> None:
         _section(name)
         margin = min(max(cell_len(clean(key)) for key in values), 40)
         for key, value in values.items():
-            print(f"  {clean(key)}{' ' * (margin - cell_len(clean(key)))}  {number(value)}")
+            text = number(value)
+            cut = f"{text[:LONGEST_VALUE]}… ({len(text):,} characters)" if len(text) > LONGEST_VALUE else text
+            print(f"  {clean(key)}{' ' * (margin - cell_len(clean(key)))}  {cut}")
 
 
 def _head(status: RunStatus) -> None:

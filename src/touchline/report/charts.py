@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
+from touchline.report import pictures
 from touchline.report.curves import Curve, together
 from touchline.report.facts import Facts, Mark
 from touchline.report.siblings import band
+from touchline.tracking.curves import is_of_machine
 from touchline.tracking.events import OBJECTIVE
 from touchline.tracking.narrate import number
 
-MACHINE = ("gpu", "host", "jax", "torch", "cost", "time", "speed")
-"""First parts of the names of what is known of machine, cost and pace."""
 MOST_HEADLINES = 6
 LONGEST_MARK = 160
 """Characters of what is told beside the pointer; the list of alerts has all of it."""
@@ -43,6 +44,11 @@ class Chart:
     metrics: tuple[str, ...]
     """Whose lines are in front, in their order."""
 
+    @property
+    def sketch(self) -> Markup:
+        """Its lines alone, for the eyes of whoever waits for the script."""
+        return pictures.sketch(self.data)
+
 
 @dataclass(frozen=True)
 class Charts:
@@ -64,7 +70,7 @@ class Charts:
 
 def headlines(curves: Mapping[str, Curve], goals: Iterable[str]) -> list[str]:
     """The metrics to be seen at once: those with a goal, the objective, then returns, rewards and scores."""
-    names = [name for name, curve in curves.items() if curve.points > 1 and not _is_machine(name)]
+    names = [name for name, curve in curves.items() if curve.points > 1 and not is_of_machine(name)]
     first = [name for name in goals if name in names] + [name for name in names if name == OBJECTIVE]
     telling = sorted((name for name in names if _TELLING.search(name)), key=lambda name: name.count("/"))
     return list(dict.fromkeys([*first, *telling]))[:MOST_HEADLINES] or names[:2]
@@ -103,7 +109,7 @@ def learning(
         better = _BETTER.get(facts.goals.get(name, ""), "")
         return Chart(f"{prefix}-{place}", f"{name}{better}", describe(mine[name]) + beside, data, (name,))
 
-    names = [name for name in mine if not _is_machine(name)]
+    names = [name for name in mine if not is_of_machine(name)]
     charts = {name: chart(place, name) for place, name in enumerate(names) if mine[name].points > 1}
     once = [mine[name] for name in names if mine[name].points == 1]
     return _sorted(charts, shown_names, [(curve.name, figure(curve.last), curve.last_step) for curve in once])
@@ -116,7 +122,7 @@ def machine(runs: Sequence[Facts], curves: Mapping[str, Mapping[str, Curve]]) ->
     families: dict[str, dict[str, list[Curve]]] = {}
     for facts in runs:
         for name, curve in curves.get(facts.id, {}).items():
-            if _is_machine(name):
+            if is_of_machine(name):
                 family = re.sub(r"^gpu/\d+/", "gpu/", name)
                 families.setdefault(family, {}).setdefault(name, []).append(curve)
     charts = {}
@@ -155,10 +161,6 @@ def _sorted(charts: Mapping[str, Chart], shown: Sequence[str], single: Sequence[
         {name: tuple(each) for name, each in sorted(folded.items())},
         tuple(single),
     )
-
-
-def _is_machine(name: str) -> bool:
-    return name.partition("/")[0] in MACHINE and "/" in name
 
 
 def line_of(run: str, curve: Curve, began: float) -> dict[str, Any]:

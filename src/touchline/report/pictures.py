@@ -1,10 +1,11 @@
-"""What is drawn here, as SVG that takes its colours from the page: the pipeline and the gate's differences."""
+"""What is drawn here, as SVG that takes its colours from the page: pipeline, gate, curves before a script runs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -14,6 +15,8 @@ NARROW, WIDE = 340, 960
 """Widths of the two drawings of each picture, in pixels; the page shows the one that fits."""
 _BOX, _GAP, _HEIGHT = 132.0, 33.6, 92.0
 _ROW = 46.0
+_SKETCHED = 200
+"""Points of a sketched line: more would be nearer to each other than pixels."""
 
 GLYPHS = {
     "finished": '<circle r="8"/><path d="M-4 0l3 3 5-6" class="in"/>',
@@ -54,6 +57,40 @@ def glyph(state: str) -> Markup:
 def word(state: str) -> str:
     """A state in words."""
     return WORDS.get(state, state)
+
+
+def sketch(data: Mapping[str, Any]) -> Markup:
+    """The lines of a chart without axes, as its script is given them: what is seen until that has drawn it.
+
+    It fills the width and height that it gets.
+    """
+    place = "t" if data.get("axis") == "time" else "x"
+    lines = sorted(data["lines"], key=lambda line: not line.get("behind", False))
+    points = [[pair for pair in zip(line[place], line["y"], strict=True) if None not in pair] for line in lines]
+    if not any(points):
+        return Markup("")
+    (left, right), (low, high) = (
+        (min(values), max(values)) for values in zip(*(pair for line in points for pair in line), strict=True)
+    )
+    shapes, number = [], 0
+    for line, pairs in zip(lines, points, strict=True):
+        colour = "quiet"
+        if not line.get("behind"):
+            colour, number = f"line-{number % 6 + 1}", number + 1
+        every = max(1, len(pairs) // _SKETCHED)
+        told = " ".join(
+            f"{1000 * _share(x, left, right):.0f},{1000 - 1000 * _share(y, low, high):.0f}" for x, y in pairs[::every]
+        )
+        shapes.append(f'<polyline points="{told}" style="stroke: var(--{colour})"/>')
+    return Markup(
+        '<svg class="sketch" viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">'
+        f"{''.join(shapes)}</svg>"
+    )
+
+
+def _share(value: float, low: float, high: float) -> float:
+    # Halves, for the difference of two large numbers may be infinite.
+    return (value / 2 - low / 2) / (high / 2 - low / 2) if high / 2 > low / 2 else 0.5
 
 
 def pipeline(stages: Sequence[Stage]) -> Markup:

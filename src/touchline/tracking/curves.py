@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from touchline.tracking.journal import JournalReader
 from touchline.tracking.rewind import Timeline
 
+MACHINE = ("gpu", "host", "jax", "torch", "cost", "time", "speed", "system")
+"""First parts of the names of what is known of machine, cost and pace; ``system`` is W&B's, of imported runs."""
 _MOST_BINS = 512
+
+
+def is_of_machine(name: str) -> bool:
+    """Whether a metric tells of the machine, what it costs or its pace, and not of what is learned."""
+    return name.partition("/")[0] in MACHINE and "/" in name
 
 
 @dataclass

@@ -100,6 +100,7 @@
   const options = { displayModeBar: false, responsive: true, doubleClick: "reset" };
 
   const draw = (element) => {
+    if (!drawn.has(element)) element.replaceChildren(); // the sketch
     const chart = charts[element.dataset.chart];
     if (chart) Plotly.react(element, traces(chart), layout(chart), options);
     else {
