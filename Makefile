@@ -12,6 +12,9 @@ VENV := .venv
 RECIPE ?= laptop
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEV := $(VENV)/.installed-for-development
+# Modules are compiled as they are first imported: to compile all that is installed takes longer than the rest of it.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 TESTS := $(VENV)/.installed-for-tests
 CHECKED := src tests benchmarks examples noxfile.py mkdocs_hooks.py .ci/release
 DOCS := $(VENV)/.installed-for-docs
@@ -25,7 +28,7 @@ demo: $(STAMP)
 test: $(TESTS)
 	@$(BIN)/python -m pytest -m "" -n 3 --dist loadfile --no-loadscope-reorder --durations=10
 
-lint: $(STAMP)
+lint: $(DEV)
 	@$(BIN)/ruff check $(CHECKED)
 	@$(BIN)/ruff format --check $(CHECKED)
 	@$(BIN)/mypy
@@ -47,17 +50,22 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
 	  { echo "Making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv --clear $(VENV); }
 	@echo "Installing the pinned dependencies into $(VENV); this takes minutes the first time"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,dev]' -c constraints.txt
+	@$(PIP) -e '.[all]'
 	@touch $(STAMP)
 
-$(TESTS): $(STAMP)
+$(DEV): $(STAMP)
+	@echo "Installing what Touchline is developed with"
+	@$(PIP) -e '.[dev]'
+	@touch $(DEV)
+
+$(TESTS): $(DEV)
 	@echo "Installing the libraries whose integrations are tested"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[integrations]' -c constraints.txt
+	@$(PIP) -e '.[integrations]'
 	@touch $(TESTS)
 
 $(DOCS): $(STAMP)
 	@echo "Installing what builds the documentation"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]' -c constraints.txt
+	@$(PIP) -e '.[docs]'
 	@touch $(DOCS)
 
 upgrade:
