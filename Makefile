@@ -13,8 +13,10 @@ RECIPE ?= laptop
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-for-development
-# Modules are compiled as they are first imported: to compile all that is installed takes longer than the rest of it.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+# Modules are compiled as they are first imported, where that is kept: to compile all that is installed takes longer than
+# the rest of the installation.
+COMPILE := $(if $(PYTHONDONTWRITEBYTECODE),--compile,--no-compile)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(COMPILE) -c constraints.txt
 TESTS := $(VENV)/.installed-for-tests
 CHECKED := src tests benchmarks examples noxfile.py mkdocs_hooks.py .ci/release
 DOCS := $(VENV)/.installed-for-docs

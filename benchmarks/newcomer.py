@@ -35,7 +35,9 @@ def walk(lines: list[str], url: str, place: Path) -> list[dict[str, object]]:
     """Give one shell the lines as a person does, one after the other; stops at the first that fails."""
     # A configured account or a virtual environment around this one would be help that a newcomer does not have.
     kept = {
-        k: v for k, v in os.environ.items() if not k.startswith(("TOUCHLINE_", "MLFLOW_", "WANDB_", "VIRTUAL_ENV"))
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("TOUCHLINE_", "MLFLOW_", "WANDB_", "VIRTUAL_ENV", "PYTHONDONTWRITE"))
     }
     shell = subprocess.Popen(
         ["bash", "--norc"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=place, env=kept
