@@ -117,7 +117,7 @@ def named(words: list[str], names: dict[str, str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, fresh_store: Path) -> Iterator[Path]:
-    """Registered policies, two champions, a run with curves, checkpoints and a model; beside it what commands read."""
+    """Registered policies, two champions, a run with curves, checkpoints and a model; beside it a training."""
     place = tmp_path_factory.mktemp("commands")
     (home := place / "home").mkdir()
     shutil.copy(fresh_store, home)
