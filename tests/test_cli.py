@@ -137,7 +137,7 @@ def test_lineage_of_a_model_that_is_not_there_is_a_sentence(tmp_path: Path) -> N
     done = touchline("lineage", "ddpg_finetuned@Champion", at=tmp_path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert "ddpg_finetuned" in done.stderr
+    assert f"No model is registered in {tmp_path / '.touchline'}" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -157,6 +157,7 @@ def test_a_package_that_is_not_installed_is_told_with_its_extra(
         f"import sys; sys.modules[{package!r}] = None; from touchline.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     (tmp_path / ".touchline").mkdir()
+    (tmp_path / ".touchline" / "mlflow.db").touch()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TOUCHLINE_", "MLFLOW_"))}
     done = subprocess.run(
         [sys.executable, "-c", without, *command.split()],

@@ -72,6 +72,7 @@ def registry_settings(home: Path | None) -> Settings:
 
     settings = Settings.load(home=home)
     existing_store(settings)
+    settings.ensure_home()  # which names a store that is damaged
     return settings
 
 
