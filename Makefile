@@ -12,11 +12,10 @@ VENV := .venv
 RECIPE ?= laptop
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-DEV := $(VENV)/.installed-for-development
-# Modules are compiled as they are first imported, where that is kept: to compile all that is installed takes longer than
-# the rest of the installation.
+# Modules are compiled as they are first imported, where that is kept: to compile all that is installed takes minutes.
 COMPILE := $(if $(PYTHONDONTWRITEBYTECODE),--compile,--no-compile)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(COMPILE) -c constraints.txt
+DEV := $(VENV)/.installed-for-development
 TESTS := $(VENV)/.installed-for-tests
 CHECKED := src tests benchmarks examples noxfile.py mkdocs_hooks.py .ci/release
 DOCS := $(VENV)/.installed-for-docs

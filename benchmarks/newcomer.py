@@ -33,7 +33,8 @@ def commands(page: str) -> list[str]:
 
 def walk(lines: list[str], url: str, place: Path) -> list[dict[str, object]]:
     """Give one shell the lines as a person does, one after the other; stops at the first that fails."""
-    # A configured account or a virtual environment around this one would be help that a newcomer does not have.
+    # A configured account or a virtual environment around this one would be help that a newcomer does not have; a
+    # shell that keeps nothing compiled would be a hindrance.
     kept = {
         k: v
         for k, v in os.environ.items()

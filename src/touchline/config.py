@@ -111,6 +111,11 @@ class Settings:
         return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
 
     @property
+    def has_store(self) -> bool:
+        """False where MLflow's store would be a new file in the home, because nothing has reached it yet."""
+        return self.mlflow_tracking_uri is not None or (self.home / "mlflow.db").exists()
+
+    @property
     def artifact_root(self) -> Path:
         """Directory of MLflow's artifacts when the store is the one in the home."""
         return self.home / "mlartifacts"

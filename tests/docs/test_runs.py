@@ -12,7 +12,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,13 +21,13 @@ import pytest
 
 import touchline
 from tests.catalog.conftest import plain_version
+from tests.commands.conftest import TOUCHLINE, call
 from tests.docs.pages import ROOT
 from tests.docs.test_commands import calls
 from tests.tracking.conftest import kill_couriers
 from touchline.catalog import Catalog, Milestone, ModelVersion, claim_attempt, promote
 from touchline.catalog.lineage import PIPELINE_TAG
 from touchline.checkpoint import CheckpointStore
-from touchline.cli import main
 from touchline.config import Settings
 from touchline.deploy.lock import wheel_name
 from touchline.learning.policy import zero_policy
@@ -37,13 +36,16 @@ from touchline.tracking.journal import FILE_NAME, JournalReader
 
 pytestmark = pytest.mark.slow
 
-TOUCHLINE = Path(sys.executable).with_name("touchline")
 PIPELINE = "20261127-174941-94ba"
 """As docs/report.md names one."""
 METRICS = (
     "objective", "eval/return", "gpu/memory_percent", "gpu/utilization_percent", "cost/usd_wasted", "jax/bytes",
     "torch/bytes", "host/memory_percent", "speed/transitions_per_second", "checkpoint/seconds",
 )  # fmt: skip
+MILESTONES = {
+    "gate3": Milestone("gate3", "ddpg_finetuned", "Champion", may_promote=True),
+    "judge": Milestone("judge", "cartpole", "Champion", may_promote=True),
+}
 TRAINING = """
 from dataclasses import dataclass
 
@@ -132,7 +134,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, fresh_store: Path) -> Iterato
 
 
 def register(settings: Settings, policy: Path) -> None:
-    catalog = Catalog.of(settings, milestones=ROWS)
+    catalog = Catalog.of(settings, milestones=MILESTONES)
     pretrained = [plain_version(catalog, f"sac{number}", "mjx_sac", policy) for number in range(3)]
     point(catalog, pretrained[-1], "Candidate-Pretrain")
     for number in range(2):
@@ -140,12 +142,6 @@ def register(settings: Settings, policy: Path) -> None:
         crown(catalog, candidate, "gate3")
         point(catalog, candidate, "Candidate-Finetuned")
     crown(catalog, plain_version(catalog, "cartpole", "cartpole"), "judge")
-
-
-ROWS = {
-    "gate3": Milestone("gate3", "ddpg_finetuned", "Champion", may_promote=True),
-    "judge": Milestone("judge", "cartpole", "Champion", may_promote=True),
-}
 
 
 def point(catalog: Catalog, version: ModelVersion, alias: str) -> None:
@@ -186,18 +182,11 @@ def test_every_command_that_is_no_training_runs(
         for page in home.parent.glob("*.html"):  # which is not replaced unasked
             page.unlink()
         small = SMALLER.get(beginning(words, SMALLER), [])
-        code = call([*named(words, names), *small])
+        code = call(*named(words, names), *small)
         told = capsys.readouterr()
         if code not in ENDINGS.get(beginning(words, ENDINGS), {0}):
             failed[" ".join(words)] = f"{code}: {' '.join((told.err or told.out).split())[-400:]}"
     assert not failed, "\n".join(f"touchline {words} -> {said}" for words, said in failed.items())
-
-
-def call(words: list[str]) -> int:
-    try:
-        return main(words)
-    except SystemExit as left:
-        return int(left.code or 0)
 
 
 TRAININGS = [pytest.param(words, id=" ".join(words)) for words in shown() if is_training(words)]

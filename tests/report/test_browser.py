@@ -66,6 +66,23 @@ def test_every_picture_is_drawn(browser: Any, page_of: Callable[[str], Path]) ->
         assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [96, 64]
 
 
+def test_curves_are_sketched_until_the_script_has_drawn_them_and_without_any(
+    browser: Any, page_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with opened(browser, page_of(PIPELINE)) as page:
+        assert page.locator(".plot:visible").count() > 2
+        assert page.locator(".plot:visible .sketch").count() == 0, "the drawn ones have taken their place"
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(page_of(PIPELINE).as_uri())
+        plots, sketches = page.locator(".plot:visible"), page.locator(".plot:visible .sketch")
+        assert plots.count() == sketches.count() > 2
+        for number in range(plots.count()):
+            box = sketches.nth(number).bounding_box()
+            assert box is not None and box["width"] > 200 and box["height"] > 200
+            assert sketches.nth(number).locator("polyline").count() >= 1
+
+
 def test_the_page_answers(browser: Any, page_of: Callable[[str], Path]) -> None:
     with opened(browser, page_of(PIPELINE)) as page:
         raw = curve(page)

@@ -15,6 +15,7 @@ from touchline.report.ancestry import Ancestry
 from touchline.report.facts import Film
 from touchline.report.films import embed
 from touchline.report.page import Contents, _configuration, read_contents, render, write_report
+from touchline.report.pictures import sketch
 from touchline.report.siblings import band
 from touchline.report.study import read_study
 from touchline.report.subject import find_subject
@@ -62,6 +63,17 @@ def test_the_gate_shows_each_task_with_its_interval_and_the_mean(pipeline: Conte
         assert row.interval.low < row.interval.mean < row.interval.high
     for row in pipeline.gate.rows[:2]:
         assert row.interval.mean == pytest.approx(np.mean(row.values))
+
+
+def test_a_sketch_spans_its_lines_and_leaves_out_what_is_not_finite() -> None:
+    front = {"x": [0, 1, 2, 4], "t": [0, 1, 2, 3], "y": [-1e308, 1e308, None, 0.0]}
+    behind = {"x": [0, 4], "t": [0, 1], "y": [0.0, 0.0], "behind": True}
+    drawn = re.findall(r'points="([^"]*)" style="stroke: var\(--([^)]*)\)', sketch({"lines": [front, behind]}))
+    assert drawn == [("0,500 1000,500", "quiet"), ("0,1000 250,0 1000,500", "line-1")]
+    assert 'points="0,1000 333,0 1000,500"' in sketch({"lines": [front], "axis": "time"})
+    assert sketch({"lines": [{"x": [1], "t": [1], "y": [None]}]}) == ""
+    long = {"x": list(range(10_000)), "t": list(range(10_000)), "y": list(range(10_000))}
+    assert sketch({"lines": [long]}).count(",") == 200
 
 
 def test_a_page_names_no_address_but_its_own_parts_and_lets_no_text_become_markup(pipeline: Contents) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import socket
 from urllib.parse import urlsplit
 
 import pytest
@@ -63,6 +64,12 @@ def test_what_is_no_proper_request_is_refused_in_a_sentence(guest: Visitor) -> N
     refused = guest.ask("/", **{"X-Long": "x" * 70_000})
     assert refused.status == 431 and refused.text.startswith("Refused: ")
     assert refused.headers["Content-Type"].startswith("text/plain")
+
+
+def test_what_is_no_http_is_refused_too(door: Door) -> None:
+    with socket.create_connection(("127.0.0.1", door.server_port), timeout=20) as connection:
+        connection.sendall(b"no such thing as this\r\n\r\n")
+        assert b"Refused: " in connection.makefile("rb").read()
 
 
 def test_a_very_long_name_is_only_one_that_is_not_there(guest: Visitor) -> None:

@@ -40,10 +40,8 @@ def registry_uri(settings: Settings) -> str:
 
 def existing_store(settings: Settings) -> None:
     """Raise UsageError where the store would be a new file of the home: to ask about models is not to create one."""
-    if settings.mlflow_tracking_uri is not None:
-        return
-    existing_home(settings)
-    if not (settings.home / "mlflow.db").exists():
+    if not settings.has_store:
+        existing_home(settings)
         raise UsageError(
             f"No model is registered in {settings.home}: no run of it has reached MLflow yet. Name another home with "
             "--home DIR or TOUCHLINE_HOME, or a server with MLFLOW_TRACKING_URI."

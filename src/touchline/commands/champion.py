@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from touchline.commands.lineage import registry_settings
 from touchline.commands.options import Home, Json, parse
 from touchline.config import Settings
 from touchline.errors import TouchlineError, UsageError
@@ -131,12 +132,9 @@ def promote(arguments: list[str]) -> int:
 
 def _catalog(home: Path | None) -> Catalog:
     """The catalog; raises UsageError where there is none."""
+    settings = registry_settings(home)
     from touchline.catalog import Catalog
-    from touchline.catalog.store import existing_store
 
-    settings = Settings.load(home=home)
-    existing_store(settings)
-    settings.ensure_home()
     return Catalog.of(settings)
 
 

@@ -181,7 +181,7 @@ def _opponents(options: EvaluateOptions, settings: Settings) -> Iterator[str]:
 
 
 def _has_champion(settings: Settings) -> bool:
-    if settings.mlflow_tracking_uri is None and not (settings.home / "mlflow.db").exists():
+    if not settings.has_store:
         return False  # and a question is not to create a store
     from touchline.catalog import Catalog
 

@@ -65,9 +65,8 @@ def mlflow(settings: Settings, seconds: float) -> tuple[Check, ...]:
     if store.level != "ok":
         why = "not tried, because the MLflow store cannot be used"
         return store, Check("registry", store.level, why), Check("storage", store.level, why)
-    path = settings.home / "mlflow.db"
-    if settings.mlflow_tracking_uri is None and not path.exists():
-        begins = f"the first training begins {path}"
+    if not settings.has_store:
+        begins = f"the first training begins {settings.home / 'mlflow.db'}"
         return store, Check("registry", "ok", begins), Check("storage", "ok", f"{begins}, with its files beside it")
     return store, *try_out(settings, seconds)
 

@@ -158,7 +158,7 @@ def _together(here: Iterable[_Told], elsewhere: Iterable[_Told]) -> list[_Told]:
 
 
 def _of_mlflow(settings: Settings, wanted: Mapping[str, str]) -> list[_Told]:
-    if settings.mlflow_tracking_uri is None and not (settings.home / "mlflow.db").exists():
+    if not settings.has_store:
         return []  # asking would create it, at the same time as a courier perhaps
     from mlflow.exceptions import MlflowException
 

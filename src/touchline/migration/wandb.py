@@ -15,12 +15,12 @@ from touchline.errors import TouchlineError, UsageError
 from touchline.migration import source
 from touchline.migration.files import Files, OtherValues
 from touchline.migration.source import About, Ending, Findings, SourceRun, UnreadableRun
+from touchline.migration.wandb_console import Console, seconds
 from touchline.migration.wandb_file import WandbFile
 from touchline.migration.wandb_history import INTERNAL, Axes, Row, as_number, joined, put
 from touchline.migration.wandb_media import Media
 
 if TYPE_CHECKING:
-    from google.protobuf.timestamp_pb2 import Timestamp
     from wandb.proto.wandb_internal_pb2 import (
         ArtifactRecord,
         ConfigRecord,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 FRESH_SECONDS = 60.0
 """A run without an end whose file changed so short a time ago may still be written."""
-_TEXT_CHARACTERS = 65_536
 _LEVELS = {"INFO": "info", "WARN": "warn", "ERROR": "error"}
 _UNCOUNTED = frozenset(
     ("header", "footer", "final", "telemetry", "files", "request", "control", "output_logger", None)
@@ -111,14 +110,14 @@ class WandbRun:
         self.findings.omissions.clear()
         self._tell_losses()
         yield "tags", None, about.started, self._counted(source.TAGS, self._tags)
-        config = {name: value for name, value in self._config.items() if name != "_wandb"}
+        config = {name: value for name, value in self._config.items() if name.partition(".")[0] != "_wandb"}
         params = self._joined(source.PARAMS, config)
         yield "params", None, about.started, self._counted(source.PARAMS, params)
         goals = {name: goal for name, goal in self._goals.items() if name}  # none where it is for a pattern
         if goals:
             yield "goal", None, about.started, dict(goals)
         files, others, samples = Files(directory), OtherValues(), 0
-        console = _Console()
+        console = Console()
         self._axes.rewind()
         for file in self._files:
             media = Media(file.path.parent / "files", files, self.findings)
@@ -197,7 +196,7 @@ class WandbRun:
         _update(self._config, run.config)
         _update(self._summary, run.summary)
         path = self._files[0].path
-        started = _seconds(run.start_time) or path.stat().st_mtime
+        started = seconds(run.start_time) or path.stat().st_mtime
         self._tags.update(dict.fromkeys(run.tags, ""))
         told = {
             "mlflow.note.content": run.notes,
@@ -276,7 +275,7 @@ class WandbRun:
             self.findings.omit(name, "a sample of it is no number")
         self.findings.counts[source.VALUES] += len(numbers)
         if numbers:
-            yield "metrics", sample, _seconds(record.stats.timestamp) or self._last_time, dict(numbers)
+            yield "metrics", sample, seconds(record.stats.timestamp) or self._last_time, dict(numbers)
 
     def _alert(self, record: Record) -> source.Row:
         self.findings.counts[source.ALERTS] += 1
@@ -348,28 +347,6 @@ class WandbRun:
         return dict(values)
 
 
-class _Console:
-    """Puts the pieces in which the SDK hears the console together."""
-
-    def __init__(self) -> None:
-        self.characters = 0
-        self._stream, self._text, self._time = "", "", 0.0
-
-    def take(self, record: Any, otherwise: float) -> Iterator[source.Row]:
-        stream = "stdout" if record.output_type == type(record).STDOUT else "stderr"
-        if self._text and (stream != self._stream or len(self._text) > _TEXT_CHARACTERS):
-            yield from self.rest()
-        if not self._text:
-            self._stream, self._time = stream, _seconds(record.timestamp) or otherwise
-        self._text += record.line
-        self.characters += len(record.line)
-
-    def rest(self) -> Iterator[source.Row]:
-        if self._text:
-            yield "console", None, self._time, {"stream": self._stream, "text": self._text}
-        self._text = ""
-
-
 def _identity(file: WandbFile) -> str:
     """Identity of the run that a file is of; its path where it holds none."""
     runs = (record.run for record in file.records() if record.WhichOneof("record_type") == "run")
@@ -391,10 +368,6 @@ def _update(values: dict[str, Any], record: ConfigRecord | SummaryRecord) -> Non
         for key in outer:
             place = place.get(key, {})
         place.pop(last, None)
-
-
-def _seconds(timestamp: Timestamp) -> float:
-    return float(timestamp.seconds + timestamp.nanos / 1e9)
 
 
 def _md5(path: Path) -> str:

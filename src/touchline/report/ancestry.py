@@ -39,7 +39,7 @@ def read_ancestry(runs: Iterable[Facts], settings: Settings) -> Ancestry | None:
     known = list(runs)
     decision = next((facts.decision for facts in reversed(known) if facts.decision), None)
     made = decision or next((facts.milestone for facts in reversed(known) if facts.milestone), None)
-    if made is None or (settings.mlflow_tracking_uri is None and not (settings.home / "mlflow.db").exists()):
+    if made is None or not settings.has_store:
         return None
     name = str(made["model"] if decision else made["name"])
     catalog = Catalog.of(settings)

@@ -66,20 +66,23 @@ def sketch(data: Mapping[str, Any]) -> Markup:
     """
     place = "t" if data.get("axis") == "time" else "x"
     lines = sorted(data["lines"], key=lambda line: not line.get("behind", False))
-    points = [[pair for pair in zip(line[place], line["y"], strict=True) if None not in pair] for line in lines]
+    points = []
+    for line in lines:
+        every = max(1, len(line["y"]) // _SKETCHED)
+        pairs = zip(line[place][::every], line["y"][::every], strict=True)
+        points.append([pair for pair in pairs if None not in pair])
     if not any(points):
         return Markup("")
     (left, right), (low, high) = (
         (min(values), max(values)) for values in zip(*(pair for line in points for pair in line), strict=True)
     )
     shapes, number = [], 0
-    for line, pairs in zip(lines, points, strict=True):
+    for line, shown in zip(lines, points, strict=True):
         colour = "quiet"
         if not line.get("behind"):
             colour, number = f"line-{number % 6 + 1}", number + 1
-        every = max(1, len(pairs) // _SKETCHED)
         told = " ".join(
-            f"{1000 * _share(x, left, right):.0f},{1000 - 1000 * _share(y, low, high):.0f}" for x, y in pairs[::every]
+            f"{1000 * _share(x, left, right):.0f},{1000 - 1000 * _share(y, low, high):.0f}" for x, y in shown
         )
         shapes.append(f'<polyline points="{told}" style="stroke: var(--{colour})"/>')
     return Markup(

@@ -11,7 +11,7 @@ import hmac
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -106,20 +106,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def _refuse(self) -> None:
-        # The rest of such a request is left unread, so the connection cannot serve another.
-        self.close_connection = True
-        refusal = sentence(405, f"{self.command} is refused: this page is for looking, not for changing.")
-        self._send(Answer(refusal.body, refusal.kind, 405, {"Allow": "GET, HEAD", "Connection": "close"}))
-
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse what is no proper request in a sentence; a method that is not served comes here too."""
-        if code == HTTPStatus.NOT_IMPLEMENTED:
-            self._refuse()
-            return
+        # The rest of such a request is left unread, so the connection cannot serve another.
         self.close_connection = True
-        refusal = sentence(code, f"Refused: {message or HTTPStatus(code).phrase}.")
-        self._send(Answer(refusal.body, refusal.kind, code, {"Connection": "close"}))
+        headers = {"Connection": "close"}
+        if code == HTTPStatus.NOT_IMPLEMENTED:
+            refusal = sentence(405, f"{self.command} is refused: this page is for looking, not for changing.")
+            headers["Allow"] = "GET, HEAD"
+        else:
+            refusal = sentence(code, f"Refused: {message or HTTPStatus(code).phrase}.")
+        self._send(replace(refusal, headers=headers))
 
     def _answer(self) -> Answer:
         host = self.headers.get("Host", "").lower()
