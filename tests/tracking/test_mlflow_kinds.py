@@ -147,6 +147,26 @@ def test_files_that_never_change_are_linked_into_a_store_on_the_same_disk(settin
     assert not notes.samefile(tmp_path / "notes.txt") and notes.stat().st_nlink == 1
 
 
+@pytest.mark.parametrize("says_so", [True, False])
+def test_a_courier_killed_before_it_closed_a_run_changes_not_when_the_run_ended(
+    says_so: bool, settings: Settings, fresh_store: Path
+) -> None:
+    settings.home.mkdir(exist_ok=True)
+    shutil.copy(fresh_store, settings.home / "mlflow.db")
+    run = touchline.start_run("train", settings=dataclasses.replace(settings, sinks=(), capture=()))
+    time.sleep(0.1)
+    run.log({"loss": 1.0}, 1)
+    run.finish(timeout=5)
+    with JournalReader(run.directory / "journal.db") as journal:
+        events = [event for event in journal.after(0) if says_so or event.kind != "end"]
+    sink, info, last = MlflowSink(settings), RunInfo.from_start(events[0], run.directory), events[-1]
+    assert sink.open(info, 0, 0).send(events) == []
+    session = MlflowSink(settings).open(info, last.seq, last.seq)
+    session.close("finished" if says_so else "killed", "", alert=False)
+    found = connect(settings).get_run(session.remote_id)
+    assert found.info.end_time == int(last.time * 1000) > found.info.start_time + 50
+
+
 def test_what_is_logged_after_the_end_changes_not_when_the_run_ended(
     settings: Settings, fresh_store: Path, tmp_path: Path
 ) -> None:

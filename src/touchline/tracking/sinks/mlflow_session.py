@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from touchline.config import Settings
 from touchline.tracking.decisions import headline_of_decision
-from touchline.tracking.journal import Event
+from touchline.tracking.journal import FILE_NAME, Event, JournalReader
 from touchline.tracking.media import kept
 from touchline.tracking.mlflow_store import unavailable
 from touchline.tracking.sinks.base import RunInfo, SetAside, SinkUnavailable
@@ -73,8 +73,8 @@ class MlflowSession:
         self.resume_from = resume_from
         self._done = resume_from
         self._told = told
-        self._last_time = run.started
-        self._ended = entity.info.end_time
+        self._last_time, ended = _so_far(run, resume_from)
+        self._ended = entity.info.end_time or ended
         """When the run ended, in milliseconds; None while it goes on. What is logged later does not change it."""
         self._infinite: set[str] = set()
         self._rewinds = str(entity.data.tags.get(REWINDS_TAG, ""))
@@ -309,3 +309,15 @@ class MlflowSession:
 def milliseconds(seconds: float) -> int:
     """Seconds as whole milliseconds, MLflow's unit of time."""
     return int(seconds * 1000)
+
+
+def _so_far(run: RunInfo, upto: int) -> tuple[float, int | None]:
+    """The time of the event ``upto``, and in milliseconds when the run had ended by it.
+
+    A courier may have been killed between the last event and the close.
+    """
+    with JournalReader(run.directory / FILE_NAME) as journal:
+        last = journal.after(upto - 1, 1)
+        marks = [event for event in journal.of_kind(("start", "end")) if event.seq <= upto]
+    time = last[0].time if upto and last else run.started
+    return time, milliseconds(marks[-1].time) if marks and marks[-1].kind == "end" else None
