@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from touchline.tracking import route as routes
@@ -152,7 +152,15 @@ ACTIONS = st.lists(
 )
 
 
+TWICE_BACK = [
+    ("log", 1, "a"), ("deliver", None, None), ("rewind", 0, None), ("rewind", 1, None), ("deliver", None, None),
+    ("lose cursor", None, None), ("log", 1, "a"),
+]  # fmt: skip
+"""The cursor is lost after two rewinds, of which the first superseded all that had been handed over."""
+
+
 @settings(max_examples=150, deadline=None)
+@example(actions=TWICE_BACK, batch=1, tells=True)
 @given(actions=ACTIONS, batch=st.sampled_from([1, 3, 1_000]), tells=st.booleans())
 def test_each_metric_has_one_value_a_step_and_the_first_stays(
     actions: list[tuple[str, Any, Any]], batch: int, tells: bool

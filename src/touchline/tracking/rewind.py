@@ -71,7 +71,7 @@ class Attempt:
     marks: Mapping[str, int] = field(default_factory=dict)
     """Newest step handed over, by name."""
     floor: int = -1
-    """The lowest step of a rewind since something was handed over: what lies above may be of an earlier attempt."""
+    """The lowest step of a rewind: what lies above may be of an earlier attempt."""
     ceiling: Mapping[str, int] = field(default_factory=dict)
     """The highest marks at rewinds, by name."""
     floors: Mapping[str, int] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Attempt:
         for event in events:
             if event.kind == "rewind":
                 back = event.step or 0
-                floor = min(floor, back) if ceiling else back
+                floor = min(floor, back) if floor >= 0 else back
                 for name, mark in marks.items():
                     ceiling[name] = max(mark, ceiling.get(name, mark))
                     if mark > back:
