@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as xml
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from touchline.cards import HEIGHT, WIDTH, card, line, table
@@ -27,6 +27,8 @@ def test_a_link_leads_to_the_web_and_nowhere_else() -> None:
 numbers = st.floats(-1e300, 1e300) | st.sampled_from([math.nan, math.inf, -math.inf])
 
 
+@example([(0, 0.0), (1, 2.225073858507203e-309)])
+@example([(0, -1.7e308), (1, 1.7e308)])
 @given(st.lists(st.tuples(st.integers(0, 10**9), numbers), max_size=40, unique_by=lambda point: point[0]))
 def test_a_line_lies_within_its_picture_whatever_its_values(points: list[tuple[float, float]]) -> None:
     made = line(sorted(points), 'about "<x>"')

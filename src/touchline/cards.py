@@ -49,12 +49,20 @@ def line(points: Sequence[tuple[float, float]], about: str) -> Line:
     if len(drawn) < 2:
         return Line("")
     (left, right), low, high = (drawn[0][0], drawn[-1][0]), min(y for _, y in drawn), max(y for _, y in drawn)
-    across, up = (WIDTH - 4) / ((right - left) or 1.0), (HEIGHT - 4) / ((high - low) or 1.0)
-    path = " ".join(f"{2 + (x - left) * across:.1f},{HEIGHT - 2 - (y - low) * up:.1f}" for x, y in drawn)
+    path = " ".join(
+        f"{2 + (WIDTH - 4) * share(x, left, right):.1f},{HEIGHT - 2 - (HEIGHT - 4) * share(y, low, high):.1f}"
+        for x, y in drawn
+    )
     return Line(
         f'<svg width="{WIDTH:g}" height="{HEIGHT:g}" role="img" aria-label="{escape(about)}">'
         f'<polyline points="{path}" fill="none" stroke="currentColor" stroke-width="1.5"/></svg>'
     )
+
+
+def share(value: float, low: float, high: float) -> float:
+    """Where a finite value lies between two others, from 0 to 1; a half where these are the same."""
+    # Halves, for the difference of two large numbers may be infinite.
+    return (value / 2 - low / 2) / (high / 2 - low / 2) if high / 2 > low / 2 else 0.5
 
 
 def _cell(text: str) -> str:

@@ -231,7 +231,8 @@ def _request_when(stop: StopSignal, condition: Callable[[], bool]) -> None:
 def test_three_failures_of_one_kind_in_a_row_stop_the_study_with_an_explanation(
     alone: Settings, trouble: str, kind: str
 ) -> None:
-    with pytest.raises(TouchlineError, match=f"3 trials failed in the same way. {kind}[:.] "):
+    # Those that ran beside the third one may have failed by then too.
+    with pytest.raises(TouchlineError, match=f"its last [3-5] trials failed in the same way. {kind}[:.] "):
         run_study(tuned(HillConfig(trouble=trouble), trials=9, workers=3), alone)
     failed = [trial for trial in study_of(alone).trials() if trial.state == TrialState.FAIL]
     assert [trial.user_attrs["failure"]["kind"] for trial in failed][:3] == [kind] * 3

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from touchline.cards import share
 from touchline.report.gate import Gate, Row
 
 NARROW, WIDE = 340, 960
@@ -82,18 +83,13 @@ def sketch(data: Mapping[str, Any]) -> Markup:
         if not line.get("behind"):
             colour, number = f"line-{number % 6 + 1}", number + 1
         told = " ".join(
-            f"{1000 * _share(x, left, right):.0f},{1000 - 1000 * _share(y, low, high):.0f}" for x, y in shown
+            f"{1000 * share(x, left, right):.0f},{1000 - 1000 * share(y, low, high):.0f}" for x, y in shown
         )
         shapes.append(f'<polyline points="{told}" style="stroke: var(--{colour})"/>')
     return Markup(
         '<svg class="sketch" viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">'
         f"{''.join(shapes)}</svg>"
     )
-
-
-def _share(value: float, low: float, high: float) -> float:
-    # Halves, for the difference of two large numbers may be infinite.
-    return (value / 2 - low / 2) / (high / 2 - low / 2) if high / 2 > low / 2 else 0.5
 
 
 def pipeline(stages: Sequence[Stage]) -> Markup:
