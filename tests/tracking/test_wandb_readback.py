@@ -13,6 +13,7 @@ from touchline.config import Settings
 from touchline.testing.wandb_backend import BackendRun, WandbBackend, silent_port
 from touchline.tracking.delivery import read_cursor
 from touchline.tracking.launch import ensure_courier
+from touchline.tracking.sinks.wandb_server import SETTLE_SECONDS
 from touchline.tracking.sync import sync
 
 from .conftest import couriers_of, kill_couriers, until
@@ -70,11 +71,10 @@ def test_a_run_goes_on_at_another_machine_where_the_lost_one_had_delivered_more_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seconds", "rows"), [(4.0, 0), (0.0, 25)])
 def test_nothing_is_lost_or_doubled_when_couriers_are_killed_while_the_answers_lag_behind(
-    seconds: float, rows: int, settings: Settings, backend: WandbBackend
+    settings: Settings, backend: WandbBackend
 ) -> None:
-    backend.stale_seconds, backend.stale_rows = seconds, rows
+    backend.stale_seconds = 4.0
     run = touchline.start_run("train", settings=settings)
     far = backend.run(run.id)
     step = 0
@@ -88,11 +88,32 @@ def test_nothing_is_lost_or_doubled_when_couriers_are_killed_while_the_answers_l
             run._keep_couriers(run.settings.sinks)
         assert kill_couriers(settings.home)
         ensure_courier(settings, "wandb")
-    backend.stale_rows = 0
     run.finish(timeout=60)
     report = sync(settings, timeout=90)
     assert report.complete, report.gaps
     assert_exact(far, {"x": list(range(step)), "y": list(range(step))})
+
+
+def test_a_history_older_than_its_summary_is_waited_for_where_nothing_else_tells_how_far_it_is(
+    settings: Settings, backend: WandbBackend
+) -> None:
+    run = touchline.start_run("train", settings=settings)
+    for step in range(30):
+        run.log({"x": step}, step)
+    assert run.wait_delivered("wandb", 60)
+    assert kill_couriers(settings.home)
+    far = backend.runs[run.id]
+    far.summary["_step"] -= 1  # the kill came between the last row and its summary
+    backend.stale_rows = 10
+    shutil.rmtree(run.directory / "delivery")
+    run.log({"x": 30}, 30)
+    asked = backend.operations.count("RunResumeStatus")
+    ensure_courier(settings, "wandb")
+    deadline = time.monotonic() + SETTLE_SECONDS + 3
+    until(lambda: backend.operations.count("RunResumeStatus") > asked and time.monotonic() > deadline, 60)
+    backend.stale_rows = 0
+    assert run.finish(timeout=90).complete
+    assert_exact(far, {"x": list(range(31))})
 
 
 def test_a_tail_older_than_what_was_confirmed_is_waited_for_and_not_written_over(

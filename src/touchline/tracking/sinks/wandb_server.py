@@ -21,7 +21,7 @@ SETTLE_SECONDS = 6.0
 _POLL_SECONDS = 0.5
 _TAIL = (
     "query RunResumeStatus($project: String, $entity: String, $name: String!) { model(name: $project, "
-    "entityName: $entity) { bucket(name: $name, missingOk: true) { name historyTail logLineCount } } }"
+    "entityName: $entity) { bucket(name: $name, missingOk: true) { name historyTail logLineCount summaryMetrics } } }"
 )
 
 
@@ -36,6 +36,8 @@ class Tail:
     global_step: int | None = None
     lines: int = 0
     """Lines of the console that it has."""
+    summary_row: int = 0
+    """The step of its summary: newer than ``row`` while the answers about the history lag behind."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ class WandbServer:
     def settled(self, seen: int, uncertain: bool, handed: bool = False) -> Tail:
         """The last history row, once the answer is not older than what was ``seen`` before.
 
-        ``uncertain``: rows may be on their way, so it must also stay the same for a moment; ``handed``: this machine
-        handed some over, so that an answer of nothing may be an old one too. Raises
-        SinkUnavailable when the server keeps lagging behind.
+        ``uncertain``: rows may be on their way, so it must also stay the same for a moment, a longer one where its
+        summary is newer; ``handed``: this machine handed some over, so that an answer of nothing may be an old one
+        too. Raises SinkUnavailable when the server keeps lagging behind.
         """
         started = changed = time.monotonic()
         newest: Tail | None = None
@@ -103,7 +105,8 @@ class WandbServer:
             now = time.monotonic()
             if tail.row >= seen or not tail.exists:
                 nothing = not handed and (not tail.exists or (tail.row == 0 and not seen))
-                if nothing or not uncertain or now - changed >= SETTLE_SECONDS:
+                quiet = SETTLE_SECONDS if tail.row >= tail.summary_row else STALE_SECONDS
+                if nothing or not uncertain or now - changed >= quiet:
                     return tail
             elif now - started >= STALE_SECONDS:
                 raise SinkUnavailable(
@@ -129,12 +132,13 @@ def _tail(answer: dict[str, Any]) -> Tail:
     if not bucket:
         return Tail()
     lines = int(bucket.get("logLineCount") or 0)
+    summary_row = int((json.loads(bucket.get("summaryMetrics") or "{}") or {}).get("_step") or 0)
     rows = json.loads(bucket.get("historyTail") or "[]")
     if not rows:
-        return Tail(exists=True, lines=lines)
+        return Tail(exists=True, lines=lines, summary_row=summary_row)
     row = json.loads(rows[-1])
     step = row.get("global_step")
-    return Tail(True, int(row["_step"]), None if step is None else int(step), lines)
+    return Tail(True, int(row["_step"]), None if step is None else int(step), lines, summary_row)
 
 
 def _seen_path(run: RunInfo) -> Path:
