@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,7 @@ import pytest
 from touchline.tracking.journal import JournalReader
 from touchline.tracking.status import read_status
 
-from .conftest import begin, call, record
+from .conftest import begin, call, environment, record
 
 pytest.importorskip("plotly", reason="plotly draws the curves: pip install 'touchline[report]'")
 
@@ -29,6 +33,26 @@ def test_a_report_is_written_and_logged_with_its_run_which_stays_ended(
     assert summary.payload == {"report": "artifact r1-report.html"}
     after = read_status(directory)
     assert (after.state, after.ended, after.events) == ("finished", before.ended, before.events + 2)
+
+
+def test_reports_of_a_killed_run_do_not_move_the_moment_when_it_ended(home: Path) -> None:
+    """The ``touchline runs`` of a week later does not say that it took a week."""
+    script = (
+        "import os, signal, touchline\n"
+        "run = touchline.start_run('train', run_id='r1', settings=touchline.Settings.load(sinks=(), capture=()))\n"
+        "run.log({'loss': 1.0}, 1)\n"
+        "assert run._writer.flush(10)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", script], env=environment(), check=False)
+    assert killed.returncode == -signal.SIGKILL
+    before = read_status(home / "runs" / "r1")
+    time.sleep(0.1)
+    for _ in range(2):
+        assert call("report", "r1", "--overwrite") == 0
+    after = read_status(home / "runs" / "r1")
+    assert after.events == before.events + 4
+    assert (after.state, after.ended) == ("killed-cause-unknown", before.ended)
 
 
 def test_a_page_that_is_there_is_replaced_only_when_asked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,16 +11,13 @@ from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.tracking.delivery import read_cursor
 from touchline.tracking.encoding import encode
+from touchline.tracking.events import REPORT_ARTIFACT, REPORT_SUMMARY
 from touchline.tracking.journal import FILE_NAME, Journal, JournalReader
 from touchline.tracking.media import keep
 from touchline.tracking.ownership import RunLock
 from touchline.tracking.sinks import far_sides
 from touchline.tracking.sync import sync
 
-ARTIFACT = "report.html"
-"""Name of the artifact."""
-SUMMARY = "report"
-"""Entry of the run's summary that says where the report is: an address in MLflow, or which artifact."""
 DELIVERY_SECONDS = 60.0
 
 
@@ -35,14 +32,14 @@ def publish(report: Path, run_id: str, settings: Settings) -> tuple[str, ...]:
     with JournalReader(directory / FILE_NAME) as reader:
         start = reader.newest("start")
     with _writing(directory) as journal:
-        kept = keep(directory, report, "artifacts", ARTIFACT)
+        kept = keep(directory, report, "artifacts", REPORT_ARTIFACT)
         now = time.time()
         told = read_cursor(directory, "mlflow").url
-        where = f"{told}/artifacts/{ARTIFACT}" if told else f"artifact {run_id}-{ARTIFACT}"
+        where = f"{told}/artifacts/{REPORT_ARTIFACT}" if told else f"artifact {run_id}-{REPORT_ARTIFACT}"
         journal.append(
             [
-                ("artifact", None, now, encode("artifact", {"name": ARTIFACT, "path": kept})),
-                ("summary", None, now, encode("summary", {SUMMARY: where})),
+                ("artifact", None, now, encode("artifact", {"name": REPORT_ARTIFACT, "path": kept})),
+                ("summary", None, now, encode("summary", {REPORT_SUMMARY: where})),
             ]
         )
     begun = start.payload.get("sinks", {}) if start is not None else {}

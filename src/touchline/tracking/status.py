@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from touchline.tracking.delivery import Cursor, Refusal, read_cursor, refusals
+from touchline.tracking.events import REPORT_ARTIFACT, REPORT_SUMMARY
 from touchline.tracking.journal import FILE_NAME, Event, JournalReader
 from touchline.tracking.process import ProcessIdentity
 from touchline.tracking.route import AWAY_SECONDS, journal_files
@@ -128,8 +129,17 @@ def fate(directory: Path, start: Event, end: Event | None, journal: JournalReade
         alive = time.time() - written < AWAY_SECONDS
     if alive:
         return RUNNING, "", None
-    last = journal.after(journal.last_seq() - 1, 1)
-    return UNKNOWN, "The process ended without saying how.", last[0].time if last else start.time
+    return UNKNOWN, "The process ended without saying how.", _last_of_its_own(journal, start).time
+
+
+def _last_of_its_own(journal: JournalReader, start: Event) -> Event:
+    """The newest event of the run itself: a report that was kept with it later says nothing of its end."""
+    for seq in range(journal.last_seq(), start.seq, -1):
+        (event,) = journal.after(seq - 1, 1)
+        of_report = event.kind == "artifact" and event.payload["name"] == REPORT_ARTIFACT
+        if not of_report and not (event.kind == "summary" and [*event.payload] == [REPORT_SUMMARY]):
+            return event
+    return start
 
 
 def gaps(status: RunStatus, sinks: Sequence[str] | None = None) -> list[str]:
