@@ -1,6 +1,7 @@
 """Judge cartpole@Candidate in scenarios of this attempt; if it is better, it becomes champion (docs/tutorial.md)."""
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from train import MILESTONES
 
 import touchline
 from touchline import gates
-from touchline.catalog import Catalog, claim_attempt, promote, refuse
+from touchline.catalog import Catalog, claim_attempt, decide
 
 SCENARIOS = 200
 TASK = "balance"
@@ -38,9 +39,12 @@ def loaded(version):
     return lambda observations: model.predict(observations).argmax(axis=1)
 
 
+catalog = Catalog.of(touchline.Settings.load(), milestones=MILESTONES)
+candidate = catalog.find("cartpole@Candidate")
+if "Champion" in candidate.aliases:
+    sys.exit(f"{candidate} is the champion already.")
+
 with touchline.start_run("judge") as run:
-    catalog = Catalog.of(run.settings, milestones=MILESTONES)
-    candidate = catalog.find("cartpole@Candidate")
     attempt = claim_attempt(catalog, candidate, run_id=run.id, job="judge")
     seeds = gates.scenario_seeds(attempt.reign, attempt.number, TASK, SCENARIOS)
     contest = gates.Contest(
@@ -56,5 +60,5 @@ with touchline.start_run("judge") as run:
         run.log_artifact(file)
     run.wait_delivered("mlflow", timeout=120, slow=1_800)
     told = gates.tags(verdict, contest) | {"evidence": f"runs:/{run.mlflow_run_id}/evidence.json"}
-    (promote if verdict.passed else refuse)(catalog, attempt, told)
+    decide(run, catalog, attempt, told)
     print(f"{verdict.word}: {verdict.reason}")

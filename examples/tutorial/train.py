@@ -16,7 +16,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
 import touchline
-from touchline.catalog import Catalog
+from touchline.catalog import Catalog, tell_milestone
 from touchline.catalog.milestones import Milestone
 from touchline.integrations.stable_baselines3 import TouchlineCallback
 from touchline.tuning import read_winner
@@ -68,4 +68,7 @@ if __name__ == "__main__":
     with touchline.start_run("cartpole", config=config, tags=tags) as run:
         train(config, run)
         run.wait_delivered("mlflow", timeout=120, slow=1_800)
-        print(Catalog.of(run.settings, milestones=MILESTONES).register("cartpole", run.mlflow_run_id))
+        catalog = Catalog.of(run.settings, milestones=MILESTONES)
+        version = catalog.register("cartpole", run.mlflow_run_id)
+        tell_milestone(run, catalog, version)
+        print(version)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import DOCS, ROOT, blocks
+from touchline.cli import main
 
 EXAMPLE = ROOT / "examples" / "tutorial"
 
@@ -42,6 +43,13 @@ def test_a_loop_of_one_s_own_becomes_champion(place: Path, capsys: pytest.Captur
     told = runpy.run_path("judge.py")
     assert "provisionally passed: " in capsys.readouterr().out
     assert told["catalog"].resolve("cartpole", "Champion").version == 1
+    assert main(["report", "--last", "--file-only", "--output", "judged.html"]) == 0
+    page = Path("judged.html").read_text(encoding="utf-8")
+    assert "cartpole version 1 is the new champion." in page
+    assert '<h2 id="lineage-title">' in page
+    with pytest.raises(SystemExit, match=r"cartpole version 1 is the champion already\.$"):
+        runpy.run_path("judge.py")
+    assert len([*(place.parent / "home" / "runs").iterdir()]) == 2
     sys.modules.pop("train", None)
 
 

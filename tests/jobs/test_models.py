@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import touchline
-from touchline.catalog import Catalog, ModelVersion, directory_digest
+from touchline.catalog import Catalog, ModelVersion, directory_digest, tell_milestone
 from touchline.config import Settings
-from touchline.jobs.models import load_policy, log_policy, register, tell_milestone
+from touchline.jobs.models import load_policy, log_policy, register
 from touchline.learning.policy import Policy
 from touchline.soccer.control import stand_still
 from touchline.testing.wandb_backend import API_KEY, WandbBackend, wandb_backend
@@ -83,7 +83,7 @@ def _crowned(settings: Settings, version: ModelVersion) -> None:
         load_policy(run, NAME, "Candidate-Finetuned")
         catalog = Catalog.of(settings)
         catalog.set_alias(NAME, "Champion", version.version)
-        tell_milestone(run, catalog.get(NAME, version.version))
+        tell_milestone(run, catalog, catalog.get(NAME, version.version))
     assert run.wait_delivered("wandb")
 
 
@@ -101,7 +101,7 @@ def test_wandb_has_each_version_once_with_digest_and_aliases_and_the_old_champio
     with start_run("rollback", settings=settings) as run:
         catalog = Catalog.of(settings)
         catalog.set_alias(NAME, "Champion", versions[0].version)
-        tell_milestone(run, catalog.get(NAME, versions[0].version))
+        tell_milestone(run, catalog, catalog.get(NAME, versions[0].version))
     assert run.wait_delivered("wandb")
     assert [set(one["aliases"]) for one in found] == [{"latest", "Champion"}, {"Candidate-Finetuned"}]
 

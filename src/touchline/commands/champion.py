@@ -107,7 +107,7 @@ def rollback(arguments: list[str]) -> int:
     seen = catalog.resolve(options.name, alias)
     with _deciding(catalog.settings, "rollback") as run:
         done = roll_back(catalog, options.name, reason=options.reason, to=options.to, seen=seen, run_id=run.id)
-        _tell(run, done)
+        _tell(run, catalog, done)
     _print(done, f"rolled back from version {done.entry.previous}", as_json=options.json)
     return 0
 
@@ -125,7 +125,7 @@ def promote(arguments: list[str]) -> int:
         run.set_tags({"promote.run": attempt.run_id})
         done = promote_attempt(catalog, attempt, evidence)
         if not done.repeated:
-            _tell(run, done)
+            _tell(run, catalog, done)
     _print(done, f"promoted on the evidence of run {attempt.run_id}", as_json=options.json)
     return 0
 
@@ -173,13 +173,14 @@ def _deciding(settings: Settings, job: str) -> Iterator[Run]:
     run.finish(timeout=0.0)
 
 
-def _tell(run: Run, done: Promotion) -> None:
-    from touchline.jobs.decisions import tell_decision
-    from touchline.jobs.models import tell_milestone
+def _tell(run: Run, catalog: Catalog, done: Promotion) -> None:
+    from touchline.catalog import tell_decision, tell_milestone
+    from touchline.jobs.cards import update_card
 
-    tell_decision(run, done.entry, done.champion)
+    tell_decision(run, catalog, done.entry, done.champion)
+    update_card(catalog, done.champion)
     try:
-        tell_milestone(run, done.champion)
+        tell_milestone(run, catalog, done.champion)
     except TouchlineError as error:  # the alias has moved: people must hear of it
         run.alert("The champion's files are not what was registered", str(error), level="error")
 

@@ -168,10 +168,10 @@ def _decide(
 ) -> JobResult:
     """Judge, keep the evidence where everybody can check it, and promote or refuse, the alias last."""
     from touchline import gates
-    from touchline.catalog import Catalog, promote, refuse
-    from touchline.jobs.decisions import tell_decision
+    from touchline.catalog import Catalog, decide
+    from touchline.jobs.cards import update_card
     from touchline.jobs.deployment import DeployedPolicy
-    from touchline.jobs.models import DELIVERY_SECONDS, tell_milestone
+    from touchline.jobs.models import DELIVERY_SECONDS
 
     contest = gates.Contest(
         evaluations["candidate"],
@@ -188,14 +188,10 @@ def _decide(
     run.set_tags({f"gate3.{key}": value for key, value in told.items()})
     run.wait_delivered("mlflow", DELIVERY_SECONDS, SLOW_DELIVERY_SECONDS)
     told["evidence"] = f"runs:/{run.mlflow_run_id}/{EVIDENCE}"
-    catalog, champion = Catalog.of(run.settings), attempt.champion
-    if verdict.passed:
-        promotion = promote(catalog, attempt, told)
-        champion = promotion.champion
-        tell_milestone(run, champion)
-        tell_decision(run, promotion.entry, champion)
-    else:
-        tell_decision(run, refuse(catalog, attempt, told), attempt.candidate)
+    catalog = Catalog.of(run.settings)
+    champion = decide(run, catalog, attempt, told)
+    if verdict.passed and champion is not None:
+        update_card(catalog, champion)
     scores: dict[str, dict[str, Any]] = {
         task: {name: float(judged.scores[task].mean()) for name, judged in official.items()} for task in world.tasks
     }

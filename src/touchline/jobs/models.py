@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from touchline.catalog import Catalog, LoggedModel, ModelVersion, directory_digest
+from touchline.catalog import Catalog, LoggedModel, ModelVersion, directory_digest, tell_milestone
 from touchline.catalog.lineage import INPUT_TAG
 from touchline.catalog.version import DIGEST_TAG, STEP_TAG
 from touchline.errors import TouchlineError
@@ -60,27 +60,11 @@ def register(run: Run, digest: str, step: int, tags: dict[str, str]) -> ModelVer
             f"Mend the connection, then: touchline sync {run.id} and start the pipeline again."
         )
     tags = {**tags, STEP_TAG: str(step)}
-    version = Catalog.of(run.settings).register(run.job, run.mlflow_run_id, digest=digest, tags=tags)
-    tell_milestone(run, version)
-    return version
-
-
-def tell_milestone(run: Run, version: ModelVersion) -> None:
-    """Tell everybody which aliases the version carries now: the sinks, and its card.
-
-    W&B gets its files too, as the catalog has them and so under the same digest. There as here an alias belongs to
-    one version of a model, so it leaves the one that had it before.
-    """
     catalog = Catalog.of(run.settings)
+    version = catalog.register(run.job, run.mlflow_run_id, digest=digest, tags=tags)
     update_card(catalog, version)
-    with tempfile.TemporaryDirectory(prefix="milestone-", dir=run.directory) as directory:
-        run.log_milestone(
-            catalog.download(version, Path(directory) / "model"),
-            name=version.name,
-            version=version.version,
-            aliases=version.aliases,
-            digest=version.digest or "",
-        )
+    tell_milestone(run, catalog, version)
+    return version
 
 
 @dataclass(frozen=True)
