@@ -75,6 +75,21 @@ def wandb_runs(directory: Path) -> None:
         os.utime(file, (0, 0))  # long ago
 
 
+def wandb_sessions(directory: Path) -> None:
+    """Three sessions of one run, as long as each other, each in a directory of its own: ``0``, ``1`` and ``2``."""
+    code = (
+        "import sys, wandb\n"
+        "session = int(sys.argv[1])\n"
+        "run = wandb.init(project='walking', id='resumed', resume='allow', dir=sys.argv[1])\n"
+        "for step in range(10 * session, 10 * session + 10):\n    run.log({'loss': step / 7}, step=step)\n"
+        "run.finish()\n"
+    )
+    environment = {**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    for session in ("0", "1", "2"):
+        (directory / session).mkdir(parents=True)
+        subprocess.run([sys.executable, "-c", code, session], cwd=directory, env=environment, check=True)
+
+
 def mlflow_store(directory: Path, empty: Path) -> dict[str, str]:
     """A store on SQLite with a parent, its child and a failed run; returns their ids by name."""
     import shutil

@@ -252,6 +252,58 @@ def test_a_source_that_has_changed_since_is_told(
     assert "differs" in printed and "is not the same as its source now" in printed
 
 
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sessions of one run of W&B, in the directories ``0``, ``1`` and ``2``, and together in ``all``."""
+    directory = tmp_path_factory.mktemp("sessions")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_DATA_DIR", str(directory / "staging"))
+        sources.wandb_sessions(directory)
+    for folder in directory.glob("[0-2]/wandb/offline-run-*"):
+        shutil.copytree(folder, directory / "all" / folder.name)
+    return directory
+
+
+def test_sessions_that_come_one_by_one_do_not_become_several_runs(
+    sessions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOUCHLINE_HOME", str(tmp_path))
+    monkeypatch.setenv("TOUCHLINE_SINKS", "")
+    settings = Settings.load()
+    assert main(["import", "wandb", str(sessions / "1")]) == 0
+    (part,) = run_ids(settings)
+    for other in ("0", "2", "all"):
+        capsys.readouterr()
+        assert main(["import", "wandb", str(sessions / other)]) == 1
+        told = capsys.readouterr()
+        assert "imported before from other folders than these" in told.out and part in told.out
+        assert run_ids(settings) == [part]
+    assert main(["import", "wandb", str(sessions / "1")]) == 0
+    shutil.rmtree(settings.run_directory(part))  # which is what it says
+    assert main(["import", "wandb", str(sessions / "all")]) == main(["import", "wandb", str(sessions / "all")]) == 0
+    (whole,) = run_ids(settings)
+    assert [step for step, _ in values_of(settings.run_directory(whole))["loss"]] == list(range(30))
+
+
+def test_parts_that_an_older_touchline_imported_as_runs_are_all_named(
+    sessions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOUCHLINE_SINKS", "")
+    parts = []
+    for session in ("0", "1", "2"):
+        settings = Settings.load(home=tmp_path / session)
+        assert main(["import", "wandb", str(sessions / session), "--home", str(settings.home)]) == 0
+        (part,) = settings.runs.iterdir()
+        parts.append(part.name)
+        if session != "0":
+            part.rename(tmp_path / "0" / "runs" / part.name)
+    capsys.readouterr()
+    for source in ("0", "all"):
+        assert main(["import", "wandb", str(sessions / source), "--home", str(tmp_path / "0")]) == 1
+        told = capsys.readouterr().out
+        assert "were imported before, as 3 runs" in told and all(part in told for part in parts)
+
+
 def test_a_run_that_may_be_going_on_is_left_out(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
