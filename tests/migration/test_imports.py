@@ -304,6 +304,24 @@ def test_parts_that_an_older_touchline_imported_as_runs_are_all_named(
         assert "were imported before, as 3 runs" in told and all(part in told for part in parts)
 
 
+def test_a_copied_folder_is_read_once_and_told(
+    sessions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOUCHLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TOUCHLINE_SINKS", "")
+    for folder in (sessions / "all").iterdir():
+        shutil.copytree(folder, tmp_path / "all" / folder.name)
+        shutil.copytree(folder, tmp_path / "all" / f"{folder.name} copied early")
+        (early,) = (tmp_path / "all" / f"{folder.name} copied early").glob("*.wandb")
+        os.truncate(early, early.stat().st_size - 20)
+    shutil.copytree(folder, tmp_path / "all" / "x")
+    assert main(["import", "wandb", str(tmp_path / "all")]) == 0
+    told = capsys.readouterr().out
+    assert told.count("it is a copy of") == 4 and f"the folder {tmp_path / 'all' / 'x'}" in told
+    (run_id,) = run_ids(Settings.load())
+    assert [step for step, _ in values_of(tmp_path / "home" / "runs" / run_id)["loss"]] == list(range(30))
+
+
 def test_a_run_that_may_be_going_on_is_left_out(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
