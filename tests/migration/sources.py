@@ -138,6 +138,37 @@ def event_files(directory: Path) -> None:
             writer.add_pr_curve("curve", np.array([0, 1]), np.array([0.1, 0.9]), 1)
 
 
+def restarted_event_files(directory: Path) -> None:
+    """A run that was begun again twice with a ``purge_step``, each writer in its file; values of the three differ."""
+    import numpy as np
+    from torch.utils.tensorboard import SummaryWriter
+
+    for attempt, (first, last) in enumerate(((0, 100), (60, 120), (80, 150))):
+        suffix, purge = f".{attempt}", first if attempt else None
+        with SummaryWriter(str(directory), purge_step=purge, filename_suffix=suffix) as writer:
+            for step in range(first, last):
+                writer.add_scalar("loss", step + attempt / 4, step)
+                writer.add_scalar("return", step - attempt / 4, step, new_style=True)
+            writer.add_image("picture", np.full((3, 8, 8), 50, np.uint8), first + 5)
+            writer.add_histogram("weights", np.arange(10.0), first + 25)
+            writer.add_text("note", "fell", first + 30)
+
+
+def event_file_of_version_1(file: Path) -> None:
+    """Events without a file version and without a session's start, whose steps go back for one tag."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    file.parent.mkdir()
+    with file.open("wb") as stream:
+        writer = RecordWriter(stream)
+        for tag, steps in (("loss", range(20)), ("return", range(20, 30)), ("loss", range(12, 18))):
+            for step in steps:
+                value = Summary.Value(tag=tag, simple_value=step / 2)
+                writer.write(Event(wall_time=1e9, step=step, summary=Summary(value=[value])).SerializeToString())
+
+
 def logged(directory: Path, name: str) -> dict[str, list[tuple[int, float]]]:
     """(step, value) pairs by metric that a W&B run was given, at the steps that an import gives them."""
     points: dict[str, list[tuple[int, float]]] = {}

@@ -206,6 +206,49 @@ def test_event_files_arrive_value_by_value(world: World) -> None:
     assert "pr_curves curve (2 times): a run has nothing like it" in world.printed[3]
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_a_restart_superseded_is_left_out_as_tensorboard_does(
+    version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("TOUCHLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TOUCHLINE_SINKS", "")
+    logs = tmp_path / "logs"
+    if version == 1:
+        sources.event_file_of_version_1(logs / "events.out.tfevents.1")
+    else:
+        sources.restarted_event_files(logs)
+    assert main(["import", "tensorboard", str(logs)]) == 0
+    told = capsys.readouterr().out
+    (run_id,) = run_ids(Settings.load())
+    directory = tmp_path / "home" / "runs" / run_id
+    shown = EventAccumulator(str(logs), size_guidance={"scalars": 0, "images": 0, "histograms": 0, "tensors": 0})
+    shown.Reload()
+    tags = shown.Tags()
+    found = values_of(directory)
+    assert len(found["loss"]) == (18 if version == 1 else 150)
+    for tag in tags["scalars"]:
+        assert same(found.pop(tag), [(one.step, one.value) for one in shown.Scalars(tag)])
+    if version == 1:
+        assert "values of an earlier attempt (8 times): the run went on from step 12 again" in told
+        return
+    # Of a tensor it keeps every attempt; as the next class of TensorBoard's does not, we make no difference.
+    attempts = [(step, 0 if step < 60 else 1 if step < 80 else 2) for step in range(150)]
+    assert found == {"return": [(step, step - attempt / 4) for step, attempt in attempts]}
+    with JournalReader(directory / "journal.db") as journal:
+        steps = {kind: [event.step for event in journal.of_kind([kind])] for kind in ("image", "histogram")}
+        (file,) = journal.of_kind(["artifact"])
+    assert steps["image"] == [one.step for one in shown.Images("picture")]
+    assert steps["histogram"] == [one.step for one in shown.Histograms("weights")]
+    texts = (directory / file.payload["path"]).read_text().splitlines()
+    assert [json.loads(text)["step"] for text in texts] == [30, 110]
+    assert all(
+        f"values of an earlier attempt (80 times): the run went on from step {step}" in told for step in (60, 80)
+    )
+    assert "histograms of an earlier attempt: the run" in told and "texts of an earlier attempt: the run" in told
+
+
 def test_a_sink_that_a_run_came_from_gets_it_only_where_it_is_named(world: World) -> None:
     whole = {sink.sink: sink for sink in read_status(world.directory_of("whole")).sinks}
     assert whole["wandb"].destination == "where the run came from" and not whole["wandb"].waiting
