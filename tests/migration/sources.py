@@ -7,7 +7,12 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.event_pb2 import Event
 
 STEPS = 40
 _WANDB = """
@@ -154,19 +159,26 @@ def restarted_event_files(directory: Path) -> None:
             writer.add_text("note", "fell", first + 30)
 
 
-def event_file_of_version_1(file: Path) -> None:
-    """Events without a file version and without a session's start, whose steps go back for one tag."""
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
+def event_file(file: Path, events: Iterable[Event]) -> int:
+    """Write just these events, which need not begin with a version; returns the size of the file."""
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-    file.parent.mkdir()
+    file.parent.mkdir(exist_ok=True)
     with file.open("wb") as stream:
         writer = RecordWriter(stream)
-        for tag, steps in (("loss", range(20)), ("return", range(20, 30)), ("loss", range(12, 18))):
-            for step in steps:
-                value = Summary.Value(tag=tag, simple_value=step / 2)
-                writer.write(Event(wall_time=1e9, step=step, summary=Summary(value=[value])).SerializeToString())
+        for event in events:
+            writer.write(event.SerializeToString())
+    return file.stat().st_size
+
+
+def scalars(tag: str, steps: Iterable[int]) -> Iterator[Event]:
+    """Events with a value of ``tag`` at each step."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    for step in steps:
+        value = Summary.Value(tag=tag, simple_value=step / 2)
+        yield Event(wall_time=1e9, step=step, summary=Summary(value=[value]))
 
 
 def logged(directory: Path, name: str) -> dict[str, list[tuple[int, float]]]:

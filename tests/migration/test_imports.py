@@ -216,7 +216,9 @@ def test_what_a_restart_superseded_is_left_out_as_tensorboard_does(
     monkeypatch.setenv("TOUCHLINE_SINKS", "")
     logs = tmp_path / "logs"
     if version == 1:
-        sources.event_file_of_version_1(logs / "events.out.tfevents.1")
+        parts = ("loss", range(20)), ("return", range(20, 30)), ("loss", range(12, 18))
+        events = [event for tag, steps in parts for event in sources.scalars(tag, steps)]
+        sources.event_file(logs / "events.out.tfevents.1", events)
     else:
         sources.restarted_event_files(logs)
     assert main(["import", "tensorboard", str(logs)]) == 0
@@ -237,16 +239,39 @@ def test_what_a_restart_superseded_is_left_out_as_tensorboard_does(
     attempts = [(step, 0 if step < 60 else 1 if step < 80 else 2) for step in range(150)]
     assert found == {"return": [(step, step - attempt / 4) for step, attempt in attempts]}
     with JournalReader(directory / "journal.db") as journal:
-        steps = {kind: [event.step for event in journal.of_kind([kind])] for kind in ("image", "histogram")}
+        kept = {kind: [event.step for event in journal.of_kind([kind])] for kind in ("image", "histogram")}
         (file,) = journal.of_kind(["artifact"])
-    assert steps["image"] == [one.step for one in shown.Images("picture")]
-    assert steps["histogram"] == [one.step for one in shown.Histograms("weights")]
+    assert kept["image"] == [one.step for one in shown.Images("picture")]
+    assert kept["histogram"] == [one.step for one in shown.Histograms("weights")]
     texts = (directory / file.payload["path"]).read_text().splitlines()
     assert [json.loads(text)["step"] for text in texts] == [30, 110]
     assert all(
         f"values of an earlier attempt (80 times): the run went on from step {step}" in told for step in (60, 80)
     )
     assert "histograms of an earlier attempt: the run" in told and "texts of an earlier attempt: the run" in told
+
+
+@pytest.mark.parametrize("into_record", [0, 20], ids=["length", "data"])
+def test_a_damaged_event_file_tells_where_reading_stops(
+    into_record: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    monkeypatch.setenv("TOUCHLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TOUCHLINE_SINKS", "")
+    file = tmp_path / "logs" / "events.out.tfevents.1"
+    graph = Event(file_version="brain.Event:2"), Event(graph_def=b"graph")  # of which the reader makes two events
+    before = sources.event_file(file, [*graph, *sources.scalars("loss", range(250))])
+    size = sources.event_file(file, [*graph, *sources.scalars("loss", range(500))])
+    assert main(["import", "tensorboard", str(file.parent), "--dry-run"]) == 0
+    assert "a part of" not in capsys.readouterr().out
+    data = bytearray(file.read_bytes())
+    data[before + into_record : before + into_record + 10] = b"\xa5" * 10
+    file.write_bytes(data)
+    assert main(["import", "tensorboard", str(file.parent)]) == 0
+    told = capsys.readouterr().out
+    assert "250 values" in told
+    assert f"after 252 that are read: the last {size - before:,} of its {size:,} bytes, this record and" in told
 
 
 def test_a_sink_that_a_run_came_from_gets_it_only_where_it_is_named(world: World) -> None:

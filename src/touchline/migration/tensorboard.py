@@ -10,7 +10,7 @@ from touchline.errors import UsageError
 from touchline.migration import source
 from touchline.migration.files import Files, OtherValues
 from touchline.migration.source import About, Ending, Findings
-from touchline.migration.tensorboard_file import framed, load
+from touchline.migration.tensorboard_file import load, unread
 from touchline.migration.tensorboard_restarts import Restarts, Watch
 
 _PATTERN = "*tfevents*"
@@ -71,9 +71,9 @@ class TensorboardRun:
         files, texts = Files(directory), OtherValues()
         restarts, watch = Restarts(self._files), Watch()
         for file in self._files:
-            records, torn = framed(file)
+            records = 0
             for event in load(file):
-                records -= 1
+                records += not event.HasField("graph_def")  # of which the reader makes a second event
                 self._last_time = max(self._last_time, event.wall_time)
                 watch.take(event)
                 for value in event.summary.value:
@@ -83,9 +83,8 @@ class TensorboardRun:
                     yield from self._value(value, event.step, event.wall_time, files, texts)
                 if event.HasField("graph_def") or event.HasField("meta_graph_def"):
                     self.findings.omit("graph", "a run has nothing like it; it stays in the event file")
-            if records > 0 or torn:
-                lost = f"{torn:,} bytes at its end are torn" if torn else f"{records:,} of its records are damaged"
-                self.findings.omit(f"a part of {file.name}", f"{lost}; what comes before is read")
+            if lost := unread(file, records):
+                self.findings.omit(f"a part of {file.name}", lost)
         if texts.count:
             self.findings.counts[source.OTHER_VALUES] += texts.count
             self.findings.counts[source.FILES] += 1

@@ -36,12 +36,32 @@ def load_unchecked(files: Iterable[Path]) -> Iterator[Any]:
                 yield event
 
 
-def framed(file: Path) -> tuple[int, int]:
-    """Number of whole records by their lengths alone, and of bytes after them; TensorBoard's reader tells neither."""
-    records, end = 0, 0
-    for place, size in _frames(file):
-        records, end = records + 1, place + size + _AROUND
-    return records, file.stat().st_size - end
+def unread(file: Path, records: int) -> str:
+    """What is lost of a file whose first ``records`` were read, empty when nothing is; the reader is silent on it."""
+    size, place, left = file.stat().st_size, 0, 0
+    for number, (begins, length) in enumerate(_frames(file)):
+        if number < records:
+            place = begins + length + _AROUND
+        else:
+            left += 1
+    if place == size:
+        return ""
+    if not left and _is_torn(file, place):
+        return f"{size - place:,} bytes at its end are torn; what comes before is read"
+    return (
+        f"reading stops at a damaged record, after {records:,} that are read: the last {size - place:,} of its "
+        f"{size:,} bytes, this record and whatever comes after it, cannot be read"
+    )
+
+
+def _is_torn(file: Path, place: int) -> bool:
+    """True when the record that begins at ``place`` has no damage but that its end is missing."""
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+    with file.open("rb") as stream:
+        stream.seek(place)
+        head, checksum = stream.read(_HEAD), stream.read(_CHECKSUM)
+    return len(checksum) < _CHECKSUM or int(masked_crc32c(head)) == int.from_bytes(checksum, "little")
 
 
 def _frames(file: Path) -> Iterator[tuple[int, int]]:
