@@ -7,7 +7,12 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.event_pb2 import Event
 
 STEPS = 40
 _WANDB = """
@@ -75,6 +80,21 @@ def wandb_runs(directory: Path) -> None:
         os.utime(file, (0, 0))  # long ago
 
 
+def wandb_sessions(directory: Path) -> None:
+    """Three sessions of one run, as long as each other, each in a directory of its own: ``0``, ``1`` and ``2``."""
+    code = (
+        "import sys, wandb\n"
+        "session = int(sys.argv[1])\n"
+        "run = wandb.init(project='walking', id='resumed', resume='allow', dir=sys.argv[1])\n"
+        "for step in range(10 * session, 10 * session + 10):\n    run.log({'loss': step / 7}, step=step)\n"
+        "run.finish()\n"
+    )
+    environment = {**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    for session in ("0", "1", "2"):
+        (directory / session).mkdir(parents=True)
+        subprocess.run([sys.executable, "-c", code, session], cwd=directory, env=environment, check=True)
+
+
 def mlflow_store(directory: Path, empty: Path) -> dict[str, str]:
     """A store on SQLite with a parent, its child and a failed run; returns their ids by name."""
     import shutil
@@ -121,6 +141,44 @@ def event_files(directory: Path) -> None:
             writer.add_image("picture", np.full((3, 8, 8), 50, np.uint8), 5)
             writer.add_histogram("weights", np.arange(10.0), 7)
             writer.add_pr_curve("curve", np.array([0, 1]), np.array([0.1, 0.9]), 1)
+
+
+def restarted_event_files(directory: Path) -> None:
+    """A run that was begun again twice with a ``purge_step``, each writer in its file; values of the three differ."""
+    import numpy as np
+    from torch.utils.tensorboard import SummaryWriter
+
+    for attempt, (first, last) in enumerate(((0, 100), (60, 120), (80, 150))):
+        suffix, purge = f".{attempt}", first if attempt else None
+        with SummaryWriter(str(directory), purge_step=purge, filename_suffix=suffix) as writer:
+            for step in range(first, last):
+                writer.add_scalar("loss", step + attempt / 4, step)
+                writer.add_scalar("return", step - attempt / 4, step, new_style=True)
+            writer.add_image("picture", np.full((3, 8, 8), 50, np.uint8), first + 5)
+            writer.add_histogram("weights", np.arange(10.0), first + 25)
+            writer.add_text("note", "fell", first + 30)
+
+
+def event_file(file: Path, events: Iterable[Event]) -> int:
+    """Write just these events, which need not begin with a version; returns the size of the file."""
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    file.parent.mkdir(exist_ok=True)
+    with file.open("wb") as stream:
+        writer = RecordWriter(stream)
+        for event in events:
+            writer.write(event.SerializeToString())
+    return file.stat().st_size
+
+
+def scalars(tag: str, steps: Iterable[int]) -> Iterator[Event]:
+    """Events with a value of ``tag`` at each step."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    for step in steps:
+        value = Summary.Value(tag=tag, simple_value=step / 2)
+        yield Event(wall_time=1e9, step=step, summary=Summary(value=[value]))
 
 
 def logged(directory: Path, name: str) -> dict[str, list[tuple[int, float]]]:

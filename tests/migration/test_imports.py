@@ -206,6 +206,74 @@ def test_event_files_arrive_value_by_value(world: World) -> None:
     assert "pr_curves curve (2 times): a run has nothing like it" in world.printed[3]
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_a_restart_superseded_is_left_out_as_tensorboard_does(
+    version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("TOUCHLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TOUCHLINE_SINKS", "")
+    logs = tmp_path / "logs"
+    if version == 1:
+        parts = ("loss", range(20)), ("return", range(20, 30)), ("loss", range(12, 18))
+        events = [event for tag, steps in parts for event in sources.scalars(tag, steps)]
+        sources.event_file(logs / "events.out.tfevents.1", events)
+    else:
+        sources.restarted_event_files(logs)
+    assert main(["import", "tensorboard", str(logs)]) == 0
+    told = capsys.readouterr().out
+    (run_id,) = run_ids(Settings.load())
+    directory = tmp_path / "home" / "runs" / run_id
+    shown = EventAccumulator(str(logs), size_guidance={"scalars": 0, "images": 0, "histograms": 0, "tensors": 0})
+    shown.Reload()
+    tags = shown.Tags()
+    found = values_of(directory)
+    assert len(found["loss"]) == (18 if version == 1 else 150)
+    for tag in tags["scalars"]:
+        assert same(found.pop(tag), [(one.step, one.value) for one in shown.Scalars(tag)])
+    if version == 1:
+        assert "values of an earlier attempt (8 times): the run went on from step 12 again" in told
+        return
+    # Of a tensor it keeps every attempt; as the next class of TensorBoard's does not, we make no difference.
+    attempts = [(step, 0 if step < 60 else 1 if step < 80 else 2) for step in range(150)]
+    assert found == {"return": [(step, step - attempt / 4) for step, attempt in attempts]}
+    with JournalReader(directory / "journal.db") as journal:
+        kept = {kind: [event.step for event in journal.of_kind([kind])] for kind in ("image", "histogram")}
+        (file,) = journal.of_kind(["artifact"])
+    assert kept["image"] == [one.step for one in shown.Images("picture")]
+    assert kept["histogram"] == [one.step for one in shown.Histograms("weights")]
+    texts = (directory / file.payload["path"]).read_text().splitlines()
+    assert [json.loads(text)["step"] for text in texts] == [30, 110]
+    assert all(
+        f"values of an earlier attempt (80 times): the run went on from step {step}" in told for step in (60, 80)
+    )
+    assert "histograms of an earlier attempt: the run" in told and "texts of an earlier attempt: the run" in told
+
+
+@pytest.mark.parametrize("into_record", [0, 20], ids=["length", "data"])
+def test_a_damaged_event_file_tells_where_reading_stops(
+    into_record: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    monkeypatch.setenv("TOUCHLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TOUCHLINE_SINKS", "")
+    file = tmp_path / "logs" / "events.out.tfevents.1"
+    graph = Event(file_version="brain.Event:2"), Event(graph_def=b"graph")  # of which the reader makes two events
+    before = sources.event_file(file, [*graph, *sources.scalars("loss", range(250))])
+    size = sources.event_file(file, [*graph, *sources.scalars("loss", range(500))])
+    assert main(["import", "tensorboard", str(file.parent), "--dry-run"]) == 0
+    assert "a part of" not in capsys.readouterr().out
+    data = bytearray(file.read_bytes())
+    data[before + into_record : before + into_record + 10] = b"\xa5" * 10
+    file.write_bytes(data)
+    assert main(["import", "tensorboard", str(file.parent)]) == 0
+    told = capsys.readouterr().out
+    assert "250 values" in told
+    assert f"after 252 that are read: the last {size - before:,} of its {size:,} bytes, this record and" in told
+
+
 def test_a_sink_that_a_run_came_from_gets_it_only_where_it_is_named(world: World) -> None:
     whole = {sink.sink: sink for sink in read_status(world.directory_of("whole")).sinks}
     assert whole["wandb"].destination == "where the run came from" and not whole["wandb"].waiting
@@ -250,6 +318,76 @@ def test_a_source_that_has_changed_since_is_told(
     printed = capsys.readouterr().out
     assert re.search(r"a part of events.*: [\d,]+ bytes at its end are torn", printed)
     assert "differs" in printed and "is not the same as its source now" in printed
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sessions of one run of W&B, in the directories ``0``, ``1`` and ``2``, and together in ``all``."""
+    directory = tmp_path_factory.mktemp("sessions")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_DATA_DIR", str(directory / "staging"))
+        sources.wandb_sessions(directory)
+    for folder in directory.glob("[0-2]/wandb/offline-run-*"):
+        shutil.copytree(folder, directory / "all" / folder.name)
+    return directory
+
+
+def test_sessions_that_come_one_by_one_do_not_become_several_runs(
+    sessions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOUCHLINE_HOME", str(tmp_path))
+    monkeypatch.setenv("TOUCHLINE_SINKS", "")
+    settings = Settings.load()
+    assert main(["import", "wandb", str(sessions / "1")]) == 0
+    (part,) = run_ids(settings)
+    for other in ("0", "2", "all"):
+        capsys.readouterr()
+        assert main(["import", "wandb", str(sessions / other)]) == 1
+        told = capsys.readouterr()
+        assert "imported before from other folders than these" in told.out and part in told.out
+        assert run_ids(settings) == [part]
+    assert main(["import", "wandb", str(sessions / "1")]) == 0
+    shutil.rmtree(settings.run_directory(part))  # which is what it says
+    assert main(["import", "wandb", str(sessions / "all")]) == main(["import", "wandb", str(sessions / "all")]) == 0
+    (whole,) = run_ids(settings)
+    assert [step for step, _ in values_of(settings.run_directory(whole))["loss"]] == list(range(30))
+
+
+def test_parts_that_an_older_touchline_imported_as_runs_are_all_named(
+    sessions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOUCHLINE_SINKS", "")
+    parts = []
+    for session in ("0", "1", "2"):
+        settings = Settings.load(home=tmp_path / session)
+        assert main(["import", "wandb", str(sessions / session), "--home", str(settings.home)]) == 0
+        (part,) = settings.runs.iterdir()
+        parts.append(part.name)
+        if session != "0":
+            part.rename(tmp_path / "0" / "runs" / part.name)
+    capsys.readouterr()
+    for source in ("0", "all"):
+        assert main(["import", "wandb", str(sessions / source), "--home", str(tmp_path / "0")]) == 1
+        told = capsys.readouterr().out
+        assert "were imported before, as 3 runs" in told and all(part in told for part in parts)
+
+
+def test_a_copied_folder_is_read_once_and_told(
+    sessions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOUCHLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TOUCHLINE_SINKS", "")
+    for folder in (sessions / "all").iterdir():
+        shutil.copytree(folder, tmp_path / "all" / folder.name)
+        shutil.copytree(folder, tmp_path / "all" / f"{folder.name} copied early")
+        (early,) = (tmp_path / "all" / f"{folder.name} copied early").glob("*.wandb")
+        os.truncate(early, early.stat().st_size - 20)
+    shutil.copytree(folder, tmp_path / "all" / "x")
+    assert main(["import", "wandb", str(tmp_path / "all")]) == 0
+    told = capsys.readouterr().out
+    assert told.count("it is a copy of") == 4 and f"the folder {tmp_path / 'all' / 'x'}" in told
+    (run_id,) = run_ids(Settings.load())
+    assert [step for step, _ in values_of(tmp_path / "home" / "runs" / run_id)["loss"]] == list(range(30))
 
 
 def test_a_run_that_may_be_going_on_is_left_out(

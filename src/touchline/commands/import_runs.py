@@ -163,8 +163,10 @@ def _show(report: Report, dry_run: bool) -> None:
         print(f"  and {len(omissions) - _MOST_OMISSIONS:,} more kinds of them")
     if dry_run:
         print("Nothing was imported: --dry-run.")
-    elif not report.is_equal:
+    elif any(there != here for _, there, here in report.counts()):
         print("touchline: The home has not the same counts as the source.", file=sys.stderr)
+    elif not report.is_equal:
+        print("touchline: The home has not the same as the source, for the reasons above.", file=sys.stderr)
 
 
 def _judged(there: int, here: int) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import itertools
 import shutil
 import sqlite3
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -20,8 +18,9 @@ from touchline.errors import TouchlineError
 from touchline.filesystem import create_private, make_private, refuse_network_filesystem
 from touchline.masking import mask_arguments
 from touchline.migration import source
+from touchline.migration.copies import Copies, begins_as, run_id_of
 from touchline.migration.counting import TAGS_OF_OURS, count
-from touchline.migration.source import About, Ending, Omission, Row, SourceRun
+from touchline.migration.source import Ending, Omission, Row, SourceRun
 from touchline.tracking.delivery import Cursor, read_cursor, write_cursor
 from touchline.tracking.encoding import encode
 from touchline.tracking.journal import FILE_NAME, Journal, unwritable
@@ -47,11 +46,15 @@ class Imported:
     in_source: Counter[str] = field(default_factory=Counter)
     in_home: Counter[str] = field(default_factory=Counter)
     omissions: Counter[Omission] = field(default_factory=Counter)
+    is_of_other_parts: bool = False
+    """The home has it from other folders than these, or in several runs, whatever the counts are."""
 
     @property
     def is_equal(self) -> bool:
         """True when the home has as much of every kind as the source; in a dry run always, unless it is left out."""
-        return self.state == "found" or (self.state != "left out" and self.in_source == self.in_home)
+        if self.state == "found":
+            return True
+        return self.state != "left out" and not self.is_of_other_parts and self.in_source == self.in_home
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,6 @@ class Order:
     """Read and count only."""
 
 
-def run_id_of(about: About) -> str:
-    """The id that a run of a source gets in every home: its start, its track and a digest of its identity."""
-    moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(about.started))
-    key = hashlib.sha256(f"{about.track}:{about.identity}".encode()).hexdigest()[:10]
-    return f"{moment}-{about.track}-{key}"
-
-
 def import_runs(
     order: Order, runs: Iterable[SourceRun], progress: Callable[[Imported], None] | None = None
 ) -> Report:
@@ -103,22 +99,24 @@ def import_runs(
     when another import is at work in it.
     """
     done: list[Imported] = []
+    copies = Copies(order.settings)
     with contextlib.nullcontext() if order.dry_run else _alone(order.settings) as staging:
         for run in runs:
-            done.append(_import(order, run, staging))
+            done.append(_import(order, run, staging, copies))
             if progress is not None:
                 progress(done[-1])
     return Report(tuple(done))
 
 
-def _import(order: Order, run: SourceRun, staging: Path | None) -> Imported:
+def _import(order: Order, run: SourceRun, staging: Path | None, copies: Copies) -> Imported:
     try:
         about = run.about()
-        run_id = run_id_of(about)
-        directory = order.settings.run_directory(run_id)
-        state: State = "there already" if (directory / FILE_NAME).exists() else "found"
+        there = [order.settings.run_directory(run_id) for run_id in copies.of(about)]
+        state: State = "there already" if there else "found"
+        directory = there[0] if there else order.settings.run_directory(run_id_of(about))
         if state == "found" and staging is not None:
-            _write(order, run, run_id, staging)
+            _write(order, run, directory.name, staging)
+            copies.add(directory.name)
             state = "imported"
         else:
             for _ in run.events(None):
@@ -131,13 +129,31 @@ def _import(order: Order, run: SourceRun, staging: Path | None) -> Imported:
     in_source = +Counter({source.RUNS: 1, **run.findings.counts})
     in_home = Counter() if state == "found" else +count(directory)
     omissions = Counter(run.findings.omissions)
-    if state == "there already" and in_home != in_source:
-        reason = (
+    of_other_parts = state == "there already" and (len(there) > 1 or not begins_as(directory, about))
+    if of_other_parts or (state == "there already" and in_home != in_source):
+        omissions[Omission(f"the difference in {about.name}", _remedy(there, of_other_parts))] += 1
+    ended_as = run.ending().status
+    return Imported(state, directory.name, about.name, ended_as, in_source, in_home, omissions, of_other_parts)
+
+
+def _remedy(there: Sequence[Path], of_other_parts: bool) -> str:
+    """What a run is that was imported before and differs, and how to import it anew."""
+    if not of_other_parts:
+        return (
             "the run was imported before and is not the same as its source now; to import it anew, delete it in "
-            f"MLflow and remove {directory}"
+            f"MLflow and remove {there[0]}"
         )
-        omissions[Omission(f"the difference in {about.name}", reason)] += 1
-    return Imported(state, run_id, about.name, run.ending().status, in_source, in_home, omissions)
+    all_of_it = "and import one directory that has the folders of all its sessions"
+    if len(there) > 1:
+        names = f"{', '.join(map(str, there[:-1]))} and {there[-1]}"
+        return (
+            f"parts of the run were imported before, as {len(there)} runs; to make one of them, delete them in "
+            f"MLflow, remove {names}, {all_of_it}"
+        )
+    return (
+        "the run was imported before from other folders than these, and a run is imported once, so these were not "
+        f"added to it; to import it anew, delete it in MLflow, remove {there[0]}, {all_of_it}"
+    )
 
 
 @contextlib.contextmanager

@@ -10,9 +10,12 @@ from touchline.errors import UsageError
 from touchline.migration import source
 from touchline.migration.files import Files, OtherValues
 from touchline.migration.source import About, Ending, Findings
+from touchline.migration.tensorboard_file import load, unread
+from touchline.migration.tensorboard_restarts import Restarts, Watch
 
 _PATTERN = "*tfevents*"
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif"}
+_STEPPED = {"scalars": "values", "images": "images", "histograms": "histograms", "text": "texts"}
 _HPARAMS = "_hparams_/session_start_info"
 _HPARAMS_OTHER = ("_hparams_/experiment", "_hparams_/session_end_info")
 
@@ -48,7 +51,7 @@ class TensorboardRun:
     def about(self) -> About:
         """The time of its first event; the name of its first file, which has a time and a process, identifies it."""
         if self._about is None:
-            first = next((event.wall_time for file in self._files for event in _load(file)), None)
+            first = next((event.wall_time for file in self._files for event in load(file)), None)
             self._about = About(
                 track="tensorboard",
                 identity=f"{self._files[0].parent.name}/{self._files[0].name}",
@@ -66,18 +69,22 @@ class TensorboardRun:
         self.findings.omissions.clear()
         self._last_time = about.started
         files, texts = Files(directory), OtherValues()
+        restarts, watch = Restarts(self._files), Watch()
         for file in self._files:
-            records, torn = _framed(file)
-            for event in _load(file):
-                records -= 1
+            records = 0
+            for event in load(file):
+                records += not event.HasField("graph_def")  # of which the reader makes a second event
                 self._last_time = max(self._last_time, event.wall_time)
+                watch.take(event)
                 for value in event.summary.value:
+                    restart = restarts.superseding(value.tag, event.step, watch.seen)
+                    if restart is not None and self._tell_superseded(value, restart):
+                        continue
                     yield from self._value(value, event.step, event.wall_time, files, texts)
                 if event.HasField("graph_def") or event.HasField("meta_graph_def"):
                     self.findings.omit("graph", "a run has nothing like it; it stays in the event file")
-            if records > 0 or torn:
-                lost = f"{torn:,} bytes at its end are torn" if torn else f"{records:,} of its records are damaged"
-                self.findings.omit(f"a part of {file.name}", f"{lost}; what comes before is read")
+            if lost := unread(file, records):
+                self.findings.omit(f"a part of {file.name}", lost)
         if texts.count:
             self.findings.counts[source.OTHER_VALUES] += texts.count
             self.findings.counts[source.FILES] += 1
@@ -86,6 +93,14 @@ class TensorboardRun:
     def ending(self) -> Ending:
         """Event files do not say how a run ended: what was written is taken for all there is."""
         return Ending("finished", self._last_time, "TensorBoard does not tell how a run ended.")
+
+    def _tell_superseded(self, value: Any, restart: int) -> bool:
+        """False for what has no place among the steps, such as parameters, or is left out anyway."""
+        kind = _STEPPED.get(value.metadata.plugin_data.plugin_name)
+        if kind is not None:
+            reason = f"the run went on from step {restart:,} again, which superseded what it had there and after it"
+            self.findings.omit(f"{kind} of an earlier attempt", reason)
+        return kind is not None
 
     def _value(self, value: Any, step: int, time: float, files: Files, texts: OtherValues) -> Iterator[source.Row]:
         plugin = value.metadata.plugin_data.plugin_name
@@ -145,28 +160,6 @@ class TensorboardRun:
         params = {name: getattr(item, str(item.WhichOneof("kind"))) for name, item in info.hparams.items()}
         self.findings.counts[source.PARAMS] += len(params)
         yield "params", None, time, params
-
-
-def _load(file: Path) -> Iterator[Any]:
-    """The events of a file in TensorBoard's newest form, as far as it goes."""
-    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-
-    yield from EventFileLoader(str(file)).Load()
-
-
-def _framed(file: Path) -> tuple[int, int]:
-    """Number of whole records by their lengths alone, and of bytes after them; TensorBoard's reader is silent on it.
-
-    A record is a length of 8 bytes, its checksum of 4, the data and theirs of 4.
-    """
-    size, place, records = file.stat().st_size, 0, 0
-    with file.open("rb") as stream:
-        while len(head := stream.read(8)) == 8:
-            after = place + 16 + int.from_bytes(head, "little")
-            if after > size:
-                break
-            place, records = stream.seek(after), records + 1
-    return records, size - place
 
 
 def _array(value: Any) -> Any:

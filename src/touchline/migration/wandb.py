@@ -16,7 +16,7 @@ from touchline.migration import source
 from touchline.migration.files import Files, OtherValues
 from touchline.migration.source import About, Ending, Findings, SourceRun, UnreadableRun
 from touchline.migration.wandb_console import Console, seconds
-from touchline.migration.wandb_file import WandbFile
+from touchline.migration.wandb_file import WandbFile, without_copies
 from touchline.migration.wandb_history import INTERNAL, Axes, Row, as_number, joined, put
 from touchline.migration.wandb_media import Media
 
@@ -43,8 +43,9 @@ _UNCOUNTED = frozenset(
 def find_runs(place: Path) -> list[SourceRun]:
     """The runs below a run's file or folder, a ``wandb`` directory, or the directory that has one.
 
-    Folders of one run, which was resumed, are one; a file among others that is none of W&B's is a run that cannot be
-    read. Raises UsageError where there is none, TouchlineError where the one file that is named is none.
+    Folders of one run, which was resumed, are one, and a copy of a folder is not read; a file among others that is
+    none of W&B's is a run that cannot be read. Raises UsageError where there is none, TouchlineError where the one
+    file that is named is none.
     """
     if place.is_file():
         files = [place]
@@ -67,14 +68,16 @@ def find_runs(place: Path) -> list[SourceRun]:
             f"There is no W&B run in {place}. Name a folder such as wandb/offline-run-20260101_120000-abc123, or the "
             "wandb directory that has it."
         )
-    return [*(WandbRun(files) for files in sessions.values()), *unreadable]
+    return [*(WandbRun(*without_copies(files)) for files in sessions.values()), *unreadable]
 
 
 class WandbRun:
     """One run of W&B, from the file of each of its sessions."""
 
-    def __init__(self, files: Sequence[WandbFile]) -> None:
+    def __init__(self, files: Sequence[WandbFile], copies: Sequence[tuple[Path, Path]] = ()) -> None:
+        """``copies`` are not read, only told: the file of each, and the one of ``files`` that has all of it."""
         self.findings = Findings()
+        self._copies = copies
         self._files = sorted(files, key=lambda file: file.path.parent.name)  # which has its time
         self._axes = Axes()
         self._config: dict[str, Any] = {}
@@ -243,6 +246,9 @@ class WandbRun:
             self._about = replace(self._about, command=(environment.program, *environment.args))
 
     def _tell_losses(self) -> None:
+        for copy, original in self._copies:
+            reason = f"it is a copy of {original.parent}, which has all of its records and is read"
+            self.findings.omit(f"the folder {copy.parent}", reason)
         for file in self._files:
             if file.lost_bytes:
                 size = file.path.stat().st_size

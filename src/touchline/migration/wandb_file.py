@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ _HEADER = struct.Struct("<4sHB")
 _MAGIC = (b":W&B", 0xBEE1)
 _CHUNK = struct.Struct("<IHB")
 _BLOCK = 32_768
+_COMPARED_BYTES = 1 << 20
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _CRC_OF_TYPE = {kind: zlib.crc32(bytes([kind])) for kind in (_FULL, _FIRST, _MIDDLE, _LAST)}
 
@@ -102,3 +103,27 @@ class WandbFile:
     def _lose(self, parts: list[bytes]) -> None:
         self.lost_bytes += sum(map(len, parts))
         parts.clear()
+
+
+def without_copies(files: Iterable[WandbFile]) -> tuple[list[WandbFile], list[tuple[Path, Path]]]:
+    """The files that have something of their own, and (a copy, the file that has all of it) for the others.
+
+    A session's file only grows: one with which another begins is an earlier copy of it.
+    """
+    kept: list[WandbFile] = []
+    copies: list[tuple[Path, Path]] = []
+    for file in sorted(files, key=lambda file: (-file.path.stat().st_size, file.path)):
+        original = next((other for other in kept if _begins_with(other.path, file.path)), None)
+        if original is None:
+            kept.append(file)
+        else:
+            copies.append((file.path, original.path))
+    return kept, copies
+
+
+def _begins_with(path: Path, other: Path) -> bool:
+    with path.open("rb") as file, other.open("rb") as beginning:
+        while part := beginning.read(_COMPARED_BYTES):
+            if file.read(len(part)) != part:
+                return False
+    return True
