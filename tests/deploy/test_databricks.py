@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -193,6 +194,20 @@ def test_a_value_that_cannot_be_is_refused_in_writing_and_told_by_the_check(tmp_
     said = capsys.readouterr().out
     assert "- resources.py: 'my scope/' is no name of a scope of secrets." in said
     assert "1 to be mended" in said
+
+
+def test_commands_for_a_directory_with_spaces_can_be_given_as_they_are_printed(tmp_path: Path, capsys: Any) -> None:
+    club = tmp_path / "our club"
+    assert main(["deploy", "databricks", str(club)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    commands = [line.removeprefix("- ").rpartition("Make it with: ")[2] for line in said]
+    (wheel,) = (shlex.split(line) for line in commands if line.startswith("pip wheel"))
+    assert wheel[wheel.index("-w") + 1] == str(club / "dist")
+    assert shlex.split(commands[-1])[:3] == ["cd", str(club), "&&"]
+    for name in ("task.py", "databricks.yml"):
+        (club / name).unlink()
+    told = [problem.rpartition("Make it with: ")[2] for problem in check_bundle(club)]
+    assert [shlex.split(one)[3] for one in told if one.startswith("touchline")] == [str(club), str(club)]
 
 
 def tasks_of(found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -44,7 +45,7 @@ def check_bundle(directory: Path) -> list[str]:
     if not (directory / RESOURCES).is_file():
         raise UsageError(
             f"There is no bundle in {directory}: {RESOURCES} is missing. Write one with: touchline deploy databricks "
-            f"{directory} --cloud gcp"
+            f"{quote(str(directory))} --cloud gcp"
         )
     try:
         found = _load(directory)
@@ -98,7 +99,7 @@ def _settings(directory: Path) -> Iterator[str]:
         if not isinstance(whole, Mapping):
             raise ValueError("it is no mapping")
     except FileNotFoundError:
-        yield f"There is no {directory / YAML}. Make it with: touchline deploy databricks {directory} --overwrite"
+        yield f"There is no {directory / YAML}. Make it with: {_again(directory)}"
         return
     except (OSError, ValueError, yaml.YAMLError) as error:
         yield f"{directory / YAML} cannot be read ({' '.join(str(error).split())}). Correct it."
@@ -112,6 +113,11 @@ def _settings(directory: Path) -> Iterator[str]:
         if _section(targets, name).get("mode") == "development":
             yield f"The target {name} has mode: development, which lets runs of the job overlap. Leave the mode out."
     yield from _secrets(whole)
+
+
+def _again(directory: Path) -> str:
+    """The command that writes the bundle's files anew."""
+    return f"touchline deploy databricks {quote(str(directory))} --overwrite"
 
 
 def _section(whole: Any, name: str) -> Mapping[str, Any]:
@@ -260,9 +266,9 @@ def _files(directory: Path, found: Mapping[str, Any]) -> Iterator[str]:
     for path in sorted({path for task in tasks for path in _named_files(task)}):
         if not (directory / path).is_file():
             how = (
-                f"pip wheel --no-deps -w {directory / 'dist'} PATH/TO/TOUCHLINE"
+                f"pip wheel --no-deps -w {quote(str(directory / 'dist'))} PATH/TO/TOUCHLINE"
                 if path.endswith(".whl")
-                else (f"touchline deploy databricks {directory} --overwrite")
+                else _again(directory)
             )
             yield f"There is no {directory / path}. Make it with: {how}"
     for recipe, config in sorted({_recipe(task) for task in tasks}):
