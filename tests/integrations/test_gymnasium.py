@@ -124,6 +124,24 @@ def test_environments_of_a_vector_are_tiles_of_one_film(journal_only: Path) -> N
     ]
 
 
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_a_step_that_resets_is_no_transition_of_a_policy(journal_only: Path, mode: AutoresetMode) -> None:
+    def filmed() -> Any:
+        return drawn(max_episode_steps=5)
+
+    with touchline.start_run("vector") as run:
+        envs: Any = SyncVectorEnv([filmed] * 2, autoreset_mode=mode)
+        envs.render_mode = "rgb_array"
+        envs = VectorRecordEpisodes(envs, run)
+        envs = VectorRecordVideo(envs, run, every=10, minimum_seconds=0.0, frames=1)
+        envs.reset(seed=0)
+        for _ in range(17 if mode is AutoresetMode.NEXT_STEP else 15):
+            envs.step(envs.action_space.sample())
+        envs.close()
+    assert {step for name, step, _ in points(run.directory) if name == "train/episode_length"} == {10, 20, 30}
+    assert [step for _, step, _ in events(run.directory, "video")] == [0, 10, 20]
+
+
 def test_an_environment_without_frames_is_refused(journal_only: Path) -> None:
     with touchline.start_run("r") as run, pytest.raises(UsageError, match='render_mode="rgb_array"'):
         RecordVideo(gymnasium.make("Pendulum-v1"), run)

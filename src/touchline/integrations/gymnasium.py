@@ -13,6 +13,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import RecordEpisodeStatistics
 from gymnasium.wrappers.vector import RecordEpisodeStatistics as VectorRecordEpisodeStatistics
 
@@ -64,6 +65,7 @@ class VectorRecordEpisodes(VectorRecordEpisodeStatistics):
         """See ``RecordEpisodes``."""
         super().__init__(env, buffer_length, _OURS)
         self._run, self._steps = run, start
+        self._resets_in_steps = _resets_in_steps(env)
         self._is_told = _has_wrapper(env, VectorRecordEpisodeStatistics) or (
             isinstance(env.unwrapped, gymnasium.vector.SyncVectorEnv)
             and _has_wrapper(env.unwrapped.envs[0], RecordEpisodeStatistics)
@@ -71,8 +73,9 @@ class VectorRecordEpisodes(VectorRecordEpisodeStatistics):
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all, and log the episodes that end."""
+        resets = int(self.prev_dones.sum()) if self._resets_in_steps else 0
         made: tuple[Any, Any, Any, Any, dict[str, Any]] = super().step(actions)
-        self._steps += self.num_envs
+        self._steps += self.num_envs - resets
         info = made[4]
         ours, ended = info.pop(_OURS, None), info.pop(f"_{_OURS}", None)
         # Where an environment is reset within the step that ends its episode, its own wrappers' words are put aside.
@@ -89,6 +92,11 @@ class VectorRecordEpisodes(VectorRecordEpisodeStatistics):
             }
             self._run.log(row, self._steps)
         return made
+
+
+def _resets_in_steps(env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> bool:
+    """Whether the step after an episode's end only resets, as Gymnasium's do by default, and takes no action."""
+    return env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP) is AutoresetMode.NEXT_STEP
 
 
 def _has_wrapper(env: Any, kind: type) -> bool:
@@ -224,12 +232,21 @@ class VectorRecordVideo(gymnasium.vector.VectorWrapper):
         super().__init__(env)
         self._camera = _Camera(env, run, every, minimum_seconds, frames, name, start)
         self._steps, self._tiles = start, tiles
+        self._resets_in_steps, self._resets = _resets_in_steps(env), 0
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """Reset all."""
+        self._resets = 0
+        made: tuple[Any, dict[str, Any]] = self.env.reset(**options)
+        return made
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all, and take a frame while filming or where a film is due."""
         is_filming = self._camera.films or self._camera.begin_if_due(self._steps)
         made = self.env.step(actions)
-        self._steps += self.num_envs
+        self._steps += self.num_envs - self._resets
+        if self._resets_in_steps:
+            self._resets = int(np.logical_or(made[2], made[3]).sum())
         if is_filming:
             self._camera.take(self._pictures, is_over=False)
         return made
