@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,11 +145,69 @@ def test_an_image_takes_the_place_of_libraries_and_of_the_runtime_for_machine_le
         ({"retries": 0}, "retries"),
         ({"schedule": "0 2 * * *"}, "is no Quartz expression"),
         ({"image": "club/touchline:1", "runtime": "17.3.x-gpu-ml-scala2.13"}, "takes no container"),
+        ({"timezone": "Europe/Berlyn"}, "no time zone 'Europe/Berlyn'. Did you mean 'Europe/Berlin'?"),
+        ({"failure_emails": ("not-an-email",)}, "'not-an-email' is no e-mail address. Give some like"),
+        ({"image": "re g:1"}, "'re g:1' is no container image. Give one like"),
+        ({"runtime": "9.1"}, "'9.1' is no key of a Databricks Runtime. Give one like 17.3.x-gpu-ml"),
+        ({"secret_scope": "my scope/"}, "'my scope/' is no name of a scope"),
+        ({"project": "my/pröject"}, "'my/pröject' cannot be a project"),
+        ({"project": "my-${var.x}"}, r"project is 'my-\${var.x}', and in a bundle"),
+        ({"failure_emails": ("${a.b}@example.org",)}, "failure_emails is .* Give the value itself"),
     ],
 )
 def test_a_configuration_that_cannot_work_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         DatabricksConfig(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"timezone": "Asia/Taipei"},
+        {"timezone": "GMT+8"},
+        {"runtime": "16.4.x-gpu-ml-scala2.12"},
+        {"image": "registry.example:5000/club/touch_line:1.2", "runtime": "15.4.x-scala2.12"},
+        {"image": f"ghcr.io/club/touchline@sha256:{'0' * 64}"},
+        {"project": "Club_2.b", "secret_scope": "me@example.org", "failure_emails": ("a.b+c@example.co.uk",)},
+    ],
+)
+def test_values_as_people_have_them_are_taken(values: dict[str, Any]) -> None:
+    assert check_resources(plain(DatabricksConfig(schedule="0 0 2 * * ?", **values))) == []
+
+
+def test_a_machine_without_a_table_of_time_zones_takes_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoneinfo.available_timezones", set)
+    assert DatabricksConfig(timezone="Mars/Phobos").timezone == "Mars/Phobos"
+
+
+def test_a_value_that_cannot_be_is_refused_in_writing_and_told_by_the_check(tmp_path: Path, capsys: Any) -> None:
+    club = tmp_path / "club"
+    assert main(["deploy", "databricks", str(club), "--timezone", "Mars/Phobos"]) == 2
+    assert "There is no time zone 'Mars/Phobos'." in capsys.readouterr().err
+    assert not club.exists()
+    write_bundle(club, DatabricksConfig(), HOST)
+    source = club / "resources.py"
+    source.write_text(
+        source.read_text().replace("    cloud='gcp',\n", "    cloud='gcp',\n    secret_scope='my scope/',\n")
+    )
+    assert main(["deploy", "databricks", str(club), "--check"]) == 1
+    said = capsys.readouterr().out
+    assert "- resources.py: 'my scope/' is no name of a scope of secrets." in said
+    assert "1 to be mended" in said
+
+
+def test_commands_for_a_directory_with_spaces_can_be_given_as_they_are_printed(tmp_path: Path, capsys: Any) -> None:
+    club = tmp_path / "our club"
+    assert main(["deploy", "databricks", str(club)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    commands = [line.removeprefix("- ").rpartition("Make it with: ")[2] for line in said]
+    (wheel,) = (shlex.split(line) for line in commands if line.startswith("pip wheel"))
+    assert wheel[wheel.index("-w") + 1] == str(club / "dist")
+    assert shlex.split(commands[-1])[:3] == ["cd", str(club), "&&"]
+    for name in ("task.py", "databricks.yml"):
+        (club / name).unlink()
+    told = [problem.rpartition("Make it with: ")[2] for problem in check_bundle(club)]
+    assert [shlex.split(one)[3] for one in told if one.startswith("touchline")] == [str(club), str(club)]
 
 
 def tasks_of(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -188,6 +247,14 @@ CLUSTER = f"{JOB}/tasks/1/new_cluster"
         (set_in(f"{CLUSTER}/gcp_attributes/availability", "SPOT_WITH_FALLBACK"), "should be PREEMPTIBLE_WITH"),
         (set_in(f"{CLUSTER}/aws_attributes", {}), "described for 2 clouds"),
         (set_in(f"{CLUSTER}/instance_pool_id", "${resources.instance_pools.other.id}"), "'other' is no resource"),
+        (set_in(f"{JOB}/schedule", {"timezone_id": "Mars/Phobos"}), "There is no time zone 'Mars/Phobos'"),
+        (set_in(f"{JOB}/email_notifications", {"on_start": ["not-an-email"]}), "'not-an-email' is no e-mail address"),
+        (set_in(f"{CLUSTER}/docker_image", {"url": "re g:1"}), "pretrain: 're g:1' is no container image"),
+        (set_in(f"{CLUSTER}/spark_version", "9.1"), "pretrain: '9.1' is no key of a Databricks Runtime"),
+        (
+            set_in(f"{CLUSTER}/spark_env_vars/WANDB_API_KEY", "{{secrets/my scope//WANDB_API_KEY}}"),
+            "WANDB_API_KEY is '{{secrets/my scope//WANDB_API_KEY}}', which refers to no secret",
+        ),
         (set_in(f"{CLUSTER}/spark_env_vars/WANDB_API_KEY", "0" * 40), "WANDB_API_KEY seems to hold a secret"),
         (set_in(f"{CLUSTER}/spark_env_vars/NOTE", f"dapi{'0' * 32}"), "NOTE seems to hold a secret"),
         (set_in(f"{CLUSTER}/spark_env_vars/STORE", "postgresql://a:b@host/db"), "STORE seems to hold a secret"),

@@ -35,7 +35,7 @@ def test_pruned_and_failed_trials_and_several_objectives_are_recorded_too(journa
     with touchline.start_run("study") as run:
         study = optuna.create_study()
         study.optimize(objective, 2, catch=ValueError, callbacks=[TouchlineCallback(run)])
-    assert names(run.directory) == {"trial/seconds"}
+    assert names(run.directory) == {"trial/seconds", "trial/kind"}
     assert {"trials/pruned": 1, "trials/fail": 1} in [row for _, _, row in events(run.directory, "summary")]
     with touchline.start_run("study") as run:
         study = optuna.create_study(directions=["minimize", "maximize"])
@@ -45,6 +45,24 @@ def test_pruned_and_failed_trials_and_several_objectives_are_recorded_too(journa
         ("trial/value_1", 2.0),
         ("trial/n", 1.0),
     }
+
+
+def test_choices_that_are_no_numbers_are_recorded_by_their_index_and_told_once(journal_only: Path) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        trial.suggest_categorical("size", [32, 64])
+        return len(str(trial.suggest_categorical("c", ["a", None, 3, True])))
+
+    with touchline.start_run("study") as run:
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+        study.optimize(objective, 25, callbacks=[TouchlineCallback(run)])
+    recorded = {(name, step): value for name, step, value in points(run.directory)}
+    for trial in study.trials:
+        chosen = ["a", None, 3, True][int(recorded["trial/c", trial.number])]
+        assert chosen is trial.params["c"]
+        assert recorded["trial/size", trial.number] == trial.params["size"]
+    assert {trial.params["c"] for trial in study.trials} == {"a", None, 3, True}
+    told = [row for _, _, row in events(run.directory, "params") if "choices/c" in row]
+    assert told == [{"choices/c": "0 = 'a', 1 = None, 2 = 3, 3 = True"}]
 
 
 def test_a_parameter_that_is_called_as_a_figure_of_the_trial_takes_nothing_from_it(journal_only: Path) -> None:

@@ -11,8 +11,8 @@ import matplotlib.figure
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import PPO, SAC
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3 import DQN, PPO, SAC
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Figure, HParam, Image, Video
 from stable_baselines3.common.vec_env import VecNormalize
@@ -92,6 +92,36 @@ def test_episodes_that_end_together_are_one_mean(journal_only: Path) -> None:
         ppo(make_vec_env("Pendulum-v1", n_envs=2, seed=0)).learn(512, TouchlineCallback(run))
     lengths = {step: value for name, step, value in points(run.directory) if name == "train/episode_length"}
     assert lengths == {400: 200.0}
+
+
+def test_what_a_model_dumps_for_each_environment_that_ended_is_one_row_of_the_step(journal_only: Path) -> None:
+    def attempt(total: int) -> None:
+        with Training("dqn", watch=None) as training:
+            environment = make_vec_env("MountainCar-v0", n_envs=3, seed=0)
+            model = training.restore_or(DQN("MlpPolicy", environment, learning_starts=10, **copy.deepcopy(SMALL)))
+            callback = TouchlineCallback(training)
+            remaining = total - model.num_timesteps
+            model.learn(remaining, callback, log_interval=1, reset_num_timesteps=False)
+
+    attempt(600)
+    attempt(1_200)
+    directory = only_run(journal_only)
+    assert {step: value for name, step, value in points(directory) if name == "time/episodes"} == {
+        600: 3.0,
+        1_200: 6.0,
+    }
+    assert {step for name, step, _ in points(directory) if name == "train/loss"} == {600, 1_200}
+    assert not events(directory, "duplicate")
+    assert not events(directory, "problem")
+
+
+def test_an_evaluation_at_the_step_of_the_models_own_dump_leaves_nothing_aside(journal_only: Path) -> None:
+    with touchline.start_run("evaluated") as run:
+        evaluation = EvalCallback(make_vec_env("Pendulum-v1"), eval_freq=128, n_eval_episodes=1, verbose=0)
+        ppo().learn(256, [TouchlineCallback(run), evaluation], log_interval=1)
+    assert {"eval/mean_reward", "rollout/ep_rew_mean"} <= names(run.directory)
+    assert {step for name, step, _ in points(run.directory) if name == "time/total_timesteps"} == {128, 256}
+    assert not events(run.directory, "duplicate")
 
 
 def test_everything_that_a_logger_takes_reaches_the_run(journal_only: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -59,5 +60,5 @@ def deploy(arguments: list[str]) -> int:
         print(f"- databricks secrets create-scope {options.config.secret_scope}")
     for name in options.config.secrets:
         print(f"- databricks secrets put-secret {options.config.secret_scope} {name}")
-    print(f"- cd {options.directory} && databricks bundle deploy && databricks bundle run {NAME}")
+    print(f"- cd {shlex.quote(str(options.directory))} && databricks bundle deploy && databricks bundle run {NAME}")
     return 0

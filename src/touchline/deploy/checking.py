@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -19,14 +20,17 @@ from touchline.config import overlay, read_toml
 from touchline.deploy.bundle import LOADER, RESOURCES, YAML
 from touchline.deploy.clouds import CLOUDS, Cloud
 from touchline.deploy.databricks import FILES
+from touchline.deploy.values import Check, must_be_email, must_be_image, must_be_runtime, must_be_timezone
 from touchline.errors import TouchlineError, UsageError
 from touchline.jobs.base import JOBS
 from touchline.masking import MASK, mask_arguments, mask_environment
 from touchline.recipes import find_recipe
 from touchline.tuning.recipe import without_lineage
 
-_REFERENCE = re.compile(r"\{\{secrets/[^/{}]+/[^/{}]+\}\}|\$\{[^{}]+\}")
+_REFERENCE = re.compile(r"\{\{secrets/[\w@.\-]+/[\w@.\-]+\}\}|\$\{[^{}]+\}")
 """To a secret, or to something else of the bundle."""
+_PATH_TO_SECRET = re.compile(r"\{\{secrets/[^{}]*\}\}")
+"""The same as people mistype it."""
 _NO_SECRETS = frozenset({"task_key", "job_cluster_key", "environment_key", "git_commit"})
 """Databricks' own fields that only look like secrets."""
 _POOL = re.compile(r"\$\{resources\.instance_pools\.(\w+)\.id\}")
@@ -35,14 +39,18 @@ _POOL = re.compile(r"\$\{resources\.instance_pools\.(\w+)\.id\}")
 def check_bundle(directory: Path) -> list[str]:
     """Return every problem of the bundle in ``directory``, as sentences with their remedies; asks no network.
 
-    Raises UsageError where there is no bundle, and TouchlineError where its resources cannot be made.
+    Raises UsageError where there is no bundle, and TouchlineError where its resources cannot be made, but for a value
+    of their configuration, which is a problem like others.
     """
     if not (directory / RESOURCES).is_file():
         raise UsageError(
             f"There is no bundle in {directory}: {RESOURCES} is missing. Write one with: touchline deploy databricks "
-            f"{directory} --cloud gcp"
+            f"{quote(str(directory))} --cloud gcp"
         )
-    found = _load(directory)
+    try:
+        found = _load(directory)
+    except UsageError as error:  # of the configuration in it
+        return [f"{RESOURCES}: {error}", *_settings(directory)]
     return [*check_resources(found), *_settings(directory), *_files(directory, found)]
 
 
@@ -53,7 +61,7 @@ def check_resources(found: Mapping[str, Any]) -> list[str]:
     if len(ours) != 1:
         return [f"{len(ours)} jobs of the bundle run jobs of touchline, and it should be one. Leave one."]
     (job,) = ours.values()
-    problems = [*_graph(job["tasks"]), *_one_at_a_time(job), *_secrets(found)]
+    problems = [*_graph(job["tasks"]), *_one_at_a_time(job), *_told(job), *_secrets(found)]
     for task in job["tasks"]:
         if task["task_key"] in JOBS:
             pools = found.get("instance_pools", {})
@@ -91,7 +99,7 @@ def _settings(directory: Path) -> Iterator[str]:
         if not isinstance(whole, Mapping):
             raise ValueError("it is no mapping")
     except FileNotFoundError:
-        yield f"There is no {directory / YAML}. Make it with: touchline deploy databricks {directory} --overwrite"
+        yield f"There is no {directory / YAML}. Make it with: {_again(directory)}"
         return
     except (OSError, ValueError, yaml.YAMLError) as error:
         yield f"{directory / YAML} cannot be read ({' '.join(str(error).split())}). Correct it."
@@ -105,6 +113,11 @@ def _settings(directory: Path) -> Iterator[str]:
         if _section(targets, name).get("mode") == "development":
             yield f"The target {name} has mode: development, which lets runs of the job overlap. Leave the mode out."
     yield from _secrets(whole)
+
+
+def _again(directory: Path) -> str:
+    """The command that writes the bundle's files anew."""
+    return f"touchline deploy databricks {quote(str(directory))} --overwrite"
 
 
 def _section(whole: Any, name: str) -> Mapping[str, Any]:
@@ -152,6 +165,24 @@ def _one_at_a_time(job: Mapping[str, Any]) -> Iterator[str]:
         yield "The job has no queue, so a run that comes while another is at work is dropped. Set queue.enabled."
 
 
+def _told(job: Mapping[str, Any]) -> Iterator[str]:
+    """When the job runs, and who is told of it."""
+    if zone := job.get("schedule", {}).get("timezone_id"):
+        yield from _refused(must_be_timezone, zone)
+    for addresses in job.get("email_notifications", {}).values():
+        for address in addresses if isinstance(addresses, list) else ():
+            yield from _refused(must_be_email, address)
+
+
+def _refused(check: Check, value: str) -> Iterator[str]:
+    """What a check says of a value; one that refers to another is not known here."""
+    try:
+        if "${" not in value:
+            check(value)
+    except UsageError as error:
+        yield str(error)
+
+
 def _task(task: Mapping[str, Any], pools: Mapping[str, Any]) -> Iterator[str]:
     program = task.get("spark_python_task", {})
     if program.get("parameters", [])[:2] != ["run", task["task_key"]]:
@@ -165,6 +196,10 @@ def _task(task: Mapping[str, Any], pools: Mapping[str, Any]) -> Iterator[str]:
         return
     if cluster.get("num_workers") != 0:
         yield f"its cluster has num_workers {cluster.get('num_workers')}, and a job runs on one machine. Set 0."
+    if runtime := cluster.get("spark_version"):
+        yield from _refused(must_be_runtime, runtime)
+    if image := cluster.get("docker_image", {}).get("url"):
+        yield from _refused(must_be_image, image)
     if cluster.get("docker_image") and "-ml-" in cluster.get("spark_version", ""):
         yield f"the runtime {cluster['spark_version']} takes no container. Use the one without -ml-."
     yield from _machine(cluster, pools)
@@ -214,7 +249,9 @@ def _secrets(part: Any, where: str = "") -> Iterator[str]:
     else:
         return
     for name in seeming:
-        if name not in _NO_SECRETS:
+        if _PATH_TO_SECRET.fullmatch(text := texts[name]):
+            yield f"{where}{name} is {text!r}, which refers to no secret. Write it like {{{{secrets/SCOPE/NAME}}}}."
+        elif name not in _NO_SECRETS:
             yield (
                 f"{where}{name} seems to hold a secret as it is. Put it into a scope, and write "
                 "{{secrets/SCOPE/NAME}} instead."
@@ -229,9 +266,9 @@ def _files(directory: Path, found: Mapping[str, Any]) -> Iterator[str]:
     for path in sorted({path for task in tasks for path in _named_files(task)}):
         if not (directory / path).is_file():
             how = (
-                f"pip wheel --no-deps -w {directory / 'dist'} PATH/TO/TOUCHLINE"
+                f"pip wheel --no-deps -w {quote(str(directory / 'dist'))} PATH/TO/TOUCHLINE"
                 if path.endswith(".whl")
-                else (f"touchline deploy databricks {directory} --overwrite")
+                else _again(directory)
             )
             yield f"There is no {directory / path}. Make it with: {how}"
     for recipe, config in sorted({_recipe(task) for task in tasks}):

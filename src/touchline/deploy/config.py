@@ -6,6 +6,15 @@ import re
 from dataclasses import dataclass
 
 from touchline.deploy.clouds import CLOUDS, Cloud, CloudName
+from touchline.deploy.values import (
+    must_be_email,
+    must_be_image,
+    must_be_plain,
+    must_be_project,
+    must_be_runtime,
+    must_be_scope,
+    must_be_timezone,
+)
 from touchline.errors import UsageError, at_least, unknown
 
 NAME = "touchline"
@@ -68,6 +77,10 @@ class DatabricksConfig:
     """Addresses that are told of a failed run."""
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name != "config":  # a path here, of which the bundle has a copy
+                for one in value if isinstance(value, tuple) else (value,):
+                    must_be_plain(name, str(one))
         if self.cloud not in CLOUDS:
             raise unknown("cloud", self.cloud, CLOUDS)
         at_least(1, self, "retries", "retry_seconds")
@@ -76,6 +89,15 @@ class DatabricksConfig:
             at_least(0, self, "pool_minutes")
         if self.node_type:
             self.words.must_have_gpu(self.node_type)
+        if self.runtime:
+            must_be_runtime(self.runtime)
+        if self.image:
+            must_be_image(self.image)
+        must_be_project(self.project)
+        must_be_timezone(self.timezone)
+        for address in self.failure_emails:
+            must_be_email(address)
+        must_be_scope(self.secret_scope)
         for name in self.secrets:
             if not _VARIABLE.fullmatch(name):
                 raise UsageError(

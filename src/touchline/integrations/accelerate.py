@@ -13,6 +13,7 @@ from typing import Any
 
 from accelerate.tracking import GeneralTracker
 
+from touchline.integrations.replay import Replay
 from touchline.tracking.run import Run
 
 
@@ -28,6 +29,7 @@ class TouchlineTracker(GeneralTracker):
     def __init__(self, run: Run) -> None:
         super().__init__()
         self._run = run
+        self._replay = Replay(run)
 
     @property
     def tracker(self) -> Run:
@@ -40,7 +42,7 @@ class TouchlineTracker(GeneralTracker):
             self._run.log_params(values)
 
     def log(self, values: dict[str, Any], step: int | None = None, **_: Any) -> None:
-        """Record numbers at ``step``; text becomes a result of the run."""
+        """Record numbers at ``step``, where those that the run has already stay; text becomes a result of the run."""
         texts = {name: value for name, value in values.items() if isinstance(value, str)}
         if texts:
             self._run.set_summary(texts)
@@ -50,7 +52,8 @@ class TouchlineTracker(GeneralTracker):
             for name, value in numbers.items()
             for part, one in (value.items() if isinstance(value, Mapping) else [("", value)])
         }
-        self._run.log(flat, step)
+        if left := self._replay.left(flat, step):
+            self._run.log(left, step)
 
     def log_images(self, values: dict[str, Any], step: int | None = None, **_: Any) -> None:
         """Record images, each (H, W), (H, W, 3) or (H, W, 4); of several under one name each by its place."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import RecordEpisodeStatistics
 from gymnasium.wrappers.vector import RecordEpisodeStatistics as VectorRecordEpisodeStatistics
 
@@ -21,22 +22,35 @@ from touchline.errors import UsageError
 from touchline.tracking.run import Run
 
 _DEFAULT_FPS = 30.0
+_OURS = "touchline_episode"
+"""Key of our statistics until it is known whether there are others under Gymnasium's, which refuses two."""
 
 
 class RecordEpisodes(RecordEpisodeStatistics):
-    """Gymnasium's ``RecordEpisodeStatistics``, which logs ``train/episode_reward`` and ``train/episode_length``."""
+    """Gymnasium's ``RecordEpisodeStatistics``, which logs ``train/episode_reward`` and ``train/episode_length``.
+
+    Around an environment that has such statistics already, those are logged: they are of the environment's own
+    rewards and episodes, which wrappers in between may have changed.
+    """
 
     def __init__(self, env: gymnasium.Env[Any, Any], run: Run, *, start: int = 0, buffer_length: int = 100) -> None:
         """``start``: policy transitions made before, where a training goes on; ``buffer_length``: Gymnasium's own."""
-        super().__init__(env, buffer_length)
+        super().__init__(env, buffer_length, _OURS)
         self._run, self._steps = run, start
+        self._is_told = _has_wrapper(env, RecordEpisodeStatistics)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step, and log an episode that ends."""
         made: tuple[Any, Any, bool, bool, dict[str, Any]] = super().step(action)
         self._steps += 1
-        if "episode" in made[4]:
-            told = made[4]["episode"]
+        info = made[4]
+        ours = info.pop(_OURS, None)
+        theirs = info["episode"] if _has_statistics(info) else None
+        self._is_told = self._is_told or theirs is not None
+        if ours is not None and not self._is_told:
+            info.setdefault("episode", ours)
+        told = theirs if self._is_told else ours
+        if told is not None:
             row = {"train/episode_reward": float(told["r"]), "train/episode_length": float(told["l"])}
             self._run.log(row, self._steps)
         return made
@@ -49,22 +63,55 @@ class VectorRecordEpisodes(VectorRecordEpisodeStatistics):
         self, env: gymnasium.vector.VectorEnv[Any, Any, Any], run: Run, *, start: int = 0, buffer_length: int = 100
     ) -> None:
         """See ``RecordEpisodes``."""
-        super().__init__(env, buffer_length)
+        super().__init__(env, buffer_length, _OURS)
         self._run, self._steps = run, start
+        self._resets_in_steps = _resets_in_steps(env)
+        self._is_told = _has_wrapper(env, VectorRecordEpisodeStatistics) or (
+            isinstance(env.unwrapped, gymnasium.vector.SyncVectorEnv)
+            and _has_wrapper(env.unwrapped.envs[0], RecordEpisodeStatistics)
+        )
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all, and log the episodes that end."""
+        resets = int(self.prev_dones.sum()) if self._resets_in_steps else 0
         made: tuple[Any, Any, Any, Any, dict[str, Any]] = super().step(actions)
-        self._steps += self.num_envs
-        ended = made[4].get("_episode")
-        if ended is not None:
-            told = made[4]["episode"]
+        self._steps += self.num_envs - resets
+        info = made[4]
+        ours, ended = info.pop(_OURS, None), info.pop(f"_{_OURS}", None)
+        # Where an environment is reset within the step that ends its episode, its own wrappers' words are put aside.
+        theirs: Any = next((place for place in (info, info.get("final_info")) if _has_statistics(place)), {})
+        self._is_told = self._is_told or bool(theirs)
+        if self._is_told:
+            told, ended = theirs.get("episode"), theirs.get("_episode")
+        elif (told := ours) is not None and "episode" not in info:
+            info |= {"episode": ours, "_episode": ended}
+        if told is not None and ended is not None:
             row = {
                 "train/episode_reward": float(told["r"][ended].mean()),
                 "train/episode_length": float(told["l"][ended].mean()),
             }
             self._run.log(row, self._steps)
         return made
+
+
+def _resets_in_steps(env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> bool:
+    """Whether the step after an episode's end only resets, as Gymnasium's do by default, and takes no action."""
+    return env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP) is AutoresetMode.NEXT_STEP
+
+
+def _has_wrapper(env: Any, kind: type) -> bool:
+    """Whether one of the wrappers of ``env`` is such a one, and tells its statistics under Gymnasium's own key."""
+    while env is not None:
+        if isinstance(env, kind) and getattr(env, "_stats_key", "") in ("episode", _OURS):
+            return True
+        env = getattr(env, "env", None)
+    return False
+
+
+def _has_statistics(info: Any) -> bool:
+    """Whether somebody else's statistics of an episode are there: Stable-Baselines3's ``Monitor`` tells such too."""
+    told = info.get("episode") if isinstance(info, dict) else None
+    return isinstance(told, dict) and "r" in told and "l" in told
 
 
 class _Camera:
@@ -185,12 +232,21 @@ class VectorRecordVideo(gymnasium.vector.VectorWrapper):
         super().__init__(env)
         self._camera = _Camera(env, run, every, minimum_seconds, frames, name, start)
         self._steps, self._tiles = start, tiles
+        self._resets_in_steps, self._resets = _resets_in_steps(env), 0
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """Reset all."""
+        self._resets = 0
+        made: tuple[Any, dict[str, Any]] = self.env.reset(**options)
+        return made
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all, and take a frame while filming or where a film is due."""
         is_filming = self._camera.films or self._camera.begin_if_due(self._steps)
         made = self.env.step(actions)
-        self._steps += self.num_envs
+        self._steps += self.num_envs - self._resets
+        if self._resets_in_steps:
+            self._resets = int(np.logical_or(made[2], made[3]).sum())
         if is_filming:
             self._camera.take(self._pictures, is_over=False)
         return made

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from touchline.config import plain
+from touchline.integrations.replay import Replay
 from touchline.tracking.run import Run
 
 
@@ -26,6 +27,7 @@ class TouchlineLogger(Logger):
     def __init__(self, run: Run, *, log_checkpoints: bool = False) -> None:
         super().__init__()
         self._run, self._log_checkpoints = run, log_checkpoints
+        self._replay = Replay(run)
         self._best: ModelCheckpoint | None = None
 
     @property
@@ -50,8 +52,9 @@ class TouchlineLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Record numbers at Lightning's step, which counts optimiser steps."""
-        self._run.log(metrics, step)
+        """Record numbers at Lightning's step, which counts optimiser steps; those that the run has already stay."""
+        if left := self._replay.left(metrics, step):
+            self._run.log(left, step)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Figure, HParam, Image, KVWriter, Video
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, is_vecenv_wrapped
 
@@ -31,6 +32,8 @@ from touchline.tracking.run import Run
 from touchline.watch import TrainingWatch
 
 _DEFAULT_FPS = 30.0
+_EPISODES, _TOTAL = "time/episodes", "time/total_timesteps"
+"""Metrics of Stable-Baselines3: the first is in each dump that an off-policy model makes of its own accord."""
 _WATCH_SECONDS = 0.05
 """How often the watch is told the step: at each of thousands a second it would cost a percent."""
 
@@ -110,6 +113,7 @@ class TouchlineCallback(BaseCallback):
         step = self.num_timesteps
         if self.locals["dones"].any():
             self._log_episodes(step)
+            self._writer.await_dumps(self._dumps_ahead())
         if self._watch is not None and (now := monotonic()) >= self._watch_from:
             self._watch_from = now + _WATCH_SECONDS
             self._watch.step(step)
@@ -120,6 +124,7 @@ class TouchlineCallback(BaseCallback):
     def _on_training_end(self) -> None:
         self._leave()
         self.logger.output_formats.remove(self._writer)
+        self._writer.close()
         if self._training is not None and self.num_timesteps > self._training.store.saved_step:
             self._training.store.save(self.num_timesteps, self.model, wait=False)
 
@@ -129,6 +134,14 @@ class TouchlineCallback(BaseCallback):
             reward = sum(float(one["r"]) for one in ended) / len(ended)
             length = sum(float(one["l"]) for one in ended) / len(ended)
             self._run.log({"train/episode_reward": reward, "train/episode_length": length}, step)
+
+    def _dumps_ahead(self) -> int:
+        """How often the model is about to dump at this step: off-policy ones do for each environment that ended."""
+        every = self.locals.get("log_interval")
+        if not every or not isinstance(self.model, OffPolicyAlgorithm):
+            return 0
+        before = self.model._episode_num
+        return int((before + int(self.locals["dones"].sum())) // every - before // every)
 
     def _film(self, env: VecEnv, step: int) -> None:
         """Film one episode, or tell why it cannot be; a training does not end for want of a picture."""
@@ -170,10 +183,22 @@ class TouchlineCallback(BaseCallback):
 
 
 class _RunWriter(KVWriter):
-    """Hands what a model's logger dumps to a run."""
+    """Hands what a model's logger dumps to a run.
+
+    Of the dumps that a model makes one after the other at one step, the numbers are recorded with the last of them:
+    they have the same names, and a metric has one value at a step.
+    """
 
     def __init__(self, run: Run, watch: TrainingWatch | None) -> None:
         self._run, self._watch = run, watch
+        self._held: dict[str, Any] = {}
+        self._held_step = self._counted_at = -1
+        self._ahead = 0
+
+    def await_dumps(self, count: int) -> None:
+        """``count`` of the model's own dumps come at this step; what an earlier step left is recorded."""
+        self._release()
+        self._ahead = count
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         """Record one dump: numbers, and the videos, images, figures and parameters among them."""
@@ -191,12 +216,29 @@ class _RunWriter(KVWriter):
                 self._run.log_params(value.hparam_dict)
             elif not isinstance(value, str):
                 numbers[name] = value
-        self._run.log(numbers, step)
-        if self._watch is not None:
-            self._watch.note(step, numbers)
+        if step != self._held_step:
+            self._release()
+        self._held, self._held_step = self._held | numbers, step
+        if _EPISODES in key_values:
+            self._ahead -= 1
+        if self._ahead <= 0 or _EPISODES not in key_values:
+            self._release()
 
     def close(self) -> None:
-        """The run is its opener's to end."""
+        """Record what is left; the run is its opener's to end."""
+        self._release()
+
+    def _release(self) -> None:
+        numbers, step, self._held = self._held, self._held_step, {}
+        # An evaluation and the model's own dump at the step of it both tell this: it is the step.
+        if _TOTAL in numbers and self._counted_at == step:
+            del numbers[_TOTAL]
+        elif _TOTAL in numbers:
+            self._counted_at = step
+        if numbers:
+            self._run.log(numbers, step)
+            if self._watch is not None:
+                self._watch.note(step, numbers)
 
 
 def hyperparameters(model: BaseAlgorithm) -> dict[str, Any]:
