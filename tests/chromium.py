@@ -45,3 +45,9 @@ def opened(browser: Any, url: str, allowed: str, width: int = 1280, scheme: str 
         page.goto(url)
         yield page
         assert complaints == []
+
+
+def unfold(page: Any) -> None:
+    """Open all that is folded, and wait until every picture is drawn."""
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    page.wait_for_selector(f"html[data-drawn='{page.locator('.plot').count()}']", state="attached")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests import chromium
 from touchline.config import Settings
 from touchline.report import find_subject, write_report
 
-from .conftest import JOBS, PIPELINE
+from .conftest import JOBS, PIPELINE, begin
 
 pytestmark = chromium.needed
 
@@ -44,6 +45,19 @@ def curve(page: Any, number: int = 0) -> str:
     """The line of a chart, as it is drawn."""
     path: str = page.locator(".plot").nth(number).locator(".scatterlayer .trace path.js-line").last.get_attribute("d")
     return path
+
+
+def written(home: Path, word: str) -> Path:
+    """The page of a run in a home of its own."""
+    settings, target = Settings(home=home, sinks=()), home / f"{word}.html"
+    write_report(find_subject(settings, word), settings, target)
+    return target
+
+
+def ticks(page: Any, title: str) -> list[str]:
+    """What stands at the vertical axis of a chart, from the bottom."""
+    told: list[str] = page.locator("figure", has_text=title).locator(".ytick").all_text_contents()
+    return told
 
 
 def test_every_picture_is_drawn(browser: Any, page_of: Callable[[str], Path]) -> None:
@@ -81,6 +95,45 @@ def test_curves_are_sketched_until_the_script_has_drawn_them_and_without_any(
             box = sketches.nth(number).bounding_box()
             assert box is not None and box["width"] > 200 and box["height"] > 200
             assert sketches.nth(number).locator("polyline").count() >= 1
+
+
+def test_the_smallest_and_the_largest_numbers_are_drawn_with_axes(browser: Any, tmp_path: Path) -> None:
+    tiny = [math.exp(-715 - step / 100) for step in range(40)]
+    with begin(tmp_path, "ends") as run:
+        for step, value in enumerate(tiny):
+            run.log({"tiny": value, "vast": -1e308 if step < 20 else 1e308, "usual": step}, step)
+    with opened(browser, written(tmp_path, "ends")) as page:
+        chromium.unfold(page)
+        assert page.locator(".plot .scatterlayer .trace").count() == 3
+        assert (ticks(page, "tiny")[0], ticks(page, "tiny")[-1]) == ("2e−311", "3e−311")
+        assert ticks(page, "vast") == ["−1e308", "−0.5e308", "0e308", "0.5e308", "1e308"]
+        assert ticks(page, "usual")[0] == "0"
+
+
+def test_a_picture_that_cannot_be_drawn_says_so_and_costs_no_other(browser: Any, tmp_path: Path) -> None:
+    with begin(tmp_path, "several") as run:
+        for step in range(20):
+            run.log({"return": step, "a/first": step, "a/second": step}, step)
+    with opened(browser, written(tmp_path, "several")) as page:
+        page.evaluate(
+            """() => {
+                const react = Plotly.react;
+                Plotly.react = (element, ...rest) => {
+                    if (element.ariaLabel.startsWith("a/first")) throw new Error("no axes");
+                    return react(element, ...rest);
+                };
+            }"""
+        )
+        chromium.unfold(page)
+        figure = page.locator("figure", has_text="a/first")
+        assert figure.locator(".undrawn").inner_text() == (
+            "This is a sketch without axes, for they could not be drawn (no axes)."
+        )
+        assert figure.locator(".sketch polyline").count() == 1 and figure.locator(".main-svg").count() == 0
+        assert page.locator("figure", has_text="a/second").locator(".scatterlayer .trace").count() == 1
+        page.locator("#theme").click()
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.locator(".undrawn").count() == page.locator(".sketch").count() == 1, "told once"
 
 
 def test_the_page_answers(browser: Any, page_of: Callable[[str], Path]) -> None:

@@ -8,6 +8,7 @@
   const axis = document.getElementById("axis");
   const drawn = new Set();
   const stale = new Set();
+  const sketches = new Map();
   let colours;
 
   const readColours = () => {
@@ -35,9 +36,26 @@
     return longest > 7200 ? ["hours", 3600] : longest > 120 ? ["minutes", 60] : ["seconds", 1];
   };
 
+  // Plotly's axes fail at both ends of what a float can hold: there, values are drawn in units of a power of ten.
+  const powerOf = (chart) => {
+    let largest = 0;
+    for (const { y, low, high } of [...chart.lines, chart.band ?? {}]) {
+      for (const values of [y, low, high]) for (const value of values ?? []) largest = Math.max(largest, Math.abs(value));
+    }
+    return largest > 1e290 || (largest > 0 && largest < 1e-290) ? Math.floor(Math.log10(largest)) : 0;
+  };
+  // In two steps, for the inverse of the smallest powers is no float.
+  const inUnitsOf = (power) => {
+    const half = Math.trunc(power / 2);
+    return (values) => (power ? values.map((value) => value === null ? null : value / 10 ** half / 10 ** (power - half)) : values);
+  };
+
   const axisOf = (chart) => chart.axis ?? axis?.value ?? "step";
 
-  const traces = (chart) => {
+  const traces = (given) => {
+    const scaled = inUnitsOf(powerOf(given));
+    const shrunk = (line) => ({ ...line, y: scaled(line.y), ...(line.low && { low: scaled(line.low), high: scaled(line.high) }) });
+    const chart = { ...given, lines: given.lines.map(shrunk), band: given.band && shrunk(given.band) };
     const overTime = axisOf(chart) === "time";
     const [, seconds] = unitOf(chart);
     const weight = chart.axis ? 0 : Number(slider?.value ?? 0);
@@ -90,28 +108,50 @@
   const layout = (chart) => {
     const time = axisOf(chart) === "time";
     const several = chart.lines.length > 1;
+    const power = powerOf(chart);
     const line = { ...ruler, gridcolor: colours.line, automargin: true };
     return {
       ...look(), uirevision: axisOf(chart), margin: { l: 48, r: 10, t: 8, b: 40 }, hovermode: "x", dragmode: touch.matches ? false : "zoom",
       showlegend: several && !chart.lines.some((one) => one.behind), legend: { orientation: "h", y: -0.25 },
-      xaxis: { ...line, title: { text: time ? `${unitOf(chart)[0]} since the start` : "step", standoff: 6 } }, yaxis: line,
+      xaxis: { ...line, title: { text: time ? `${unitOf(chart)[0]} since the start` : "step", standoff: 6 } },
+      yaxis: { ...line, ticksuffix: power ? `e${power}`.replace("-", "−") : "" },
     };
   };
   const options = { displayModeBar: false, responsive: true, doubleClick: "reset" };
 
-  const draw = (element) => {
-    if (!drawn.has(element)) element.replaceChildren(); // the sketch
+  const picture = (element) => {
     const chart = charts[element.dataset.chart];
-    if (chart) Plotly.react(element, traces(chart), layout(chart), options);
-    else {
-      const plot = plots[element.dataset.plot];
-      const line = { gridcolor: colours.line, zerolinecolor: colours.line, automargin: true };
-      const axes = Object.keys(plot.layout).filter((name) => /^[xy]axis/.test(name));
-      const lines = Object.fromEntries(axes.map((name) => [name, { ...plot.layout[name], ...line }]));
-      Plotly.react(element, structuredClone(plot.data), { ...plot.layout, ...look(), ...lines, title: undefined, margin: { l: 60, r: 20, t: 20, b: 60 } }, options);
-    }
+    if (chart) return Plotly.react(element, traces(chart), layout(chart), options);
+    const plot = plots[element.dataset.plot];
+    const line = { gridcolor: colours.line, zerolinecolor: colours.line, automargin: true };
+    const axes = Object.keys(plot.layout).filter((name) => /^[xy]axis/.test(name));
+    const lines = Object.fromEntries(axes.map((name) => [name, { ...plot.layout[name], ...line }]));
+    return Plotly.react(element, structuredClone(plot.data), { ...plot.layout, ...look(), ...lines, title: undefined, margin: { l: 60, r: 20, t: 20, b: 60 } }, options);
+  };
+
+  // A picture that Plotly cannot draw must not cost the page the others: its sketch comes back, with the reason.
+  const giveUp = (element, error) => {
+    Plotly.purge(element);
+    element.classList.remove("js-plotly-plot");
+    element.replaceChildren(...sketches.get(element));
+    const told = document.createElement("p");
+    told.className = "note small undrawn";
+    told.textContent = `${element.dataset.chart ? "This is a sketch without axes, for they" : "This"} could not be drawn (${error.message ?? error}).`;
+    element.after(told);
+  };
+  const isDrawn = (element) => element.classList.contains("js-plotly-plot");
+  const draw = (element) => {
+    if (!sketches.has(element)) sketches.set(element, [...element.childNodes]);
+    const told = element.nextElementSibling;
+    if (told?.classList.contains("undrawn")) told.remove();
+    if (!isDrawn(element)) element.replaceChildren(); // the sketch
     drawn.add(element);
     stale.delete(element);
+    try {
+      picture(element).catch((error) => giveUp(element, error));
+    } catch (error) {
+      giveUp(element, error);
+    }
   };
 
   // What can be seen is drawn first, one picture a turn, so that the page answers meanwhile.
@@ -182,7 +222,7 @@
   document.addEventListener("charts", ({ detail }) => {
     Object.assign(charts, detail.charts);
     for (const element of drawn) {
-      if (!element.isConnected) { Plotly.purge(element); drawn.delete(element); stale.delete(element); }
+      if (!element.isConnected) { Plotly.purge(element); drawn.delete(element); stale.delete(element); sketches.delete(element); }
       else if (element.dataset.chart in detail.charts) {
         stale.add(element);
         const table = element.closest("figure").querySelector("details[data-table]");
@@ -215,11 +255,11 @@
     theme = root.dataset.theme;
     root.dataset.theme = "light";
     readColours();
-    for (const element of drawn) { draw(element); Plotly.relayout(element, { width: element.dataset.plot ? 660 : 320 }); }
+    for (const element of drawn) { draw(element); if (isDrawn(element)) Plotly.relayout(element, { width: element.dataset.plot ? 660 : 320 }); }
   });
   addEventListener("afterprint", () => {
     root.dataset.theme = theme;
     readColours();
-    for (const element of drawn) { Plotly.relayout(element, { width: null }); draw(element); }
+    for (const element of drawn) { if (isDrawn(element)) Plotly.relayout(element, { width: null }); draw(element); }
   });
 })();
