@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests import chromium
@@ -108,6 +109,23 @@ def test_the_smallest_and_the_largest_numbers_are_drawn_with_axes(browser: Any, 
         assert (ticks(page, "tiny")[0], ticks(page, "tiny")[-1]) == ("2e−311", "3e−311")
         assert ticks(page, "vast") == ["−1e308", "−0.5e308", "0e308", "0.5e308", "1e308"]
         assert ticks(page, "usual")[0] == "0"
+
+
+def test_all_that_is_not_finite_is_marked_over_steps_and_over_time(browser: Any, tmp_path: Path) -> None:
+    values = np.ones(2_000)
+    values[:1_000] = values[1_500] = math.nan
+    with begin(tmp_path, "holes") as run:
+        run.log_curve("return", range(2_000), values)
+        for step in range(40):
+            run.log({"gpu/0/power_watts": math.nan if step < 20 else 1.0}, step)
+    marked = """(element) => element.data.filter((trace) => trace.name === "not finite").map((trace) => trace.x)"""
+    with opened(browser, written(tmp_path, "holes")) as page:
+        learning, machine = page.locator("#learning .plot"), page.locator("#machine .plot")
+        assert learning.evaluate(marked) == [[0, 999, None, 1500, None]]
+        page.locator("#axis").select_option("time")
+        assert learning.evaluate(marked)[0][-1] is None and 0 <= learning.evaluate(marked)[0][0] < 60
+        ((first, last, _),) = machine.evaluate(marked)
+        assert 0 <= first < last < 60
 
 
 def test_a_picture_that_cannot_be_drawn_says_so_and_costs_no_other(browser: Any, tmp_path: Path) -> None:

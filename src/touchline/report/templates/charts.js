@@ -61,6 +61,7 @@
     const weight = chart.axis ? 0 : Number(slider?.value ?? 0);
     const found = [];
     const place = (line) => (overTime ? line.t.map((time) => time / seconds) : line.x);
+    const stretch = ([first, last]) => (first === last ? [first, null] : [first, last, null]);
     const area = (x, low, high, colour, alpha, line = { width: 0 }) => found.push(
       { x, y: low, mode: "lines", line, hoverinfo: "skip", showlegend: false },
       { x, y: high, mode: "lines", line, fill: "tonexty", fillcolor: faint(colour, alpha), hoverinfo: "skip", showlegend: false },
@@ -81,9 +82,13 @@
       if (line.low) area(x, line.low, line.high, colour, 0.16, { width: 1, color: faint(colour, 0.4) });
       if (weight) found.push({ x, y: line.y, mode: "lines", line: { color: faint(colour, 0.3), width: 1 }, hoverinfo: "skip", showlegend: false });
       found.push({ x, y: smoothed(line.y, weight), mode: line.y.length > 60 ? "lines" : "lines+markers", name: line.name, line: { color: colour, width: 2 }, marker: { size: 5 } });
-      if (line.gaps && !overTime) {
+      if (line.gaps) {
         const low = Math.min(...line.y.filter((value) => value !== null));
-        found.push({ x: line.gaps, y: line.gaps.map(() => (Number.isFinite(low) ? low : 0)), mode: "markers", name: "not finite", marker: { symbol: "x", size: 7, color: colours.bad }, showlegend: false });
+        const x = overTime ? line.gaps.t.flatMap(stretch).map((time) => time === null ? null : time / seconds) : line.gaps.x.flatMap(stretch);
+        found.push({
+          x, y: x.map(() => (Number.isFinite(low) ? low : 0)), mode: "lines+markers", name: "not finite", hovertemplate: "not finite<extra></extra>",
+          line: { color: colours.bad, width: 3 }, marker: { symbol: "x", size: 7, color: colours.bad }, showlegend: false,
+        });
       }
     });
     const marks = chart.marks.filter((mark) => overTime || mark.x !== null);
