@@ -14,6 +14,7 @@ import pytest
 from tests import chromium
 from touchline.config import Settings
 from touchline.report import find_subject, write_report
+from touchline.report.subject import PIPELINE_TAG
 
 from .conftest import JOBS, PIPELINE, begin
 
@@ -187,14 +188,21 @@ def test_the_page_answers(browser: Any, page_of: Callable[[str], Path]) -> None:
 
 @pytest.mark.parametrize(("word", "width", "scheme"), [(PIPELINE, 1280, "light"), ("seeds", 390, "dark")])
 def test_nobody_is_shut_out(browser: Any, page_of: Callable[[str], Path], word: str, width: int, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python brings axe")
     with opened(browser, page_of(word), width, scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
-        found = axe.Axe().run(page)
-        assert [
-            (rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in found.response["violations"]
-        ] == []
+        chromium.unfold(page)
+        assert chromium.complaints_of_axe(page) == []
+
+
+def test_parts_are_told_apart_whatever_their_jobs_are_called(browser: Any, tmp_path: Path) -> None:
+    for job in ("alerts", "learning", "configuration"):
+        with begin(tmp_path, f"p-{job}", job, tags={PIPELINE_TAG: PIPELINE}, config={"seed": 0}) as run:
+            run.log_curve("objective", range(30), range(30))
+            run.alert("Too slow", level="warn")
+    with opened(browser, written(tmp_path, PIPELINE)) as page:
+        chromium.unfold(page)
+        assert page.get_by_role("region", name="As a table of objective, alerts", exact=True).count() == 1
+        assert chromium.complaints_of_axe(page) == []
 
 
 def test_the_first_stop_of_the_keyboard_skips_to_the_content(browser: Any, page_of: Callable[[str], Path]) -> None:
