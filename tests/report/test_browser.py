@@ -186,12 +186,25 @@ def test_the_page_answers(browser: Any, page_of: Callable[[str], Path]) -> None:
         table.locator("tr").nth(10).wait_for()
 
 
-@pytest.mark.parametrize(("word", "width", "scheme"), [(PIPELINE, 1280, "light"), ("seeds", 390, "dark")])
+@pytest.mark.parametrize(
+    ("word", "width", "scheme"), [(PIPELINE, 1280, "light"), (PIPELINE, 360, "dark"), ("seeds", 390, "dark")]
+)
 def test_nobody_is_shut_out(browser: Any, page_of: Callable[[str], Path], word: str, width: int, scheme: str) -> None:
     with opened(browser, page_of(word), width, scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         chromium.unfold(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert chromium.complaints_of_axe(page) == []
+
+
+def test_no_name_is_too_long_for_a_narrow_page(browser: Any, tmp_path: Path) -> None:
+    with begin(tmp_path, "p-long", "verylong" * 15, tags={PIPELINE_TAG: PIPELINE}, config={"seed": 0}) as run:
+        run.log({"once" * 30: 1.0}, 0)
+        for step in range(9):
+            run.log({"return": step, f"{'section' * 20}/loss": step}, step)
+    with opened(browser, written(tmp_path, PIPELINE), 360) as page:
+        chromium.unfold(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 def test_parts_are_told_apart_whatever_their_jobs_are_called(browser: Any, tmp_path: Path) -> None:

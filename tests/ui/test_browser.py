@@ -168,6 +168,23 @@ def test_nobody_is_shut_out(browser: Any, door: Door, width: int, scheme: str) -
         look(page)
 
 
+def test_no_name_is_too_long_for_a_narrow_page(browser: Any, door: Door, home: Path) -> None:
+    with begin(home, "lengthy", "verylong" * 15, config={"seed": 0}) as run:
+        for step in range(9):
+            run.log({"return": step, f"{'section' * 20}/loss": step}, step)
+    with opened(browser, door.url, 360) as page:
+        row = page.locator('tr[data-id="lengthy"]')
+        started, took = row.locator('[data-label="started"]'), row.locator('[data-label="duration"]')
+        assert started.evaluate("cell => cell.scrollWidth <= cell.clientWidth"), "its text ends where the next begins"
+        assert took.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        follow(page, "lengthy")
+        page.wait_for_selector("html[data-drawn]", state="attached")
+        chromium.unfold(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    shutil.rmtree(home / "runs" / "lengthy")
+
+
 def test_a_run_that_begins_and_one_that_vanishes_come_and_go(browser: Any, door: Door, home: Path) -> None:
     with opened(browser, door.url) as page:
         begin(home, "brief").finish(timeout=5)
