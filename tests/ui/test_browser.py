@@ -185,6 +185,24 @@ def test_no_name_is_too_long_for_a_narrow_page(browser: Any, door: Door, home: P
     shutil.rmtree(home / "runs" / "lengthy")
 
 
+def test_a_long_name_takes_two_lines_of_the_list_and_no_room_of_the_others(
+    browser: Any, door: Door, home: Path
+) -> None:
+    job, name = "verylong" * 30, "nameless" * 30
+    begin(home, "wordy", job, name=name).finish(timeout=5)
+    with opened(browser, door.url) as page:
+        row = page.locator('tr[data-id="wordy"]')
+        row.locator(".badge", has_text="finished").wait_for()
+        line = page.locator('tr[data-id="p-setup"]').bounding_box()["height"]
+        assert row.bounding_box()["height"] < 2 * line
+        assert row.locator('[data-label="job"] span').get_attribute("title") == job
+        assert row.locator("small").get_attribute("title") == name
+        page.set_viewport_size({"width": 800, "height": 900})
+        assert page.locator('tr[data-id="p-pretrain"] [data-label="job"] span').bounding_box()["width"] >= 90
+        assert page.evaluate("document.documentElement.scrollWidth") <= 800
+    shutil.rmtree(home / "runs" / "wordy")
+
+
 def test_a_run_that_begins_and_one_that_vanishes_come_and_go(browser: Any, door: Door, home: Path) -> None:
     with opened(browser, door.url) as page:
         begin(home, "brief").finish(timeout=5)
