@@ -112,6 +112,16 @@ def test_the_smallest_and_the_largest_numbers_are_drawn_with_axes(browser: Any, 
         assert ticks(page, "usual")[0] == "0"
 
 
+def test_a_table_tells_the_smallest_and_the_largest_numbers_with_an_exponent(browser: Any, tmp_path: Path) -> None:
+    numbers = [0.0, 1e-321, -2.5e-7, 1e-5, 1234.5, 123_456.0, 1e15, -1e308]
+    with begin(tmp_path, "ends") as run:
+        run.log_curve("return", range(len(numbers)), numbers)
+    with opened(browser, written(tmp_path, "ends")) as page:
+        chromium.unfold(page)
+        cells = page.locator(".table td:last-child").all_text_contents()
+        assert cells == ["0", "1e-321", "-2.5e-7", "0.00001", "1,234.5", "123,456", "1e15", "-1e308"]
+
+
 def test_all_that_is_not_finite_is_marked_over_steps_and_over_time(browser: Any, tmp_path: Path) -> None:
     values = np.ones(2_000)
     values[:1_000] = values[1_500] = math.nan

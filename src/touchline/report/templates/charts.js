@@ -192,6 +192,14 @@
   };
   const redraw = (only = () => true) => [...drawn].filter(only).forEach(draw);
 
+  // Six digits; what would need many zeros beside them with an exponent.
+  const told = (value) => {
+    if (value === null || value === undefined) return "not finite";
+    const size = Math.abs(value);
+    if (size >= 1e15 || (size > 0 && size < 1e-5)) return Number(value.toPrecision(6)).toExponential().replace("e+", "e");
+    return value.toLocaleString("en", { maximumSignificantDigits: 6 });
+  };
+
   const fillTable = (details) => {
     const { lines } = charts[details.dataset.table];
     const line = lines.find((one) => !one.behind) ?? lines[0];
@@ -210,7 +218,6 @@
     };
     row(["step", ...(line.low ? ["lowest", "mean", "highest"] : ["value"])], "th");
     for (let place = 0; place < count; place += every) {
-      const told = (value) => (value === null || value === undefined ? "not finite" : value.toLocaleString("en", { maximumSignificantDigits: 6 }));
       row([told(line.x[place]), ...(line.low ? [line.low, line.y, line.high] : [line.y]).map((values) => told(values[place]))], "td");
     }
     const filled = details.querySelector(".scroll");
