@@ -45,3 +45,18 @@ def opened(browser: Any, url: str, allowed: str, width: int = 1280, scheme: str 
         page.goto(url)
         yield page
         assert complaints == []
+
+
+def unfold(page: Any) -> None:
+    """Open all that is folded, and wait until every picture is drawn and every table filled."""
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    if pictures := page.locator(".plot").count():
+        page.wait_for_selector(f"html[data-drawn='{pictures}']", state="attached")
+    page.locator("details[data-table]:not(:has(table))").first.wait_for(state="detached")
+
+
+def complaints_of_axe(page: Any) -> list[tuple[str, list[str]]]:
+    """The rules that the page breaks, each with where it does."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python brings axe")
+    found = axe.Axe().run(page).response["violations"]
+    return [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in found]

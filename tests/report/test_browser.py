@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests import chromium
 from touchline.config import Settings
 from touchline.report import find_subject, write_report
+from touchline.report.subject import PIPELINE_TAG
 
-from .conftest import JOBS, PIPELINE
+from .conftest import JOBS, PIPELINE, begin
 
 pytestmark = chromium.needed
 
@@ -44,6 +47,19 @@ def curve(page: Any, number: int = 0) -> str:
     """The line of a chart, as it is drawn."""
     path: str = page.locator(".plot").nth(number).locator(".scatterlayer .trace path.js-line").last.get_attribute("d")
     return path
+
+
+def written(home: Path, word: str) -> Path:
+    """The page of a run in a home of its own."""
+    settings, target = Settings(home=home, sinks=()), home / f"{word}.html"
+    write_report(find_subject(settings, word), settings, target)
+    return target
+
+
+def ticks(page: Any, title: str) -> list[str]:
+    """What stands at the vertical axis of a chart, from the bottom."""
+    told: list[str] = page.locator("figure", has_text=title).locator(".ytick").all_text_contents()
+    return told
 
 
 def test_every_picture_is_drawn(browser: Any, page_of: Callable[[str], Path]) -> None:
@@ -83,6 +99,72 @@ def test_curves_are_sketched_until_the_script_has_drawn_them_and_without_any(
             assert sketches.nth(number).locator("polyline").count() >= 1
 
 
+def test_the_smallest_and_the_largest_numbers_are_drawn_with_axes(browser: Any, tmp_path: Path) -> None:
+    tiny = [math.exp(-715 - step / 100) for step in range(40)]
+    with begin(tmp_path, "ends") as run:
+        for step, value in enumerate(tiny):
+            run.log({"tiny": value, "vast": -1e308 if step < 20 else 1e308, "usual": step}, step)
+    with opened(browser, written(tmp_path, "ends")) as page:
+        chromium.unfold(page)
+        assert page.locator(".plot .scatterlayer .trace").count() == 3
+        assert (ticks(page, "tiny")[0], ticks(page, "tiny")[-1]) == ("2e−311", "3e−311")
+        assert ticks(page, "vast") == ["−1e308", "−0.5e308", "0e308", "0.5e308", "1e308"]
+        assert ticks(page, "usual")[0] == "0"
+
+
+def test_a_table_tells_the_smallest_and_the_largest_numbers_with_an_exponent(browser: Any, tmp_path: Path) -> None:
+    numbers = [0.0, 1e-321, -2.5e-7, 1e-5, 1234.5, 123_456.0, 1e15, -1e308]
+    with begin(tmp_path, "ends") as run:
+        run.log_curve("return", range(len(numbers)), numbers)
+    with opened(browser, written(tmp_path, "ends")) as page:
+        chromium.unfold(page)
+        cells = page.locator(".table td:last-child").all_text_contents()
+        assert cells == ["0", "1e-321", "-2.5e-7", "0.00001", "1,234.5", "123,456", "1e15", "-1e308"]
+
+
+def test_all_that_is_not_finite_is_marked_over_steps_and_over_time(browser: Any, tmp_path: Path) -> None:
+    values = np.ones(2_000)
+    values[:1_000] = values[1_500] = math.nan
+    with begin(tmp_path, "holes") as run:
+        run.log_curve("return", range(2_000), values)
+        for step in range(40):
+            run.log({"gpu/0/power_watts": math.nan if step < 20 else 1.0}, step)
+    marked = """(element) => element.data.filter((trace) => trace.name === "not finite").map((trace) => trace.x)"""
+    with opened(browser, written(tmp_path, "holes")) as page:
+        learning, machine = page.locator("#learning .plot"), page.locator("#machine .plot")
+        assert learning.evaluate(marked) == [[0, 999, None, 1500, None]]
+        page.locator("#axis").select_option("time")
+        assert learning.evaluate(marked)[0][-1] is None and 0 <= learning.evaluate(marked)[0][0] < 60
+        ((first, last, _),) = machine.evaluate(marked)
+        assert 0 <= first < last < 60
+
+
+def test_a_picture_that_cannot_be_drawn_says_so_and_costs_no_other(browser: Any, tmp_path: Path) -> None:
+    with begin(tmp_path, "several") as run:
+        for step in range(20):
+            run.log({"return": step, "a/first": step, "a/second": step}, step)
+    with opened(browser, written(tmp_path, "several")) as page:
+        page.evaluate(
+            """() => {
+                const react = Plotly.react;
+                Plotly.react = (element, ...rest) => {
+                    if (element.ariaLabel.startsWith("a/first")) throw new Error("no axes");
+                    return react(element, ...rest);
+                };
+            }"""
+        )
+        chromium.unfold(page)
+        figure = page.locator("figure", has_text="a/first")
+        assert figure.locator(".undrawn").inner_text() == (
+            "This is a sketch without axes, for they could not be drawn (no axes)."
+        )
+        assert figure.locator(".sketch polyline").count() == 1 and figure.locator(".main-svg").count() == 0
+        assert page.locator("figure", has_text="a/second").locator(".scatterlayer .trace").count() == 1
+        page.locator("#theme").click()
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.locator(".undrawn").count() == page.locator(".sketch").count() == 1, "told once"
+
+
 def test_the_page_answers(browser: Any, page_of: Callable[[str], Path]) -> None:
     with opened(browser, page_of(PIPELINE)) as page:
         raw = curve(page)
@@ -114,16 +196,36 @@ def test_the_page_answers(browser: Any, page_of: Callable[[str], Path]) -> None:
         table.locator("tr").nth(10).wait_for()
 
 
-@pytest.mark.parametrize(("word", "width", "scheme"), [(PIPELINE, 1280, "light"), ("seeds", 390, "dark")])
+@pytest.mark.parametrize(
+    ("word", "width", "scheme"), [(PIPELINE, 1280, "light"), (PIPELINE, 360, "dark"), ("seeds", 390, "dark")]
+)
 def test_nobody_is_shut_out(browser: Any, page_of: Callable[[str], Path], word: str, width: int, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python brings axe")
     with opened(browser, page_of(word), width, scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
-        found = axe.Axe().run(page)
-        assert [
-            (rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in found.response["violations"]
-        ] == []
+        chromium.unfold(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert chromium.complaints_of_axe(page) == []
+
+
+def test_no_name_is_too_long_for_a_narrow_page(browser: Any, tmp_path: Path) -> None:
+    with begin(tmp_path, "p-long", "verylong" * 15, tags={PIPELINE_TAG: PIPELINE}, config={"seed": 0}) as run:
+        run.log({"once" * 30: 1.0}, 0)
+        for step in range(9):
+            run.log({"return": step, f"{'section' * 20}/loss": step}, step)
+    with opened(browser, written(tmp_path, PIPELINE), 360) as page:
+        chromium.unfold(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_parts_are_told_apart_whatever_their_jobs_are_called(browser: Any, tmp_path: Path) -> None:
+    for job in ("alerts", "learning", "configuration"):
+        with begin(tmp_path, f"p-{job}", job, tags={PIPELINE_TAG: PIPELINE}, config={"seed": 0}) as run:
+            run.log_curve("objective", range(30), range(30))
+            run.alert("Too slow", level="warn")
+    with opened(browser, written(tmp_path, PIPELINE)) as page:
+        chromium.unfold(page)
+        assert page.get_by_role("region", name="As a table of objective, alerts", exact=True).count() == 1
+        assert chromium.complaints_of_axe(page) == []
 
 
 def test_the_first_stop_of_the_keyboard_skips_to_the_content(browser: Any, page_of: Callable[[str], Path]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from touchline.report.curves import MOST_BUCKETS, Buckets, Curve, read_curves, together
+from touchline.report.curves import MOST_BUCKETS, MOST_GAPS, Buckets, Curve, read_curves, together
 from touchline.tracking.journal import JournalReader
 
 from .conftest import begin
@@ -43,6 +43,29 @@ def test_extremes_and_counts_survive_any_thinning(values: list[float], most: int
         known = ~np.isnan(curve.mean)
         assert bool((curve.mean[known] >= curve.low[known] - 1e-6).all())
         assert bool((curve.mean[known] <= curve.high[known] + 1e-6).all())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=600), st.integers(1, 100))
+def test_all_that_is_not_finite_lies_in_a_bounded_number_of_stretches(finite: list[bool], block: int) -> None:
+    curve = taken([1.0 if one else math.inf for one in finite], 100, block)
+    assert curve.gaps.shape[0] <= MOST_GAPS
+    inside = np.zeros(len(finite), dtype=bool)
+    for first, last, _, _ in curve.gaps.astype(int).tolist():
+        assert not finite[first] and not finite[last] and not inside[first : last + 1].any()
+        inside[first : last + 1] = True
+    assert bool(inside[~np.array(finite)].all())
+    if curve.gaps.shape[0] < MOST_GAPS:
+        assert bool((inside == ~np.array(finite)).all())
+
+
+def test_of_too_many_stretches_the_nearest_become_one() -> None:
+    values = np.zeros(10_000)
+    values[:6_000:2] = math.nan
+    values[9_000:] = math.nan
+    gaps = taken(values.tolist(), 100, 77).gaps
+    assert gaps.shape[0] == MOST_GAPS and gaps[-1].tolist() == [9_000, 9_999, 9_000, 9_999]
+    assert gaps[0, 0] == 0 and gaps[-2, 1] == 5_998
 
 
 def test_a_curve_of_few_values_is_the_values() -> None:

@@ -173,8 +173,9 @@ def line_of(run: str, curve: Curve, began: float) -> dict[str, Any]:
     }
     if curve.thinned:
         line |= {"low": _figures(curve.low), "high": _figures(curve.high)}
-    if curve.gaps:
-        line["gaps"] = list(curve.gaps)
+    if curve.gaps.size:
+        line["gaps"] = {"x": [_figures(gap) for gap in curve.gaps[:, :2]]}
+        line["gaps"]["t"] = [_figures(gap) for gap in curve.gaps[:, 2:] - began]
     return line
 
 
@@ -189,6 +190,10 @@ def _joined(name: str, parts: Sequence[Curve], began: float) -> dict[str, Any]:
         part = line_of(name, curve, began)
         for key, instead in (("x", "x"), ("t", "t"), ("y", "y"), ("low", "y"), ("high", "y")):
             line[key] += part.get(key, part[instead])
+        if "gaps" in part:
+            gaps = line.setdefault("gaps", {"x": [], "t": []})
+            for key in gaps:
+                gaps[key] += part["gaps"][key]
     if not any(curve.thinned for curve in parts):
         del line["low"], line["high"]
     return line

@@ -18,8 +18,8 @@ MOST_BUCKETS = 1_000
 ALL_BUCKETS = 60_000
 """Of all curves of a run together, about 2 MB of text; with many metrics each has fewer."""
 FEWEST_BUCKETS = 100
-MOST_GAPS = 50
-"""Steps of values that are not finite, of which a curve keeps so many."""
+MOST_GAPS = 100
+"""Stretches of values that are not finite, of which a curve keeps so many: of more, the nearest become one."""
 
 Array = NDArray[np.float64]
 
@@ -32,8 +32,8 @@ class Curve:
     points: int
     """Values that were logged."""
     not_finite: int
-    gaps: tuple[int, ...]
-    """Steps of the first values that are not finite."""
+    gaps: Array
+    """Where values are not finite, of shape (at most MOST_GAPS, 4): first and last step, first and last time."""
     last: float
     """The newest value, which may not be finite."""
     last_step: int
@@ -58,7 +58,8 @@ class Buckets:
     def __init__(self, most: int = MOST_BUCKETS) -> None:
         """``most``: full buckets that are kept, an even number."""
         self.points = self.not_finite = 0
-        self.gaps: list[int] = []
+        self._gaps = np.empty((0, 6))
+        """As ``Curve.gaps``, and behind each the numbers of its first and its last value."""
         self.last, self.last_step = np.nan, 0
         self.width = 1
         """Values of a full bucket."""
@@ -74,7 +75,8 @@ class Buckets:
         self.last, self.last_step = float(values[-1]), int(steps[-1])
         if not finite.all():
             self.not_finite += int((~finite).sum())
-            self.gaps += [int(step) for step in steps[~finite][: MOST_GAPS - len(self.gaps)]]
+            numbers = np.arange(self.points - values.size, self.points)
+            self._gaps = _connected(np.concatenate([self._gaps, _gaps(~finite, steps, times, numbers)]))
             values = np.where(finite, values, np.nan)
         self._rest = np.concatenate([self._rest, np.stack([steps, times, values])], axis=1)
         self._fold()
@@ -101,7 +103,7 @@ class Buckets:
             name,
             self.points,
             self.not_finite,
-            tuple(self.gaps),
+            self._gaps[:, :4],
             self.last,
             self.last_step,
             float(np.fmin.reduce(low)),
@@ -154,6 +156,25 @@ class Gathering:
         for name, where in places.items():
             self.buckets[name].add(steps[where], times[where], np.array(values[name], dtype=np.float64))
         return places
+
+
+def _gaps(mask: NDArray[np.bool_], *marks: NDArray[Any]) -> Array:
+    """Stretches in which ``mask`` is true, each with the first and the last of every one of ``marks``."""
+    edges = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
+    first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
+    found: Array = np.stack([mark[place] for mark in marks for place in (first, last)], axis=1).astype(np.float64)
+    return found
+
+
+def _connected(gaps: Array) -> Array:
+    """The stretches, with those as one that touch, and the nearest of more than MOST_GAPS."""
+    between = gaps[1:, 4] - gaps[:-1, 5]
+    (cuts,) = np.nonzero(between > 1)
+    if cuts.size >= MOST_GAPS:
+        cuts = np.sort(cuts[np.argsort(between[cuts], kind="stable")[1 - MOST_GAPS :]])
+    found: Array = gaps[np.concatenate([[0], cuts + 1])]
+    found[:, 1::2] = gaps[np.concatenate([cuts, [len(gaps) - 1]]), 1::2]
+    return found
 
 
 def _halved(table: Array) -> Array:

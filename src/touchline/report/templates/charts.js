@@ -8,6 +8,7 @@
   const axis = document.getElementById("axis");
   const drawn = new Set();
   const stale = new Set();
+  const sketches = new Map();
   let colours;
 
   const readColours = () => {
@@ -35,14 +36,32 @@
     return longest > 7200 ? ["hours", 3600] : longest > 120 ? ["minutes", 60] : ["seconds", 1];
   };
 
+  // Plotly's axes fail at both ends of what a float can hold: there, values are drawn in units of a power of ten.
+  const powerOf = (chart) => {
+    let largest = 0;
+    for (const { y, low, high } of [...chart.lines, chart.band ?? {}]) {
+      for (const values of [y, low, high]) for (const value of values ?? []) largest = Math.max(largest, Math.abs(value));
+    }
+    return largest > 1e290 || (largest > 0 && largest < 1e-290) ? Math.floor(Math.log10(largest)) : 0;
+  };
+  // In two steps, for the inverse of the smallest powers is no float.
+  const inUnitsOf = (power) => {
+    const half = Math.trunc(power / 2);
+    return (values) => (power ? values.map((value) => value === null ? null : value / 10 ** half / 10 ** (power - half)) : values);
+  };
+
   const axisOf = (chart) => chart.axis ?? axis?.value ?? "step";
 
-  const traces = (chart) => {
+  const traces = (given) => {
+    const scaled = inUnitsOf(powerOf(given));
+    const shrunk = (line) => ({ ...line, y: scaled(line.y), ...(line.low && { low: scaled(line.low), high: scaled(line.high) }) });
+    const chart = { ...given, lines: given.lines.map(shrunk), band: given.band && shrunk(given.band) };
     const overTime = axisOf(chart) === "time";
     const [, seconds] = unitOf(chart);
     const weight = chart.axis ? 0 : Number(slider?.value ?? 0);
     const found = [];
     const place = (line) => (overTime ? line.t.map((time) => time / seconds) : line.x);
+    const stretch = ([first, last]) => (first === last ? [first, null] : [first, last, null]);
     const area = (x, low, high, colour, alpha, line = { width: 0 }) => found.push(
       { x, y: low, mode: "lines", line, hoverinfo: "skip", showlegend: false },
       { x, y: high, mode: "lines", line, fill: "tonexty", fillcolor: faint(colour, alpha), hoverinfo: "skip", showlegend: false },
@@ -63,9 +82,13 @@
       if (line.low) area(x, line.low, line.high, colour, 0.16, { width: 1, color: faint(colour, 0.4) });
       if (weight) found.push({ x, y: line.y, mode: "lines", line: { color: faint(colour, 0.3), width: 1 }, hoverinfo: "skip", showlegend: false });
       found.push({ x, y: smoothed(line.y, weight), mode: line.y.length > 60 ? "lines" : "lines+markers", name: line.name, line: { color: colour, width: 2 }, marker: { size: 5 } });
-      if (line.gaps && !overTime) {
+      if (line.gaps) {
         const low = Math.min(...line.y.filter((value) => value !== null));
-        found.push({ x: line.gaps, y: line.gaps.map(() => (Number.isFinite(low) ? low : 0)), mode: "markers", name: "not finite", marker: { symbol: "x", size: 7, color: colours.bad }, showlegend: false });
+        const x = overTime ? line.gaps.t.flatMap(stretch).map((time) => time === null ? null : time / seconds) : line.gaps.x.flatMap(stretch);
+        found.push({
+          x, y: x.map(() => (Number.isFinite(low) ? low : 0)), mode: "lines+markers", name: "not finite", hovertemplate: "not finite<extra></extra>",
+          line: { color: colours.bad, width: 3 }, marker: { symbol: "x", size: 7, color: colours.bad }, showlegend: false,
+        });
       }
     });
     const marks = chart.marks.filter((mark) => overTime || mark.x !== null);
@@ -90,28 +113,50 @@
   const layout = (chart) => {
     const time = axisOf(chart) === "time";
     const several = chart.lines.length > 1;
+    const power = powerOf(chart);
     const line = { ...ruler, gridcolor: colours.line, automargin: true };
     return {
       ...look(), uirevision: axisOf(chart), margin: { l: 48, r: 10, t: 8, b: 40 }, hovermode: "x", dragmode: touch.matches ? false : "zoom",
       showlegend: several && !chart.lines.some((one) => one.behind), legend: { orientation: "h", y: -0.25 },
-      xaxis: { ...line, title: { text: time ? `${unitOf(chart)[0]} since the start` : "step", standoff: 6 } }, yaxis: line,
+      xaxis: { ...line, title: { text: time ? `${unitOf(chart)[0]} since the start` : "step", standoff: 6 } },
+      yaxis: { ...line, ticksuffix: power ? `e${power}`.replace("-", "−") : "" },
     };
   };
   const options = { displayModeBar: false, responsive: true, doubleClick: "reset" };
 
-  const draw = (element) => {
-    if (!drawn.has(element)) element.replaceChildren(); // the sketch
+  const picture = (element) => {
     const chart = charts[element.dataset.chart];
-    if (chart) Plotly.react(element, traces(chart), layout(chart), options);
-    else {
-      const plot = plots[element.dataset.plot];
-      const line = { gridcolor: colours.line, zerolinecolor: colours.line, automargin: true };
-      const axes = Object.keys(plot.layout).filter((name) => /^[xy]axis/.test(name));
-      const lines = Object.fromEntries(axes.map((name) => [name, { ...plot.layout[name], ...line }]));
-      Plotly.react(element, structuredClone(plot.data), { ...plot.layout, ...look(), ...lines, title: undefined, margin: { l: 60, r: 20, t: 20, b: 60 } }, options);
-    }
+    if (chart) return Plotly.react(element, traces(chart), layout(chart), options);
+    const plot = plots[element.dataset.plot];
+    const line = { gridcolor: colours.line, zerolinecolor: colours.line, automargin: true };
+    const axes = Object.keys(plot.layout).filter((name) => /^[xy]axis/.test(name));
+    const lines = Object.fromEntries(axes.map((name) => [name, { ...plot.layout[name], ...line }]));
+    return Plotly.react(element, structuredClone(plot.data), { ...plot.layout, ...look(), ...lines, title: undefined, margin: { l: 60, r: 20, t: 20, b: 60 } }, options);
+  };
+
+  // A picture that Plotly cannot draw must not cost the page the others: its sketch comes back, with the reason.
+  const giveUp = (element, error) => {
+    Plotly.purge(element);
+    element.classList.remove("js-plotly-plot");
+    element.replaceChildren(...sketches.get(element));
+    const told = document.createElement("p");
+    told.className = "note small undrawn";
+    told.textContent = `${element.dataset.chart ? "This is a sketch without axes, for they" : "This"} could not be drawn (${error.message ?? error}).`;
+    element.after(told);
+  };
+  const isDrawn = (element) => element.classList.contains("js-plotly-plot");
+  const draw = (element) => {
+    if (!sketches.has(element)) sketches.set(element, [...element.childNodes]);
+    const told = element.nextElementSibling;
+    if (told?.classList.contains("undrawn")) told.remove();
+    if (!isDrawn(element)) element.replaceChildren(); // the sketch
     drawn.add(element);
     stale.delete(element);
+    try {
+      picture(element).catch((error) => giveUp(element, error));
+    } catch (error) {
+      giveUp(element, error);
+    }
   };
 
   // What can be seen is drawn first, one picture a turn, so that the page answers meanwhile.
@@ -147,6 +192,14 @@
   };
   const redraw = (only = () => true) => [...drawn].filter(only).forEach(draw);
 
+  // Six digits; what would need many zeros beside them with an exponent.
+  const told = (value) => {
+    if (value === null || value === undefined) return "not finite";
+    const size = Math.abs(value);
+    if (size >= 1e15 || (size > 0 && size < 1e-5)) return Number(value.toPrecision(6)).toExponential().replace("e+", "e");
+    return value.toLocaleString("en", { maximumSignificantDigits: 6 });
+  };
+
   const fillTable = (details) => {
     const { lines } = charts[details.dataset.table];
     const line = lines.find((one) => !one.behind) ?? lines[0];
@@ -165,7 +218,6 @@
     };
     row(["step", ...(line.low ? ["lowest", "mean", "highest"] : ["value"])], "th");
     for (let place = 0; place < count; place += every) {
-      const told = (value) => (value === null || value === undefined ? "not finite" : value.toLocaleString("en", { maximumSignificantDigits: 6 }));
       row([told(line.x[place]), ...(line.low ? [line.low, line.y, line.high] : [line.y]).map((values) => told(values[place]))], "td");
     }
     const filled = details.querySelector(".scroll");
@@ -182,7 +234,7 @@
   document.addEventListener("charts", ({ detail }) => {
     Object.assign(charts, detail.charts);
     for (const element of drawn) {
-      if (!element.isConnected) { Plotly.purge(element); drawn.delete(element); stale.delete(element); }
+      if (!element.isConnected) { Plotly.purge(element); drawn.delete(element); stale.delete(element); sketches.delete(element); }
       else if (element.dataset.chart in detail.charts) {
         stale.add(element);
         const table = element.closest("figure").querySelector("details[data-table]");
@@ -215,11 +267,11 @@
     theme = root.dataset.theme;
     root.dataset.theme = "light";
     readColours();
-    for (const element of drawn) { draw(element); Plotly.relayout(element, { width: element.dataset.plot ? 660 : 320 }); }
+    for (const element of drawn) { draw(element); if (isDrawn(element)) Plotly.relayout(element, { width: element.dataset.plot ? 660 : 320 }); }
   });
   addEventListener("afterprint", () => {
     root.dataset.theme = theme;
     readColours();
-    for (const element of drawn) { Plotly.relayout(element, { width: null }); draw(element); }
+    for (const element of drawn) { if (isDrawn(element)) Plotly.relayout(element, { width: null }); draw(element); }
   });
 })();
