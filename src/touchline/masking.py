@@ -77,7 +77,7 @@ _HINTS_OF_FORMS = (
 )  # fmt: skip
 """Most texts hold none of them, which is found out much sooner than that no expression matches."""
 _LITERAL = re.compile(
-    r"""(?<![\w\-])(?P<name>[\w\-]{1,64})(?P<is>["']?\]?\s*(?::\s*[\w.]{1,24}(?:\s?\|\s?\w{1,24})?\s?=|[=:,])\s*[rbf]{0,2})"""
+    r"""(?<![\w\-])(?P<name>[\w\-]{1,64}+)(?P<is>["']?\]?\s*+(?::\s*[\w.]{1,24}(?:\s?\|\s?\w{1,24})?\s?=|[=:,])\s*[rbf]{0,2})"""
     r"""(?P<quote>["']{3}|["'])(?!\s*(?P=quote))(?P<value>(?:(?!(?P=quote))[^\n\\]|\\[^\n])+)(?P=quote)(?!\s*:)""",
     re.IGNORECASE,
 )
