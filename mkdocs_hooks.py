@@ -38,13 +38,17 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_post_page(output: str, page: Any, config: Any) -> str:
-    """Refuse a page that would ask a network when it is opened; name the language of those that are not English."""
+    """Refuse a page that would ask a network when it is opened; mend what would shut somebody out.
+
+    Pages that are not English name their language, and the keyboard skips the theme's inputs that nobody sees.
+    """
     from mkdocs.exceptions import PluginError
 
     if found := FROM_A_NETWORK.search(output):
         raise PluginError(
             f"{page.file.src_uri} would load {found[1] or found[2]} when it is opened. Leave that out of mkdocs.yml."
         )
+    output = output.replace('<input class="md-option"', '<input class="md-option" tabindex="-1"')
     language, _, _ = page.file.src_uri.partition("/")
     return output.replace('<html lang="en"', f'<html lang="{language}"', 1) if language == "zh-TW" else output
 

@@ -4,7 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from touchline.masking import MASK, is_secret, mask_arguments, mask_environment, mask_source, without_credentials
+from touchline.masking import (
+    MASK,
+    is_secret,
+    is_secret_setting,
+    mask_arguments,
+    mask_environment,
+    mask_source,
+    mask_text,
+    without_credentials,
+)
+
+SETTINGS = ["api_key", "apiKey", "ssh_key", "password", "PassWord", "pwd", "db_pass", "client_secret", "AccountKey",
+            "hf_token", "credentials", "passphrase", "connection_string", "signing-key"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -83,6 +95,7 @@ def test_an_empty_secret_is_told_as_empty() -> None:
             ["--commit=0123456789abcdef0123456789abcdef01234567"],
         ),
         (["https://me:abc@host/x"], ["https://host/x"]),
+        (["https://host/x?sv=1&sig=abc"], ["https://host/x?sv=1&sig=***"]),
     ],
 )
 def test_secrets_on_a_command_line_are_masked_and_the_rest_is_left_to_repeat_it(
@@ -103,6 +116,24 @@ def test_secrets_on_a_command_line_are_masked_and_the_rest_is_left_to_repeat_it(
         ('connect("host=db password=abc")', 'connect("host=db password=***")'),
         ('headers = {"Accept": "Bearer 0123456789abcdef"}', 'headers = {"Accept": "Bearer ***"}'),
         ('x = "ghp_0123456789abcdefghijklmnopqrstuvwxyz"', 'x = "***"'),
+        ('{"pwd": "abc", "ssh_key": "def", "lr": "1e-3"}', '{"pwd": "***", "ssh_key": "***", "lr": "1e-3"}'),
+        ('{"db": {"pass": "abc"}}', '{"db": {"pass": "***"}}'),
+        ("password: str | None = 'abc'", "password: str | None = '***'"),
+        ('password = """it\'s"""', 'password = """***"""'),
+        ('"Name=x;AccountKey=abc0==;Suffix=core"', '"Name=x;AccountKey=***;Suffix=core"'),
+        ('"client_id=x&client_secret=abc"', '"client_id=x&client_secret=***"'),
+        ('note = "PassWord: abc"', 'note = "PassWord: ***"'),
+        ('"https://x/c?sv=2022&sig=abc%2B"', '"https://x/c?sv=2022&sig=***"'),
+        ('post("https://hooks.slack.com/services/T0/B0/abc")', 'post("https://hooks.slack.com/services/***")'),
+        ("%env MYSQL_PWD=abc", "%env MYSQL_PWD=***"),
+        ('f("a", password=get(), at="x")', 'f("a", password=get(), at="x")'),
+        ('"password=%s" % word', '"password=%s" % word'),
+        ('["pass", "dribble", "shoot"]', '["pass", "dribble", "shoot"]'),
+        ('["user", "password", "api_key"]', '["user", "password", "api_key"]'),
+        ('setdefault("SSH_KEY", "abc")', 'setdefault("SSH_KEY", "***")'),
+        ('key_frame = "a"; bypass = "b"; pass_rate = "c"', 'key_frame = "a"; bypass = "b"; pass_rate = "c"'),
+        ('tokenizer = "bpe"', 'tokenizer = "bpe"'),
+        ("# don't\npwd = 'abc'", "# don't\npwd = '***'"),
         ('f(password=get(), at="x")', 'f(password=get(), at="x")'),
         ('f"host=db password={word}"', 'f"host=db password={word}"'),
         ('key = "loss"', 'key = "loss"'),
@@ -119,3 +150,20 @@ def test_an_option_that_only_sounds_secret_takes_no_other_option_along() -> None
 
 def test_a_uri_without_its_credentials_still_leads_there() -> None:
     assert without_credentials("see ssh://git@host/x and http://h/y@z") == "see ssh://host/x and http://h/y@z"
+
+
+@given(st.sampled_from(SETTINGS), st.from_regex(r"[A-Za-z][A-Za-z0-9+/]{7,30}", fullmatch=True))
+def test_a_name_that_tells_of_a_secret_does_so_in_settings_prose_and_source(name: str, secret: str) -> None:
+    assert is_secret_setting(name) and is_secret_setting(f"outer.{name}")
+    for text in (f"{name}={secret}", f"{name}: {secret}", f'{{"{name}": "{secret}"}}', f"a=1&{name}={secret}&b=2"):
+        assert mask_text(text) == text.replace(secret, MASK)
+        assert mask_source(f"x = {text!r}") == f"x = {text!r}".replace(secret, MASK)
+    literal = f'{{"{name}": "{secret}", "next": "{secret}"}}'
+    assert mask_source(literal) == f'{{"{name}": "{MASK}", "next": "{secret}"}}'
+
+
+@given(st.text(alphabet="\"'#={}\\\n :,passwordkeytoken", max_size=120))
+def test_source_that_is_masked_keeps_its_lines_and_stays_when_it_is_masked_again(text: str) -> None:
+    once = mask_source(text)
+    assert once.count("\n") == text.count("\n")
+    assert mask_source(once) == once

@@ -122,13 +122,17 @@ def is_inside(path: Path, directory: Path) -> bool:
         return False
 
 
-def refuse_links_out(directory: Path, what: str) -> None:
-    """Raise TouchlineError when a symbolic link in a directory that was fetched leads out of it."""
+def refuse_links_out(
+    directory: Path,
+    what: str,
+    remedy: str = "It is not used: store it again, with the file itself in the place of the link.",
+) -> None:
+    """Raise TouchlineError when a symbolic link in a directory, fetched or to be copied, leads out of it."""
     for path in directory.rglob("*"):
         if path.is_symlink() and not is_inside(path, directory):
             raise TouchlineError(
                 f"{what} holds the symbolic link {path.relative_to(directory)} to {path.readlink()}, which leads out "
-                "of it. It is not used: store it again, with the file itself in the place of the link."
+                f"of it. {remedy}"
             )
 
 

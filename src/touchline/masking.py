@@ -29,12 +29,20 @@ _ASSIGNMENT = re.compile(
     r"(?P<is>=|:\s?)(?P<value>[^\s&;,]+)",
     re.IGNORECASE,
 )
+_SIGNED = re.compile(
+    r"(?P<name>(?:[?&;]|\\u0026)(?:sig|signature|x-(?:amz|goog)-(?:signature|credential|security-token))=)[^\s&\"'<>\\]+",
+    re.IGNORECASE,
+)
+"""What lets whoever has a signed address in: of Azure, Amazon and Google, also as it stands in JSON."""
+_HINTS_OF_SIGNED = ("sig=", "signature=", "x-amz-", "x-goog-")
 _FORMS = re.compile(
     r"""
-    \b(?:gh[pousr]_|github_pat_|glpat-|hf_|sk-|pk-|rk_live_|sk_live_|xox[abposr]-|pypi-|npm_|dop_v1_|wandb_v1_)[\w\-]{12,}
+    \b(?P<worded>(?:gh[pousr]_|github_pat_|glpat-|hf_|sk-|pk-|[rs]k_(?:live|test)_|xox[abposr]-|pypi-|npm_|dop_v1_|
+        wandb_v1_)[\w\-]{12,})
     | \bdap[is][0-9a-f]{32}\b                          # Databricks
     | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b                   # Amazon
-    | \bAIza[\w\-]{30,}                               # Google
+    | \bAIza[\w\-]{30,} | \bya29\.[\w\-]{16,}          # Google
+    | (?<=hooks\.slack\.com/services/)[\w/]+          # Slack: who knows the address may write
     | \beyJ[\w\-]+\.[\w\-]+\.[\w\-]*                  # JSON web tokens
     | -----BEGIN[ A-Z]*PRIVATE\ KEY-----(?:[\s\S]*?-----END[ A-Z]*PRIVATE\ KEY-----|[\s\S]*)  # PEM
     """,
@@ -42,9 +50,13 @@ _FORMS = re.compile(
 )
 _OLD_WANDB_KEY = re.compile(r"\b[0-9a-f]{40}\b")
 _HEADER = re.compile(r"\b(?P<scheme>bearer|basic)\s+(?=\S*[\d+/=])[\w+/=.~\-]{16,}", re.IGNORECASE)
+KINDS_OF_KEYS = (
+    "api|access|account|auth|encryption|hmac|license|master|private|secret|shared|signing|ssh|storage|wandb"
+)
+"""What stands before the ``key`` of a secret; ``sort_key`` is none."""
 _SETTING = re.compile(
-    r"(?:^|_)(?:passwords?|passwds?|passphrases?|pwds?|(?:db|ftp|mysql|smtp|user)_?pass|secrets?|credentials?|authorization|apikeys?|"
-    r"(?:api|access|account|auth|encryption|hmac|license|master|private|secret|shared|signing|ssh|storage|wandb)_keys?|"
+    r"(?:^|_)(?:pass_?words?|passwds?|pass_?phrases?|pwds?|(?:db|ftp|mysql|smtp|user)_?pass|secrets?|credentials?|"
+    rf"authorization|apikeys?|(?:{KINDS_OF_KEYS})_keys?|"
     r"(?:access|api|auth|bearer|refresh|session)_?tokens?|token|connection_string)$"
 )
 _LANGUAGE = re.compile(
@@ -57,24 +69,26 @@ _WORDS_OF_SETTINGS = ("pass", "pwd", "secret", "token", "key", "credential", "au
 _GIVEN = re.compile(r"(?P<rest>\w{0,12})[\"']?\]?\s{0,2}[=:]\s?[\"']?(?P<value>[^\s&;,\"'<>]+)")
 """What follows such a word where it is given a value."""
 _LONGEST_NAME = 64
+_QUOTES = "\"'"
 _HINTS_OF_FORMS = (
     "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "sk-", "pk-", "k_live_", "xox", "pypi-",
-    "npm_", "dop_v1_", "wandb_v1_", "dapi", "AKIA", "ASIA", "AIza", "eyJ", "PRIVATE KEY-----",
+    "npm_", "dop_v1_", "wandb_v1_", "dapi", "AKIA", "ASIA", "AIza", "eyJ", "PRIVATE KEY-----", "k_test_", "ya29.",
+    "hooks.slack.com/",
 )  # fmt: skip
 """Most texts hold none of them, which is found out much sooner than that no expression matches."""
 _LITERAL = re.compile(
-    r"""((?:api_?key|access_?key|secret|token|passwd|password|credential)\w*["']?\]?\s*(?:[=:]|,)\s*[rbf]?)"""
-    r"""(["'])(?!\s*\2)[^"'\n]+\2(?!\s*:)""",
+    r"""(?<![\w\-])(?P<name>[\w\-]{1,64}+)(?P<is>["']?\]?\s*+(?::\s*[\w.]{1,24}(?:\s?\|\s?\w{1,24})?\s?=|[=:,])\s*[rbf]{0,2})"""
+    r"""(?P<quote>["']{3}|["'])(?!\s*(?P=quote))(?P<value>(?:(?!(?P=quote))[^\n\\]|\\[^\n])+)(?P=quote)(?!\s*:)""",
     re.IGNORECASE,
 )
-"""A literal given to a name that tells of a secret; ``key`` alone is left, since jax.random and dicts have keys.
-
-What a colon follows is the next name of a dict.
-"""
-_IN_LITERAL = re.compile(r"""(["'][^"'\n]*?\b(?:passw(?:or)?d|pwd)=)[^\s"'&;{]+""", re.IGNORECASE)
-"""A password in a connection's text, such as ``"host=db password=…"``."""
+"""A literal given to a name, also to one with a type; what a colon follows is the next name of a dict."""
+_NAME_IN_SOURCE = re.compile(r"api_?key|access_?key|secret|token(?!iz)|passwd|password|credential", re.IGNORECASE)
+"""Parts of names that tell of a secret in source, where one masked too often costs a reader less than a setting."""
+_QUOTED = re.compile(r"""#[^\n]*|"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*'""")
+"""A comment, in which a quote may stand alone, or a literal: only in these may what is assigned be told from code."""
 _SHELL = re.compile(
-    r"^(?=\s*[+-]?\s*[%!])(.*?\w*(?:key|token|passw|secret)\w*[=\s]\s*)([^\s\"'-][^\s\"']*)",
+    r"^(?=\s*[+-]?\s*[%!])(.*?\w*(?:key|token|passw|_pass(?=[=\s])|pwd|secret|credential|connection_string)\w*[=\s]\s*)"
+    r"([^\s\"'-][^\s\"']*)",
     re.IGNORECASE | re.MULTILINE,
 )
 """The same in a notebook's ``%env NAME=value`` or ``!export NAME=value``."""
@@ -87,16 +101,17 @@ def is_secret(name: str) -> bool:
 
 @functools.lru_cache(4096)
 def is_secret_setting(name: str) -> bool:
-    """Whether a configuration's value of that name, such as ``wandb.api_key`` or ``accessToken``, is a secret.
+    """Whether a configuration's text of that name, such as ``wandb.api_key`` or ``accessToken``, is a secret.
 
     Stricter than ``is_secret``, because a configuration also has keys, tokens and licenses that are none:
-    ``tokenizer``, ``eos_token``, ``sort_key``.
+    ``tokenizer``, ``eos_token``, ``sort_key``. So has soccer its passes: ``pass`` is a secret where nothing stands
+    around it but what it belongs to, as in ``db.pass``.
     """
     for part in name.split("."):
         plain = re.sub(r"[\s\-]+", "_", _CAMEL.sub("_", part)).lower()
         if _SETTING.search(plain) and not _LANGUAGE.search(plain):
             return True
-    return False
+    return _is_bare_pass(name.rpartition(".")[2])
 
 
 def mask_text(text: str) -> str:
@@ -106,12 +121,13 @@ def mask_text(text: str) -> str:
     if any(hint in text for hint in _HINTS_OF_FORMS):
         text = _FORMS.sub(_mask_form, text)
     lowered = text.lower()
+    if any(hint in lowered for hint in _HINTS_OF_SIGNED):
+        text = _mask_signed(text)
+        lowered = text.lower()
     if "bearer" in lowered or "basic" in lowered:
         text = _HEADER.sub(lambda found: f"{found['scheme']} {MASK}", text)
         lowered = text.lower()
-    if len(lowered) != len(text):  # some capitals have no single small letter
-        lowered = "".join(letter.lower()[0] for letter in text)
-    return _mask_settings(text, lowered)
+    return _mask_settings(text, lowered if len(lowered) == len(text) else _lowered(text))
 
 
 def without_credentials(text: str) -> str:
@@ -147,16 +163,36 @@ def mask_arguments(arguments: Iterable[str]) -> list[str]:
         elif equals and value and is_secret(name):
             masked.append(f"{name}={MASK}")
         else:
-            masked.append(_FORMS.sub(MASK, without_credentials(argument)))
+            masked.append(_FORMS.sub(MASK, _mask_signed(without_credentials(argument))))
         telling = is_option and not equals and is_secret(argument)
     return masked
 
 
 def mask_source(text: str) -> str:
-    """Mask what source code gives away: literals of names such as api_key, token, password or secret, known forms."""
-    text = _LITERAL.sub(rf"\1\2{MASK}\2", without_credentials(text))
-    text = _SHELL.sub(rf"\1{MASK}", _IN_LITERAL.sub(rf"\1{MASK}", text))
+    """Mask what source code gives away: literals of names that tell of a secret, what literals say, known forms."""
+    text = _LITERAL.sub(_mask_literal, without_credentials(text))
+    text = _SHELL.sub(rf"\1{MASK}", _QUOTED.sub(_mask_quoted, text))
+    text = _mask_signed(text)
     return _HEADER.sub(lambda found: f"{found['scheme']} {MASK}", _FORMS.sub(_mask_form, text))
+
+
+def _mask_literal(found: re.Match[str]) -> str:
+    name, is_listed = found["name"], "," in found["is"]
+    # In a list, what follows a word may be a word like it: ["pass", "dribble"], ["password", "token"].
+    if is_listed and (_is_bare_pass(name) or is_secret(found["value"])):
+        return found[0]
+    is_telling = _NAME_IN_SOURCE.search(name) or is_secret_setting(name)
+    return f"{name}{found['is']}{found['quote']}{MASK}{found['quote']}" if is_telling else found[0]
+
+
+def _mask_quoted(found: re.Match[str]) -> str:
+    """Mask what a literal assigns, such as ``"host=db password=…"``; ``{word}`` and ``%s`` are none."""
+    literal = found[0]
+    return literal if literal.startswith("#") else _mask_settings(literal, _lowered(literal), spared=("{", "%"))
+
+
+def _mask_signed(text: str) -> str:
+    return _SIGNED.sub(rf"\g<name>{MASK}", text)
 
 
 def _mask_value(value: str) -> str:
@@ -167,12 +203,24 @@ def _mask_value(value: str) -> str:
 
 def _mask_form(found: re.Match[str]) -> str:
     """A word with a key's beginning, such as ``hf_tiny_model``, is made of short parts; a key is not."""
-    words = re.split(r"[_\-]+", found[0])
-    return MASK if any(len(word) >= _SHORTEST_KEY for word in words) or not found[0][0].islower() else found[0]
+    words = re.split(r"[_\-]+", found["worded"] or "")
+    return found[0] if found["worded"] and all(len(word) < _SHORTEST_KEY for word in words) else MASK
 
 
-def _mask_settings(text: str, lowered: str) -> str:
-    """Mask the values that a text gives to names of secrets; ``lowered`` is the text in small letters."""
+def _is_bare_pass(name: str) -> bool:
+    return name.lower() == "pass"
+
+
+def _lowered(text: str) -> str:
+    """In small letters and as long; some capitals have no single small letter."""
+    return "".join(letter.lower()[0] for letter in text)
+
+
+def _mask_settings(text: str, lowered: str, spared: tuple[str, ...] = ()) -> str:
+    """Mask the values that a text gives to names of secrets, except what begins with ``spared``.
+
+    ``lowered`` is the text in small letters.
+    """
     spans = []
     for word in _WORDS_OF_SETTINGS:
         at = lowered.find(word)
@@ -183,7 +231,7 @@ def _mask_settings(text: str, lowered: str) -> str:
             at = lowered.find(word, end)
     parts, upto = [], 0
     for start, end in sorted(spans):
-        if start >= upto:  # a value may itself look like an assignment
+        if start >= upto and not text.startswith(spared, start):  # a value may look like an assignment
             parts += [text[upto:start], MASK]
             upto = end
     return "".join([*parts, text[upto:]])
@@ -194,4 +242,8 @@ def _gives_secret(text: str, at: int, found: re.Match[str]) -> bool:
     start = at
     while start > max(at - _LONGEST_NAME, 0) and (text[start - 1].isalnum() or text[start - 1] in "_-"):
         start -= 1
-    return is_secret_setting(text[start : found.end("rest")]) and not _NUMBER.fullmatch(found["value"])
+    name = text[start : found.end("rest")]
+    is_quoted = start > 0 and text[start - 1] in _QUOTES and text[found.start("value") - 1] in _QUOTES
+    if _is_bare_pass(name) and not is_quoted:
+        return False  # of a table or a verdict, "pass: 0.8333"; in JSON it is a setting's name again
+    return is_secret_setting(name) and not _NUMBER.fullmatch(found["value"])

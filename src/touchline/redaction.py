@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from touchline.config import WEBHOOK_URL
-from touchline.masking import MASK, is_secret_setting, mask_text
+from touchline.masking import KINDS_OF_KEYS, MASK, is_secret_setting, mask_text
 
 SHORTEST = 8
 """Characters of the shortest value that is taken for a secret."""
@@ -35,9 +35,8 @@ _OURS = {
 }
 """Fields that are made here, of masked parts, and that must stay what they are."""
 _CARRIES = re.compile(
-    r"(?:^|_)(?:TOKEN|PAT|JWT|DSN|PASS|PASSWD|PASSPHRASE|CREDENTIALS?|CONNECTION_STRING|(?:API|ACCESS|ACCOUNT|AUTH|"
-    r"ENCRYPTION|HMAC|LICENSE|MASTER|PRIVATE|SECRET|SHARED|SIGNING|STORAGE|WANDB)_?KEY)(?:_?\d+)?$"
-    r"|(?:PASSWORD|SECRET)(?:_?\d+)?$",
+    r"(?:^|_)(?:TOKEN|PAT|JWT|DSN|PASS|PASSWD|PASSPHRASE|CREDENTIALS?|CONNECTION_STRING|"
+    rf"(?:{KINDS_OF_KEYS})_?KEY)(?:_?\d+)?$|(?:PASSWORD|SECRET)(?:_?\d+)?$",
     re.IGNORECASE,
 )
 _PASSWORD = re.compile(r"://[^/\s:@]*:(?P<password>[^/\s]+)@")
@@ -73,6 +72,8 @@ def redact(kind: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
     if kind in NUMBERS:
         return payload
     known, ours = _present(), _OURS.get(kind, frozenset())
+    if kind == "table":
+        payload = _without_secret_columns(payload)
     return {
         _masked(str(key), known): value if key in ours else _clean(str(key), value, known)
         for key, value in payload.items()
@@ -180,6 +181,15 @@ def _plain(value: Any, known: Known) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item, known) for item in value]
     return value
+
+
+def _without_secret_columns(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A table whose columns named like a secret, such as ``password``, hold no text."""
+    secret = {at for at, column in enumerate(table.get("columns", ())) if is_secret_setting(str(column))}
+    if not secret:
+        return table
+    rows = [[_hidden(cell) if at in secret else cell for at, cell in enumerate(row)] for row in table.get("rows", ())]
+    return {**table, "rows": rows}
 
 
 def _hidden(value: Any) -> Any:

@@ -150,6 +150,18 @@ def test_an_exception_ends_a_run_truly() -> None:
     assert (run.info.status, second.info.status) == ("FAILED", "FAILED")
 
 
+def test_a_link_that_leads_out_of_a_logged_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "many" / "a.txt").symlink_to("../secret")
+    with mlflow.start_run():
+        for below in ("all", None):
+            with pytest.raises(TouchlineError, match=r"symbolic link a\.txt to \.\./secret, which leads out"):
+                mlflow.log_artifacts(tmp_path / "many", below)
+        path = directory()
+    assert events(path, "artifact") == []
+
+
 def test_files_arrive_where_the_script_puts_them(tmp_path: Path) -> None:
     (tmp_path / "many" / "deep").mkdir(parents=True)
     (tmp_path / "many" / "a.txt").write_text("a")

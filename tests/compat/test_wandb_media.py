@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import touchline.compat.wandb as wandb
-from touchline.errors import UsageError
+from touchline.errors import TouchlineError, UsageError
 
 from .conftest import events, points, start
 
@@ -171,6 +171,12 @@ def test_an_artifact_cannot_lead_out_of_itself(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("x")
     with pytest.raises(UsageError, match=r"'\.\./x' leads out"):
         wandb.Artifact("a", type="file").add_file(tmp_path / "x", name="../x")
+    (tmp_path / "many").mkdir()
+    (tmp_path / "many" / "a.txt").symlink_to("../x")
+    artifact = wandb.Artifact("a", type="file")
+    with pytest.raises(TouchlineError, match=r"symbolic link a\.txt to \.\./x, which leads out"):
+        artifact.add_dir(str(tmp_path / "many"))
+    assert list(artifact.files_at.rglob("*")) == []
 
 
 def test_saved_files_and_those_of_the_runs_directory_are_kept_as_they_end(

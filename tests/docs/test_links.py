@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from mkdocs_hooks import FROM_OUTSIDE, linked
+from mkdocs_hooks import FROM_OUTSIDE, linked, on_post_page
 from tests.docs.pages import DOCS, EVERY_PAGE, PAGES, README, ROOT, anchors, links, name_of, target_of
 
 
@@ -54,3 +55,11 @@ def test_a_link_out_of_the_documentation_leads_to_the_page_that_was_made_of_it_o
     told = linked(text, "docs/reference/../index.md", "index.md", pages)
     assert told.startswith("[a](benchmarks.md#x) b [x](../src/none.py) [c](gates.md) [d](#here)")
     assert told.endswith("```\n[g](h)\n```\n")
+
+
+def test_the_keyboard_skips_inputs_of_the_theme_that_nobody_sees_and_a_page_names_its_language() -> None:
+    pytest.importorskip("mkdocs", reason="the site is made with mkdocs")
+    made = '<html lang="en"><input class="md-option" aria-hidden="true" type="radio"></html>'
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="zh-TW/index.md"))
+    told = '<html lang="zh-TW"><input class="md-option" tabindex="-1" aria-hidden="true" type="radio"></html>'
+    assert on_post_page(made, page, None) == told

@@ -25,6 +25,12 @@ IDEOGRAPH = r"[\u3400-\u9fff]"
 CODE = re.compile(r"(`+)(.+?)\1", re.S)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)")
 FIGURE = re.compile(r"\d[\d,.]*\d|\d")
+NUMBERS = {
+    "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
+    "twelve": 12, "third": 3, "quarter": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10,
+}  # fmt: skip
+NUMERALS = {"三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10, "十一": 11, "十二": 12}
+"""Numbers that are written as words; up to two, the languages count otherwise: "both", "twice", "一"."""
 SIMPLIFIED_IN_BIG5 = "万与么价优体儿听圣坏宁怀怜惊愿扑据机极构柜洁种确离筑网胜虫触"
 MAINLAND = """
     信息=資訊 軟件=軟體 硬件=硬體 網絡=網路 服務器=伺服器 數據=資料 默認=預設 內存=記憶體 顯存=顯示記憶體 視頻=影片
@@ -56,8 +62,18 @@ class Block:
     @property
     def figures(self) -> list[list[str]]:
         """Of each cell of a table, or of the whole, in any order."""
-        prose = "" if self.kind == "code" else LINK.sub(r"\2", CODE.sub("", self.text))
-        return [sorted(FIGURE.findall(cell)) for cell in prose.split("|")]
+        return [sorted(FIGURE.findall(cell)) for cell in self.prose.split("|")]
+
+    @property
+    def numbers(self) -> set[int]:
+        """Those written as words, a fraction's by what it divides into: "a tenth", "十分之一"."""
+        english = {NUMBERS[word] for word in re.findall(r"[a-z]+?(?=s?\b)", self.prose.lower()) if word in NUMBERS}
+        return english | {NUMERALS[numeral] for numeral in re.findall("[三四五六七八九]|十[一二]?", self.prose)}
+
+    @property
+    def prose(self) -> str:
+        """What is no code, without the targets of links."""
+        return "" if self.kind == "code" else LINK.sub(r"\2", CODE.sub("", self.text))
 
     @property
     def targets(self) -> list[str]:
@@ -134,6 +150,18 @@ def test_a_translation_has_the_same_code(page: Path) -> None:
 def test_a_translation_has_the_same_figures(page: Path) -> None:
     for english, chinese in side_by_side(page):
         assert english.figures == chinese.figures, f"{english} and {chinese} have different figures"
+
+
+@pytest.mark.parametrize("page", TRANSLATED)
+def test_a_translation_has_the_same_numbers_in_words(page: Path) -> None:
+    for english, chinese in side_by_side(page):
+        assert english.numbers == chinese.numbers, f"{english} and {chinese} have different numbers"
+
+
+def test_a_number_in_words_that_changed_would_be_found() -> None:
+    row = Block(README, 1, "list item", "Three of four tracks are a tenth as fast; two thirds are not.")
+    assert row.numbers == replace(row, text="四個平台有三個的速度只有十分之一。").numbers == {3, 4, 10}
+    assert replace(row, text="會慢三到四倍").numbers == {3, 4}
 
 
 @pytest.mark.parametrize("page", TRANSLATED)

@@ -144,6 +144,38 @@ def test_a_link_in_a_fetched_directory_that_leads_out_is_refused(tmp_path: Path)
         refuse_links_out(model, "models:/x/1")
 
 
+@pytest.mark.parametrize("target", ["../outside", "../outside/secret.txt", "/etc/hostname"])
+def test_a_link_in_a_logged_directory_that_leads_out_is_refused_before_anything_is_copied(
+    target: str, tmp_path: Path
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.txt").write_text("secret")
+    logged = tmp_path / "logged" / "inner"
+    logged.mkdir(parents=True)
+    (logged / "file").write_text("x")
+    (logged / "link").symlink_to(Path("..") / target)
+    for unchanging in (False, True):
+        with pytest.raises(TouchlineError, match=r"symbolic link inner/link to .*which leads out of it. Nothing was"):
+            keep(tmp_path / "run", logged.parent, "artifacts", "logged", unchanging=unchanging)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("unchanging", [False, True])
+def test_links_inside_a_logged_directory_and_a_link_to_it_are_followed(unchanging: bool, tmp_path: Path) -> None:
+    logged = tmp_path / "logged"
+    (logged / "steps").mkdir(parents=True)
+    (logged / "steps" / "100.ckpt").write_text("weights")
+    (logged / "last.ckpt").symlink_to("steps/100.ckpt")
+    (logged / "all").symlink_to(logged / "steps")
+    (tmp_path / "latest").symlink_to(logged)
+    copied = tmp_path / "run" / keep(tmp_path / "run", tmp_path / "latest", "artifacts", "x", unchanging=unchanging)
+    for name in ("last.ckpt", "all/100.ckpt", "steps/100.ckpt"):
+        assert (copied / name).read_text() == "weights"
+    assert not any(path.is_symlink() for path in copied.rglob("*"))
+    alone = tmp_path / "run" / keep(tmp_path / "run", logged / "last.ckpt", "artifacts", "y", unchanging=unchanging)
+    assert alone.read_text() == "weights" and not alone.is_symlink()
+
+
 @pytest.mark.parametrize("path", ["../../secret.png", "/etc/hostname", "link.png"])
 def test_an_imported_run_takes_no_picture_and_no_table_from_outside(path: str, tmp_path: Path) -> None:
     folder, directory = tmp_path / "source" / "files", tmp_path / "run"

@@ -108,7 +108,8 @@ def test_a_password_that_is_a_word_masks_the_word_and_no_part_of_another(monkeyp
 @pytest.mark.parametrize(
     "name",
     ["api_key", "wandb.api_key", "apiKey", "password", "db_password", "token", "hf_token", "accessToken", "secret",
-     "client-secret", "credentials", "credentials.user", "Authorization", "private_key", "connection_string"],
+     "client-secret", "credentials", "credentials.user", "Authorization", "private_key", "connection_string",
+     "pass", "db.pass", "PassWord", "smtp.passPhrase"],
 )  # fmt: skip
 def test_a_setting_named_like_a_secret_is_masked_whatever_its_value(name: str) -> None:
     assert redact("params", {name: "x"}) == {name: MASK}
@@ -122,6 +123,10 @@ def test_a_setting_named_like_a_secret_is_masked_whatever_its_value(name: str) -
         ("key", "loss"), ("sort_key", "loss"), ("license", "MIT"), ("secret_scope", "team"), ("password", None),
         ("password", ""), ("model", "hf_tiny_random_model"), ("path", "task-learn-something-else"),
         ("message", "token: 512, max_token=9"), ("commit", "0123456789abcdef0123456789abcdef01234567"),
+        ("pass", 0.5), ("db.pass", True), ("pass_rate", "high"), ("passes", "many"), ("bypass", "on"),
+        ("num_tokens", "9k"), ("token_count", "9k"), ("key_frame", "first"), ("reward.first_pass", "dense"),
+        ("pass.kind", "short"),
+        ("verdict", "pass: 0.833333, second pass: done, pass=no"), ("address", "https://x.example/?signal=3&design=a"),
         ("loss", 0.5), ("layers", [64, 64]), ("uri", "https://mlflow.example:5000/#/experiments/1"),
     ],
 )  # fmt: skip
@@ -140,6 +145,19 @@ def test_a_setting_that_only_sounds_like_a_secret_stays(name: str, value: object
         ("sent with Bearer abcdefgh12345678", "sent with Bearer ***"),
         ("key hf_abcdefghijklmnopqrstuv went", "key *** went"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\nafter", "***\nafter"),
+        ("PassWord: abc", "PassWord: ***"),
+        ('{"db": {"pass": "abc", "lr": 3}}', '{"db": {"pass": "***", "lr": 3}}'),
+        ("https://x/c?sv=2022&sig=abc%2Bd%3D then", "https://x/c?sv=2022&sig=*** then"),
+        (
+            "https://x/k?X-Amz-Signature=ab&x=1&X-Amz-Credential=AK/x",
+            "https://x/k?X-Amz-Signature=***&x=1&X-Amz-Credential=***",
+        ),
+        ("https://x/k?X-Amz-Security-Token=abc", "https://x/k?X-Amz-Security-Token=***"),
+        ("https://x/k?X-Goog-Signature=abc", "https://x/k?X-Goog-Signature=***"),
+        (r'"https://x/k?a=1\u0026sig=abc"', r'"https://x/k?a=1\u0026sig=***"'),
+        ("with ya29.a0-bc_abcdefghijklmnop.", "with ***."),
+        ("sk_test_abcdefghijklmnop1234 sk_live_abcdefghijklmnop1234", "*** ***"),
+        ("to https://hooks.slack.com/services/T0AA/B0BB/abcdef now", "to https://hooks.slack.com/services/*** now"),
         ("epoch 3: loss 0.5, 512 tokens/s", "epoch 3: loss 0.5, 512 tokens/s"),
     ],
 )
@@ -149,7 +167,12 @@ def test_prose_and_output_lose_what_gives_a_secret_away(text: str, masked: str) 
 
 @within(max_examples=60)
 @given(
-    st.text(max_size=80) | st.from_regex(r"(https?://\w*:\S*@h|\w*(token|password|key)\s?[=:]\s?\S*)", fullmatch=True)
+    st.text(max_size=80)
+    | st.from_regex(
+        r"(https?://\w*:\S*@h|\w*(token|password|key)\s?[=:]\s?\S*|https?://x/[?&;](sig|X-Amz-Signature)=\S*"
+        r"|https://hooks\.slack\.com/services/\S*)",
+        fullmatch=True,
+    )
 )
 def test_what_is_masked_stays_as_it_is_when_it_is_masked_again(text: str) -> None:
     once = mask_text(text)
@@ -169,6 +192,26 @@ def test_no_secret_of_the_environment_survives_whatever_its_characters(secret: s
         patch.setenv("PROPERTY_TOKEN", secret)
         assert secret not in redact_text(f"{before}{secret}{after}")
         assert secret not in json.loads(encode("alert", {"text": f"{before} {secret} {after}"}))["text"]
+
+
+def test_a_tables_columns_named_like_a_secret_lose_their_texts_and_no_other_column_does() -> None:
+    rows = [["bob", "hunter2", "abc", 1, 3], ["https://me:x@h", "", ["def"], 2, None]]
+    table = {"name": "users", "columns": ["user", "password", "apiKey", "token", "passes"], "rows": rows}
+    masked = [["bob", MASK, MASK, 1, 3], [f"https://{MASK}@h", "", [MASK], 2, None]]
+    assert redact("table", table) == {**table, "rows": masked}
+    assert rows[0][1] == "hunter2"
+
+
+@given(
+    st.lists(
+        st.sampled_from(["user", "password", "db.pass", "wandb_key", "pass_rate", "lr"]), min_size=1, max_size=5
+    ),
+    st.integers(0, 3),
+)
+def test_no_row_of_a_table_tells_what_its_column_hides(columns: list[str], count: int) -> None:
+    rows = [[f"cell-{row}-{at}" for at in range(len(columns))] for row in range(count)]
+    for masked, row in zip(redact("table", {"columns": columns, "rows": rows})["rows"], rows, strict=True):
+        assert masked == [MASK if is_secret_setting(name) else cell for name, cell in zip(columns, row, strict=True)]
 
 
 def test_numbers_are_passed_through_untouched() -> None:

@@ -148,7 +148,7 @@ class RunEvents:
         Files that nobody writes to any more, as those of a checkpoint, need no copy: with ``unchanging`` they are
         linked where the disk allows it, and may be removed all the same.
 
-        Raises TouchlineError when it cannot be copied.
+        Raises TouchlineError when it cannot be copied, and when a symbolic link in the directory leads out of it.
         """
         path = Path(path)
         name = redact_file_name(name or path.name)

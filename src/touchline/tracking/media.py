@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from touchline.errors import TouchlineError, UsageError
-from touchline.filesystem import close_to_others, create_private, is_inside, make_private
+from touchline.filesystem import close_to_others, create_private, is_inside, make_private, refuse_links_out
 from touchline.redaction import redact_file_name
 from touchline.tracking.frames import as_uint8
 
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 255
 """Bytes of one part of a path that file systems take."""
+
+
+def check_links(directory: Path) -> None:
+    """Raise TouchlineError when a link in a directory that is to be copied leads out of it.
+
+    What it leads to, and all below, would be copied too, and delivered.
+    """
+    refuse_links_out(
+        directory,
+        f"The directory {directory}",
+        "Nothing was copied. Put the file itself in the place of the link, or log what it leads to by itself.",
+    )
 
 
 def check_path(name: str) -> None:
@@ -51,10 +63,12 @@ def keep(run_directory: Path, source: Path, kind: str, name: str, *, unchanging:
     """Copy a file or directory below ``media/<kind>/`` and return its path relative to the run's directory.
 
     ``unchanging`` files become hard links where the disk has them. Each copy has a directory of its own; its last
-    part is the last part of ``name``. Raises UsageError on a name that ``check_path`` refuses, TouchlineError when
-    the source is missing or the disk refuses; nothing half-copied stays.
+    part is the last part of ``name``. Links inside of a directory become what they lead to. Raises UsageError on a
+    name that ``check_path`` refuses, TouchlineError when the source is missing, a link in it leads out of it or the
+    disk refuses; nothing half-copied stays.
     """
     check_path(name)
+    check_links(source)
     relative = Path("media") / kind / secrets.token_hex(4) / redact_file_name(Path(name).name or source.name)
     target = run_directory / relative
     copy = _link if unchanging else shutil.copyfile
@@ -78,7 +92,7 @@ def keep(run_directory: Path, source: Path, kind: str, name: str, *, unchanging:
 
 def _link(source: Path | str, target: Path | str) -> None:
     try:
-        os.link(source, target)
+        os.link(os.path.realpath(source), target)  # of a link, Linux would link the link
     except OSError:  # another disk, or one without links
         shutil.copyfile(source, target)
 

@@ -13,7 +13,7 @@ from touchline.compat.mlflow._start import current
 from touchline.compat.pictures import is_figure, pixels
 from touchline.compat.told import tell
 from touchline.errors import TouchlineError, UsageError
-from touchline.tracking.media import check_path
+from touchline.tracking.media import check_links, check_path
 
 
 def log_param(key: str, value: Any, synchronous: bool | None = None) -> Any:
@@ -83,7 +83,7 @@ def log_artifact(local_path: str | Path, artifact_path: str | None = None, run_i
 def log_artifacts(local_dir: str | Path, artifact_path: str | None = None, run_id: str | None = None) -> None:
     """Keep a copy of what is in a directory and deliver it below ``artifact_path``.
 
-    Raises TouchlineError when it is no directory or cannot be copied.
+    Raises TouchlineError when it is no directory, a symbolic link in it leads out of it, or it cannot be copied.
     """
     run, folder = current(run_id).touchline, Path(local_dir)
     if not folder.is_dir():
@@ -91,6 +91,7 @@ def log_artifacts(local_dir: str | Path, artifact_path: str | None = None, run_i
     if artifact_path:
         run.log_artifact(folder, artifact_path)
         return
+    check_links(folder)
     for entry in sorted(folder.iterdir()):
         run.log_artifact(entry, entry.name)
 

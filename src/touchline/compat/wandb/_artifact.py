@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from touchline.compat.told import tell
 from touchline.errors import TouchlineError, UsageError
+from touchline.tracking.media import check_links
 from touchline.tracking.run import Run
 
 _REGISTRY = (
@@ -94,6 +95,7 @@ class Artifact:
         try:
             target = self._place(name)
             if source.is_dir():
+                check_links(source)
                 shutil.copytree(source, target, dirs_exist_ok=True)
             else:
                 shutil.copyfile(source, target)
