@@ -217,6 +217,15 @@ def test_no_name_is_too_long_for_a_narrow_page(browser: Any, tmp_path: Path) -> 
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+def test_a_table_tells_the_very_step(browser: Any, tmp_path: Path) -> None:
+    with begin(tmp_path, "steps", "train") as run:
+        for step in (1_234_561, 1_234_567):
+            run.log({"return": 0.5}, step)
+    with opened(browser, written(tmp_path, "steps")) as page:
+        chromium.unfold(page)
+        assert page.locator("details.table tr").last.inner_text().split() == ["1,234,567", "0.5"]
+
+
 def test_parts_are_told_apart_whatever_their_jobs_are_called(browser: Any, tmp_path: Path) -> None:
     for job in ("alerts", "learning", "configuration"):
         with begin(tmp_path, f"p-{job}", job, tags={PIPELINE_TAG: PIPELINE}, config={"seed": 0}) as run:

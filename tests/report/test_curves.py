@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +29,7 @@ def taken(values: Sequence[float], most: int, block: int) -> Curve:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf]), min_size=1, max_size=400),
+    st.lists(st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf, 1.7e308, 5e-324]), min_size=1, max_size=400),
     st.integers(2, 40).map(lambda number: 2 * number),
     st.integers(1, 100),
 )
@@ -41,8 +42,14 @@ def test_extremes_and_counts_survive_any_thinning(values: list[float], most: int
         assert (curve.lowest, curve.highest) == (min(finite), max(finite))
         assert (np.nanmin(curve.low), np.nanmax(curve.high)) == (min(finite), max(finite))
         known = ~np.isnan(curve.mean)
+        assert bool((known == ~np.isnan(curve.low)).all())
         assert bool((curve.mean[known] >= curve.low[known] - 1e-6).all())
         assert bool((curve.mean[known] <= curve.high[known] + 1e-6).all())
+
+
+def test_the_mean_of_many_of_the_largest_numbers_is_one_of_them() -> None:
+    curve = taken([1.7e308] * 5_000, 100, 700)
+    assert curve.mean == pytest.approx(np.full(curve.mean.size, 1.7e308))
 
 
 @settings(max_examples=60, deadline=None)

@@ -189,18 +189,11 @@ def _bucket(part: NDArray[Any]) -> NDArray[Any]:
     steps, times, values = part
     count = np.full(steps.shape[0], float(steps.shape[1]))
     finite = np.isfinite(values).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        mean = np.nansum(values, axis=1) / np.where(finite, finite, np.nan)
-    return np.stack(
-        [
-            steps.sum(axis=1),
-            times.sum(axis=1),
-            count,
-            np.fmin.reduce(values, axis=1),
-            np.fmax.reduce(values, axis=1),
-            mean,
-        ]
-    )
+    low, high = np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # A sum of the largest floats would be infinite, and shares of the smallest are zero.
+        mean = np.clip(np.nansum(values / finite[:, None], axis=1), low, high)
+    return np.stack([steps.sum(axis=1), times.sum(axis=1), count, low, high, mean])
 
 
 def _merged(pairs: NDArray[Any]) -> NDArray[Any]:

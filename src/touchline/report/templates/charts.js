@@ -218,7 +218,7 @@
     };
     row(["step", ...(line.low ? ["lowest", "mean", "highest"] : ["value"])], "th");
     for (let place = 0; place < count; place += every) {
-      row([told(line.x[place]), ...(line.low ? [line.low, line.y, line.high] : [line.y]).map((values) => told(values[place]))], "td");
+      row([line.x[place].toLocaleString("en", { maximumFractionDigits: 1 }), ...(line.low ? [line.low, line.y, line.high] : [line.y]).map((values) => told(values[place]))], "td");
     }
     const filled = details.querySelector(".scroll");
     if (filled) return filled.replaceChildren(table);
