@@ -16,7 +16,7 @@ from touchline.masking import (
 )
 
 SETTINGS = ["api_key", "apiKey", "ssh_key", "password", "PassWord", "pwd", "db_pass", "client_secret", "AccountKey",
-            "hf_token", "credentials", "passphrase", "connection_string", "signing-key"]  # fmt: skip
+            "hf_token", "credentials", "passphrase", "connection_string", "signing-key", "cookie"]  # fmt: skip
 
 
 @pytest.mark.parametrize(

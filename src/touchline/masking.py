@@ -57,7 +57,7 @@ KINDS_OF_KEYS = (
 _SETTING = re.compile(
     r"(?:^|_)(?:pass_?words?|passwds?|pass_?phrases?|pwds?|(?:db|ftp|mysql|smtp|user)_?pass|secrets?|credentials?|"
     rf"authorization|apikeys?|(?:{KINDS_OF_KEYS})_keys?|"
-    r"(?:access|api|auth|bearer|refresh|session)_?tokens?|token|connection_string)$"
+    r"(?:access|api|auth|bearer|refresh|session)_?tokens?|token|connection_string|cookies?)$"
 )
 _LANGUAGE = re.compile(
     r"(?:^|_)(?:pad|eos|bos|unk|sep|cls|mask|stop|start|begin|end|special|image|audio|video|first|last|next|new|"
@@ -65,7 +65,17 @@ _LANGUAGE = re.compile(
 )
 """What language models call tokens; these are no secrets."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_WORDS_OF_SETTINGS = ("pass", "pwd", "secret", "token", "key", "credential", "authorization", "connection_string")
+_WORDS_OF_SETTINGS = (
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "key",
+    "credential",
+    "authorization",
+    "connection_string",
+    "cookie",
+)
 _GIVEN = re.compile(r"(?P<rest>\w{0,12})[\"']?\]?\s{0,2}[=:]\s?[\"']?(?P<value>[^\s&;,\"'<>]+)")
 """What follows such a word where it is given a value."""
 _LONGEST_NAME = 64
