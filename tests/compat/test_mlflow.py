@@ -162,6 +162,19 @@ def test_a_link_that_leads_out_of_a_logged_directory_is_refused(tmp_path: Path) 
     assert events(path, "artifact") == []
 
 
+def test_of_a_directory_with_a_link_between_its_parts_nothing_is_kept_half(tmp_path: Path) -> None:
+    for part in ("a", "b"):
+        (tmp_path / "many" / part).mkdir(parents=True)
+        (tmp_path / "many" / part / "own.txt").write_text(part)
+    (tmp_path / "many" / "b" / "other.txt").symlink_to("../a/own.txt")
+    with mlflow.start_run():
+        with pytest.raises(TouchlineError, match=r"symbolic link other\.txt to \.\./a/own\.txt, which leads out"):
+            mlflow.log_artifacts(tmp_path / "many")
+        mlflow.log_artifacts(tmp_path / "many", "all")
+        path = directory()
+    assert [payload["name"] for _, _, payload in events(path, "artifact")] == ["all"]
+
+
 def test_files_arrive_where_the_script_puts_them(tmp_path: Path) -> None:
     (tmp_path / "many" / "deep").mkdir(parents=True)
     (tmp_path / "many" / "a.txt").write_text("a")

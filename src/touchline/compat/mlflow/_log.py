@@ -91,8 +91,10 @@ def log_artifacts(local_dir: str | Path, artifact_path: str | None = None, run_i
     if artifact_path:
         run.log_artifact(folder, artifact_path)
         return
-    check_links(folder)
-    for entry in sorted(folder.iterdir()):
+    entries = sorted(folder.iterdir())
+    for each in (folder, *entries):  # each is copied by itself, so a link from one to another leads out too
+        check_links(each)
+    for entry in entries:
         run.log_artifact(entry, entry.name)
 
 
