@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import touchline
+from touchline import Run
 from touchline.config import Settings
 from touchline.testing.wandb_backend import BackendRun, WandbBackend, silent_port
 from touchline.tracking.delivery import read_cursor
@@ -22,6 +23,16 @@ from .conftest import couriers_of, kill_couriers, until
 @pytest.fixture
 def settings(home: Path, backend: WandbBackend) -> Settings:
     return Settings(home=home, sinks=("wandb",), wandb_base_url=backend.url, capture=())
+
+
+def thirty_delivered(settings: Settings) -> Run:
+    """A run that goes on, 30 rows of which W&B has, and whose courier was killed then."""
+    run = touchline.start_run("train", settings=settings)
+    for step in range(30):
+        run.log({"x": step}, step)
+    assert run.wait_delivered("wandb", 60)
+    assert kill_couriers(settings.home)
+    return run
 
 
 def assert_exact(run: BackendRun, expected: dict[str, list[int]]) -> None:
@@ -97,11 +108,7 @@ def test_nothing_is_lost_or_doubled_when_couriers_are_killed_while_the_answers_l
 def test_a_history_older_than_its_summary_is_waited_for_where_nothing_else_tells_how_far_it_is(
     settings: Settings, backend: WandbBackend
 ) -> None:
-    run = touchline.start_run("train", settings=settings)
-    for step in range(30):
-        run.log({"x": step}, step)
-    assert run.wait_delivered("wandb", 60)
-    assert kill_couriers(settings.home)
+    run = thirty_delivered(settings)
     far = backend.runs[run.id]
     far.summary["_step"] -= 1  # the kill came between the last row and its summary
     backend.stale_rows = 10
@@ -119,11 +126,7 @@ def test_a_history_older_than_its_summary_is_waited_for_where_nothing_else_tells
 def test_a_tail_older_than_what_was_confirmed_is_waited_for_and_not_written_over(
     settings: Settings, backend: WandbBackend
 ) -> None:
-    run = touchline.start_run("train", settings=settings)
-    for step in range(30):
-        run.log({"x": step}, step)
-    assert run.wait_delivered("wandb", 60)
-    assert kill_couriers(settings.home)
+    run = thirty_delivered(settings)
     backend.stale_rows = 10
     run.log({"x": 30}, 30)
     ensure_courier(settings, "wandb")

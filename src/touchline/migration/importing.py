@@ -99,8 +99,8 @@ def import_runs(
     when another import is at work in it.
     """
     done: list[Imported] = []
-    copies = Copies(order.settings)
     with contextlib.nullcontext() if order.dry_run else _alone(order.settings) as staging:
+        copies = Copies(order.settings)  # not before: another import may have ended meanwhile
         for run in runs:
             done.append(_import(order, run, staging, copies))
             if progress is not None:

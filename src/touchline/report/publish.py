@@ -11,11 +11,11 @@ from touchline.config import Settings
 from touchline.errors import TouchlineError
 from touchline.tracking.delivery import read_cursor
 from touchline.tracking.encoding import encode
-from touchline.tracking.events import REPORT_ARTIFACT, REPORT_SUMMARY
 from touchline.tracking.journal import FILE_NAME, Journal, JournalReader
 from touchline.tracking.media import keep
 from touchline.tracking.ownership import RunLock
 from touchline.tracking.sinks import far_sides
+from touchline.tracking.status import REPORT_ARTIFACT, REPORT_SUMMARY
 from touchline.tracking.sync import sync
 
 DELIVERY_SECONDS = 60.0

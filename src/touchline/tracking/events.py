@@ -33,10 +33,6 @@ LEVELS = {"info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 GOALS = ("maximize", "minimize")
 OBJECTIVE = "objective"
 """Metric under which the values that a run reports are recorded."""
-REPORT_ARTIFACT = "report.html"
-"""Name of the artifact that is the report of a run, kept with it after its end."""
-REPORT_SUMMARY = "report"
-"""Entry of the run's summary that says where its report is: an address in MLflow, or which artifact."""
 _STEPS = 2**63
 _LONGEST_STEM = 120
 """Characters of a metric's name in the name of a file."""

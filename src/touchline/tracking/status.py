@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from touchline.tracking.delivery import Cursor, Refusal, read_cursor, refusals
-from touchline.tracking.events import REPORT_ARTIFACT, REPORT_SUMMARY
 from touchline.tracking.journal import FILE_NAME, Event, JournalReader
 from touchline.tracking.process import ProcessIdentity
 from touchline.tracking.route import AWAY_SECONDS, journal_files
 
 RUNNING = "running"
 UNKNOWN = "killed-cause-unknown"
-_LATE_EVENTS = 10_000
 """The process is gone and the journal has no end."""
+REPORT_ARTIFACT = "report.html"
+"""Name of the artifact that is the report of a run, kept with it after its end."""
+REPORT_SUMMARY = "report"
+"""Entry of the run's summary that says where its report is: an address in MLflow, or which artifact."""
+_LATE_EVENTS = 10_000
 
 
 @dataclass(frozen=True)
