@@ -11,13 +11,39 @@ import pytest
 
 from touchline.jax_guard import prepare
 
+CHOLESKYS = """
+import jax, jax.numpy as jnp
 
-def test_both_cures_of_the_deadlock_are_set(tmp_path: Path) -> None:
+@jax.jit
+def decompose(matrices):
+    def once(_, matrices):
+        factors = [jnp.linalg.cholesky(matrix) for matrix in matrices]
+        return [0.99 * factor @ factor.mT + 0.01 * jnp.eye(18) for factor in factors]
+    return jax.lax.fori_loop(0, 300, once, matrices)
+
+roots = jax.random.normal(jax.random.key(0), (4, 256, 18, 18))
+matrices = list(roots @ roots.mT + jnp.eye(18))
+for _ in range(3):
+    matrices = jax.block_until_ready(decompose(matrices))
+print(all(jnp.isfinite(matrix).all() for matrix in matrices))
+"""
+"""Four batched decompositions that wait for nothing of each other; with two threads and no guard they never end."""
+
+
+def test_the_flag_cures_the_deadlock_and_the_threads_stay_as_many_as_the_processors(tmp_path: Path) -> None:
     environment: dict[str, str] = {}
     prepare(environment, tmp_path)
     assert environment["XLA_FLAGS"] == "--xla_cpu_enable_concurrency_optimized_scheduler=false"
-    assert environment["NPROC"] == "8"
+    assert "NPROC" not in environment
     assert environment["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path)
+
+
+def test_decompositions_beside_each_other_end_on_two_threads(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"NPROC": "2", "JAX_PLATFORMS": "cpu"}
+    prepare(environment, tmp_path)
+    command = [sys.executable, "-c", CHOLESKYS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "True", done.stderr
 
 
 def test_what_the_user_has_set_stays(tmp_path: Path) -> None:
@@ -40,7 +66,12 @@ def test_a_file_of_flags_stays_alone(tmp_path: Path) -> None:
     environment = {"XLA_FLAGS": "/etc/xla.flags"}
     prepare(environment, tmp_path)
     assert environment["XLA_FLAGS"] == "/etc/xla.flags"
-    assert environment["NPROC"] == "8"
+
+
+def test_where_no_flag_can_be_added_more_threads_cure_the_deadlock(tmp_path: Path) -> None:
+    environment = {"XLA_FLAGS": "/etc/xla.flags"}
+    prepare(environment, tmp_path)
+    assert int(environment["NPROC"]) == max(8, os.cpu_count() or 1)
 
 
 @pytest.mark.parametrize(("set_by_user", "refused"), [({}, True), ({"NPROC": "8"}, False)])

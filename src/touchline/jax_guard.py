@@ -1,8 +1,9 @@
 """What must be in the environment before jax is imported, and is too late afterwards.
 
 jaxlib 0.10 can deadlock in batched Cholesky on machines with few cores: every Eigen thread waits for work
-that only another Eigen thread could do. Switching the concurrency-optimised scheduler off, or letting XLA
-believe in eight processors, cures it; both are set, for either alone depends on XLA's version.
+that only another Eigen thread could do. Switching the concurrency-optimised scheduler off cures it and costs
+nothing. Letting XLA believe in eight processors cures it too, but on two an update of SAC then takes 1.1 to 1.6
+times as long (`benchmarks/jax_threads.py`), so that is only done where flags cannot be added.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ def prepare(environment: MutableMapping[str, str], cache: Path) -> None:
     """Put the guard and the compile cache into ``environment``; values that are there already stay."""
     flags = environment.get("XLA_FLAGS", "").strip()
     # XLA takes anything else for the name of a file with flags, and ends the process when text follows it.
-    if SCHEDULER_FLAG not in flags and flags[:2] in ("", "--"):
+    if flags[:2] not in ("", "--"):
+        environment.setdefault("NPROC", str(max(8, os.cpu_count() or 1)))
+    elif SCHEDULER_FLAG not in flags:
         environment["XLA_FLAGS"] = f"{flags} {SCHEDULER_FLAG}=false".strip()
-    environment.setdefault("NPROC", "8")
     environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     environment.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
     environment.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")

@@ -157,14 +157,19 @@ class Sac:
         squash = 2.0 * (jnp.log(2.0) - raw - jax.nn.softplus(-2.0 * raw))
         return jnp.tanh(raw), (gaussian - squash).sum(axis=-1), jnp.tanh(mean)
 
-    @partial(jax.jit, static_argnums=0)
     def explore(self, state: State, observation: Any) -> tuple[State, Any]:
         """Take observations (b, n) into the normaliser and return sampled actions (b, m)."""
-        normaliser = norm.update(state.normaliser, observation)
-        key, noise_key = jax.random.split(state.key)
-        noise = jax.random.normal(noise_key, (observation.shape[0], self.action_size))
-        action, _, _ = self._act(state.actor, norm.apply(normaliser, observation), noise)
+        normaliser, key, action = self._explore(state.actor, state.normaliser, state.key, observation)
         return state._replace(normaliser=normaliser, key=key), action
+
+    # Only what it reads goes in and out: what a jitted function returns unchanged it copies.
+    @partial(jax.jit, static_argnums=0)
+    def _explore(self, actor: Any, normaliser: norm.Normaliser, key: Any, observation: Any) -> tuple[Any, Any, Any]:
+        normaliser = norm.update(normaliser, observation)
+        key, noise_key = jax.random.split(key)
+        noise = jax.random.normal(noise_key, (observation.shape[0], self.action_size))
+        action, _, _ = self._act(actor, norm.apply(normaliser, observation), noise)
+        return normaliser, key, action
 
     @partial(jax.jit, static_argnums=0)
     def act(self, state: State, observation: Any) -> Any:

@@ -56,9 +56,10 @@ def train(
     """Train for ``total_steps`` policy transitions over all environments, yielding after every vector step.
 
     Where the environments are functions on the device (``MjxWorld``, or anything with its ``functions``, ``state``
-    and ``info``), exploring, physics, replay and updates are one compiled step. Elsewhere any Gymnasium vector
-    environment will do whose observations and bounded actions are one Box each; actions in [-1, 1] are stretched to
-    its bounds, and a policy's are to be stretched alike.
+    and ``info``), exploring, physics and replay are one compiled step and the updates another, which runs while the
+    host counts what the first one told. Elsewhere any Gymnasium vector environment will do whose observations and
+    bounded actions are one Box each; actions in [-1, 1] are stretched to its bounds, and a policy's are to be
+    stretched alike.
 
     ``symmetry`` is the world's mirror image, if it has one. ``felt`` tells which numbers of an observation the actor
     looks at, all unless given.
@@ -121,7 +122,8 @@ def train(
         step = loop.step + envs.num_envs
         learns = step >= first_update and (step // envs.num_envs) % config.update_every == 0
         # Reading the losses before this update, not after it, keeps it in flight while the caller logs.
-        _refuse_non_finite(metrics, loop.step)
+        with section("update"):
+            _refuse_non_finite(metrics, loop.step)
         loop, told, latest = advance(loop, learns)
         loop.episodes.add(told.reward, told.terminated, told.truncated, told.info, told.action, told.valid)
         if latest:
@@ -153,19 +155,29 @@ class Told(NamedTuple):
 
 Advance = Callable[[Loop, bool], tuple[Loop, Told, dict[str, Any]]]
 """One vector step with or without updates: the loop after it, what happened, and the updates' metrics."""
+Learn = Callable[[State, Any, Any, Any], tuple[State, Any, dict[str, Any]]]
+"""Updates of a learner, from a memory, a key and the anchor's weight: → the learner, the key, metrics."""
 
 
-def _on_host(sac: Sac, memory: Memory, environments: Environments, spread: Devices, section: Section) -> Advance:
-    @partial(jax.jit, donate_argnums=0)
-    def add(stored: Any, transition: Transition) -> Any:
-        return spread.rows(memory.add(stored, spread.rows(transition)))
-
+def _learning(sac: Sac, memory: Memory, spread: Devices) -> Learn:
     @partial(jax.jit, donate_argnums=0)
     def learn(learner: State, stored: Any, key: Any, anchor: Any) -> tuple[State, Any, dict[str, Any]]:
         key, draw_key = jax.random.split(key)
         batches = spread.batches(memory.draw(stored, draw_key, sac.config.updates_per_step))
         learner, metrics = sac.update(learner, batches, anchor)
-        return spread.everywhere(learner), key, metrics
+        # As they came, or the next call would be another program.
+        learner, key = spread.everywhere((learner, key))
+        return learner, key, metrics
+
+    return learn
+
+
+def _on_host(sac: Sac, memory: Memory, environments: Environments, spread: Devices, section: Section) -> Advance:
+    learn = _learning(sac, memory, spread)
+
+    @partial(jax.jit, donate_argnums=0)
+    def add(stored: Any, transition: Transition) -> Any:
+        return spread.rows(memory.add(stored, spread.rows(transition)))
 
     def advance(loop: Loop, learns: bool) -> tuple[Loop, Told, dict[str, Any]]:
         learner, action = sac.explore(loop.learner, loop.observation)
@@ -185,7 +197,8 @@ def _on_host(sac: Sac, memory: Memory, environments: Environments, spread: Devic
                     step.valid,
                 ),
             )
-        key, metrics = loop.key, {}
+        key = loop.key
+        metrics: dict[str, Any] = {}
         if learns:
             with section("update"):
                 learner, key, metrics = learn(learner, stored, key, sac.config.anchor_at(loop.step))
@@ -197,11 +210,11 @@ def _on_host(sac: Sac, memory: Memory, environments: Environments, spread: Devic
 
 
 def _on_device(sac: Sac, memory: Memory, spread: Devices, section: Section) -> Advance:
-    @partial(jax.jit, static_argnums=0, donate_argnums=(1, 2, 3))
-    def compiled(
-        functions: Any, learner: State, stored: Any, state: Any, key: Any, observation: Any, learns: Any, anchor: Any
-    ) -> Any:
-        learner, action = sac.explore(learner, observation)
+    learn = _learning(sac, memory, spread)
+
+    @partial(jax.jit, static_argnums=0, donate_argnums=(2, 3))
+    def interact(functions: Any, learner: State, stored: Any, state: Any, observation: Any) -> Any:
+        explored, action = sac.explore(learner, observation)
         state, step = functions.step(state, action)
         stored = memory.add(
             stored,
@@ -215,39 +228,21 @@ def _on_device(sac: Sac, memory: Memory, spread: Devices, section: Section) -> A
                 jax.numpy.ones_like(step.reward),
             ),
         )
-
-        def learn(learner: State, key: Any) -> Any:
-            key, draw_key = jax.random.split(key)
-            batches = spread.batches(memory.draw(stored, draw_key, sac.config.updates_per_step))
-            learner, metrics = sac.update(learner, batches, anchor)
-            return learner, key, metrics
-
-        def wait(learner: State, key: Any) -> Any:
-            shapes = jax.eval_shape(learn, learner, key)[2]
-            return learner, key, jax.tree.map(lambda one: jax.numpy.zeros(one.shape, one.dtype), shapes)
-
-        # One program for both, because the physics in it takes long to compile.
-        learner, key, metrics = jax.lax.cond(learns, learn, wait, learner, key)
         usable = (jax.numpy.abs(step.final_observation) <= LARGEST_OBSERVATION).all(axis=-1)
         told = step._replace(observation=None, final_observation=None)
-        # As they came, or the next call would be another program.
-        learner, key = spread.everywhere((learner, key))
-        stored, state, observation = spread.rows((stored, state, step.observation))
-        return learner, stored, state, key, action, observation, told, usable, metrics
+        changed = spread.everywhere((explored.normaliser, explored.key))
+        return changed, *spread.rows((stored, state, step.observation)), action, told, usable
 
     def advance(loop: Loop, learns: bool) -> tuple[Loop, Told, dict[str, Any]]:
-        envs = loop.environments
+        envs, key = loop.environments, loop.key
+        metrics: dict[str, Any] = {}
         with section("update"):
-            learner, stored, envs.state, key, action, observation, step, usable, metrics = compiled(
-                envs.functions,
-                loop.learner,
-                loop.memory,
-                envs.state,
-                loop.key,
-                loop.observation,
-                learns,
-                sac.config.anchor_at(loop.step),
+            changed, stored, envs.state, observation, action, step, usable = interact(
+                envs.functions, loop.learner, loop.memory, envs.state, loop.observation
             )
+            learner = loop.learner._replace(normaliser=changed[0], key=changed[1])
+            if learns:  # a program of its own: the host goes on with what was told while it runs
+                learner, key, metrics = learn(learner, stored, key, sac.config.anchor_at(loop.step))
             action, step, usable = jax.device_get((action, step, usable))
         refuse_useless(usable & np.isfinite(step.reward))
         valid = np.ones(envs.num_envs, dtype=bool)
@@ -259,7 +254,7 @@ def _on_device(sac: Sac, memory: Memory, spread: Devices, section: Section) -> A
             observation=observation,
             ended=told.terminated | told.truncated,
         )
-        return after, told, metrics if learns else {}
+        return after, told, metrics
 
     return advance
 
