@@ -52,7 +52,10 @@ def test_actions_are_stretched_to_the_bounds_of_the_space():
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"action_space": gymnasium.spaces.Discrete(2)}, "The actions are Discrete"),
+        ({"action_space": gymnasium.spaces.Discrete(2)}, "The actions are Discrete.*choices among a few"),
+        ({"action_space": gymnasium.spaces.Box(-1, 1, (0,))}, "The actions are Box"),
+        ({"action_space": gymnasium.spaces.Box(1, 1, (1,))}, "none with room between them"),
+        ({"action_space": gymnasium.spaces.Box(-3e38, 3e38, (1,))}, "no bounds"),
         ({"action_space": gymnasium.spaces.Box(-np.inf, np.inf, (1,))}, "no bounds"),
         ({"observation_space": gymnasium.spaces.Box(-1, 1, (2, 2))}, "The observations are Box"),
     ],
@@ -102,3 +105,36 @@ def test_what_no_learner_can_use_is_told_with_its_environment(where, value, mode
         environments.reset(0)
         for _ in range(10):
             environments.step(np.ones((2, 1), np.float32), np.zeros(2, bool))
+
+
+def test_an_environment_alone_is_no_vector_of_them():
+    with pytest.raises(UsageError, match="is no vector environment. Make one"):
+        Environments(Steer())
+
+
+def test_environments_that_answer_in_the_same_arrays_give_the_same_transitions():
+    def seen(copy):
+        envs = SyncVectorEnv([Steer] * 2, copy=copy, autoreset_mode=AutoresetMode.SAME_STEP)
+        environments = Environments(envs)
+        found, ended = [environments.reset(3)], np.zeros(2, bool)
+        for _ in range(12):
+            step = environments.step(np.full((2, 1), 0.25, np.float32), ended)
+            found += [step.observation, step.final_observation, step.reward]
+            ended = step.ended
+        return np.concatenate([each.ravel() for each in found])  # once all are there: the first may have changed
+
+    assert np.array_equal(seen(copy=False), seen(copy=True))
+
+
+def test_an_environment_may_change_the_actions_that_it_is_given():
+    class InPlace(Steer):
+        def step(self, action):
+            action *= 0.5
+            return super().step(action)
+
+    environments = Environments(SyncVectorEnv([InPlace], autoreset_mode=AutoresetMode.SAME_STEP))
+    environments.reset(0)
+    action = np.ones((1, 1), np.float32)
+    action.setflags(write=False)  # as those that JAX lends are
+    environments.step(action, np.zeros(1, bool))
+    assert action == 1.0

@@ -145,6 +145,29 @@ def test_a_term_that_only_some_environments_have_is_told_of_those():
     assert {name: each.tolist() for name, each in reward_terms(info).items()} == {"goal": [1.0, 0.0]}
 
 
+@pytest.mark.parametrize("terms", [0.5, np.ones(2), "x", {"goal": "near"}, {"goal": 1.0}, None])
+def test_terms_of_an_environment_that_means_something_else_by_them_are_left_out(terms):
+    assert reward_terms({"terms": terms}) == {}
+
+
+@pytest.mark.parametrize(
+    "final",
+    [
+        np.array([None, {"score": 1.0}], dtype=object),
+        {"outcomes": "won", "score": {"a": 1}, "task": "stand"},
+        {"outcomes": {"who": np.array(["me", "you"]), "won": True}, "score": np.ones((2, 2))},
+        {"outcomes": {"return": np.full(2, 99.0), "length": np.full(2, 7.0)}, "task": 3},
+    ],
+)
+def test_what_an_environment_keeps_under_our_names_changes_no_figure_of_ours(final):
+    ended = np.array([True, False])
+    plain, strange = EpisodeStatistics(2), EpisodeStatistics(2)
+    plain.add(np.array([2.0, 4.0]), ended, ~ended)
+    strange.add(np.array([2.0, 4.0]), ended, ~ended, {"final_info": final})
+    assert strange.summary() == plain.summary()
+    assert strange.by_task() == {}
+
+
 def test_a_deterministic_return_is_held_against_the_episodes_that_explore():
     episodes = EpisodeStatistics(2)
     assert against_stochastic(3.0, episodes) == {}

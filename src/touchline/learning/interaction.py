@@ -45,6 +45,11 @@ class Environments:
 
     def __init__(self, envs: gymnasium.vector.VectorEnv[Any, Any, Any]) -> None:
         """Raises UsageError for spaces of another kind, and where nothing restarts episodes."""
+        if not hasattr(envs, "single_action_space"):
+            raise UsageError(
+                f"{envs} is no vector environment. Make one with gymnasium.vector.SyncVectorEnv([...], "
+                "autoreset_mode=AutoresetMode.SAME_STEP), also of a single environment."
+            )
         mode = envs.metadata.get("autoreset_mode")
         if mode not in (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP):
             raise UsageError(
@@ -52,24 +57,28 @@ class Environments:
                 "autoreset_mode=AutoresetMode.SAME_STEP."
             )
         observations, actions = envs.single_observation_space, envs.single_action_space
-        for what, space in (("observations", observations), ("actions", actions)):
-            if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+        for what, space, remedy in (
+            ("observations", observations, "for example with gymnasium.wrappers.FlattenObservation"),
+            ("actions", actions, "so that it takes numbers between bounds; choices among a few are not learnt here"),
+        ):
+            if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1 or not space.shape[0]:
                 raise UsageError(
-                    f"The {what} are {space}, and a Box of shape (n,) is needed. Wrap the environment, for example "
-                    "with gymnasium.wrappers.FlattenObservation."
+                    f"The {what} are {space}, and a Box of shape (n,) is needed. Wrap the environment, {remedy}."
                 )
-        if not np.isfinite([actions.low, actions.high]).all():  # type: ignore[attr-defined]
+        with np.errstate(over="ignore", invalid="ignore"):
+            low, high = np.asarray([actions.low, actions.high], np.float32)  # type: ignore[attr-defined]
+            middle, reach = (low + high) / 2, (high - low) / 2
+        if not np.isfinite([middle, reach]).all() or not (reach > 0).all():
             raise UsageError(
-                f"The actions have no bounds ({actions}). Wrap the environment, for example with "
-                "gymnasium.wrappers.RescaleAction, or give its action space bounds."
+                f"The actions have no bounds, or none with room between them ({actions}). Wrap the environment, for "
+                "example with gymnasium.wrappers.RescaleAction, or give its action space bounds."
             )
         self.envs = envs
         self.num_envs = envs.num_envs
         (self.observation_size,), (self.action_size,) = observations.shape, actions.shape  # type: ignore[misc]
         self.restarts_at_once = mode == AutoresetMode.SAME_STEP
         """Whether an episode is followed by the next in the step that ends it."""
-        low, high = actions.low, actions.high  # type: ignore[attr-defined]
-        self._middle, self._reach = (low + high) / 2, (high - low) / 2
+        self._middle, self._reach = middle, reach
         self._stretched = bool((low != -1).any() or (high != 1).any())
 
     def reset(self, seed: int) -> NDArray[np.float32]:
@@ -78,7 +87,7 @@ class Environments:
         Raises FloatingPointError for observations that no learner can use.
         """
         observation, _ = self.envs.reset(seed=seed)
-        observation = np.asarray(observation, dtype=np.float32)
+        observation = np.array(observation, dtype=np.float32)
         refuse_useless(_usable(observation))
         return observation
 
@@ -94,7 +103,8 @@ class Environments:
 
         Environments in other processes (``step_async`` and ``step_wait``) step in the meantime; others have done so.
         """
-        stretched = self._middle + self._reach * action if self._stretched else action
+        # A copy in any case: an environment may change in place what it is given, and the learner keeps the action.
+        stretched = self._middle + self._reach * action if self._stretched else np.array(action)
         if not hasattr(self.envs, "step_async"):
             answer = self.envs.step(stretched)
             return lambda: self._read(answer, ended)
@@ -102,9 +112,11 @@ class Environments:
         return lambda: self._read(self.envs.step_wait(), ended)  # type: ignore[attr-defined]
 
     def _read(self, answer: tuple[Any, ...], ended: NDArray[np.bool_]) -> VectorStep:
-        observation, reward, terminated, truncated, info = answer
-        observation = np.asarray(observation, dtype=np.float32)
-        reward = np.asarray(reward, dtype=np.float32)
+        # Copies: environments may answer in the same arrays each time (``SyncVectorEnv(copy=False)``), and learners
+        # keep an observation until the next one is there.
+        observation, reward = (np.array(part, dtype=np.float32) for part in answer[:2])
+        terminated, truncated = (np.array(part, dtype=np.bool_) for part in answer[2:4])
+        info = answer[4]
         if not self.restarts_at_once:
             refuse_useless(_usable(observation) & np.isfinite(reward))
             return VectorStep(observation, reward, terminated, truncated, observation, ~ended, info)

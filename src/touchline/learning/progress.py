@@ -117,23 +117,26 @@ class EpisodeStatistics:
     ) -> None:
         """Take the episodes ``which`` into the window."""
         sums = {name: each[which] for name, each in self._sums.items()}
-        length, final = sums["length"], info.get("final_info", {})
+        length, final = sums["length"], info.get("final_info")
+        if not isinstance(final, Mapping):
+            final = {}
         row: dict[str, NDArray[Any]] = {"return": sums["return"], "length": length, "fall": terminated[which]}
         row["time_out"] = ~terminated[which]
         if self._gamma is not None:
             row["realised"] = sums["realised"] / (length * (1.0 - self._gamma))
         if acted:
             row["saturation"], row["rate"] = sums["saturation"] / length, sums["rate"] / np.maximum(length - 1, 1)
-        for name, values in final.get("outcomes", {}).items():
-            if not name.startswith("_"):
-                if values.dtype == np.bool_:
-                    self._shares.add(name)
-                having = final["outcomes"].get(f"_{name}", np.ones(len(values), np.bool_))
-                row[name] = np.where(having, values, np.nan)[which]
-        if "score" in final:
-            row["score"] = final["score"][which]
-        if "task" in final:
-            names = [str(name) for name in final["task"][which]]
+        score, task = final.get("score"), final.get("task")
+        for name, (values, having) in _told_of_each(final.get("outcomes"), len(terminated)).items():
+            if name in (*_SUMMED, "score", "task"):  # summed here, or told beside the outcomes
+                continue
+            if values.dtype == np.bool_:
+                self._shares.add(name)
+            row[name] = np.where(having, values, np.nan)[which]
+        if _is_of_each(score, len(terminated)):
+            row["score"] = score[which]
+        if task is not None and np.shape(task) == np.shape(terminated):
+            names = [str(name) for name in np.asarray(task)[which]]
             self._tasks += sorted(set(names) - set(self._tasks))
             row["task"] = np.array([self._tasks.index(name) for name in names])
         places = (self.count + np.arange(len(which))) % self._window
@@ -235,8 +238,23 @@ def reward_terms(info: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """Return the named reward terms in a vector step's ``info``, of those environments that have them.
 
     They are a world's ``terms`` or the official ``reward_terms``; Gymnasium says who has one in a mask ``_NAME``.
+    What anyone else's environment keeps under these names and is no number of each is left out.
     """
-    terms = info.get("terms") or info.get("reward_terms") or {}
-    return {
-        name: each[terms.get(f"_{name}", slice(None))] for name, each in terms.items() if not name.startswith("_")
-    }
+    for given in ("terms", "reward_terms"):
+        if found := _told_of_each(info.get(given)):
+            return {name: values[having] for name, (values, having) in found.items()}
+    return {}
+
+
+def _told_of_each(told: Any, num_envs: int | None = None) -> dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]:
+    """Return name → numbers of each environment, shape (num_envs,), and which of them have one."""
+    if not isinstance(told, Mapping):
+        return {}
+    named = {n: v for n, v in told.items() if not str(n).startswith("_") and _is_of_each(v, num_envs)}
+    return {name: (v, told.get(f"_{name}", np.ones(len(v), np.bool_))) for name, v in named.items()}
+
+
+def _is_of_each(values: Any, num_envs: int | None) -> bool:
+    """Whether these are numbers or truths, one of each environment, as many as there are where that is known."""
+    is_row = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "biuf"
+    return is_row and num_envs in (None, len(values))
