@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 from touchline.errors import TouchlineError
 from touchline.learning.policy import Policy, zero_policy
@@ -83,6 +84,42 @@ def test_a_policy_of_a_newer_format_is_refused(tmp_path):
     described = json.loads((path / "policy.json").read_text())
     (path / "policy.json").write_text(json.dumps({**described, "format": 99}))
     with pytest.raises(TouchlineError, match="format 99"):
+        Policy.load(path)
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"\xff\x00", b'{"format": "x"}'])
+def test_a_description_that_is_none_is_told(tmp_path, text):
+    path = random_policy().save(tmp_path)
+    (path / "policy.json").write_bytes(text)
+    with pytest.raises(TouchlineError, match=r"policy\.json cannot be read"):
+        Policy.load(path)
+
+
+@pytest.mark.parametrize("change", [{"layers": 5}, {"layers": 0}, {"layers": "1"}, {"clip": "wide"}, {"clip": 0.0}])
+def test_a_description_that_does_not_fit_its_arrays_is_told(tmp_path, change):
+    path = zero_policy(3, 2).save(tmp_path)
+    described = json.loads((path / "policy.json").read_text())
+    (path / "policy.json").write_text(json.dumps(described | change))
+    with pytest.raises(TouchlineError, match="is damaged"):
+        Policy.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("layers.0.weight", np.full((2, 3), np.nan, np.float32)),
+        ("layers.0.weight", np.zeros((2, 4), np.float32)),
+        ("layers.0.weight", np.zeros((5, 3), np.float32)),
+        ("layers.0.bias", np.zeros(1, np.float32)),
+        ("normaliser.mean", np.zeros(4, np.float32)),
+        ("normaliser.std", np.zeros(3, np.float32)),
+        ("exploration.weight", np.zeros((1, 3), np.float32)),
+    ],
+)
+def test_arrays_with_which_no_policy_can_act_are_told(tmp_path, name, array):
+    path = zero_policy(3, 2).save(tmp_path)
+    save_file(load_file(path / "policy.safetensors") | {name: array}, path / "policy.safetensors")
+    with pytest.raises(TouchlineError, match="is damaged"):
         Policy.load(path)
 
 

@@ -208,11 +208,24 @@ def test_a_horizon_in_seconds_needs_the_duration_of_a_step():
 
 
 @pytest.mark.parametrize(
+    "wrong", [{"total_steps": -5}, {"seed": 1.5}, {"devices": -1}, {"felt": (True, True)}], ids=str
+)
+def test_arguments_that_no_training_can_use_are_refused(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        next(sac_train.train(steer(2), SMALL, **{"total_steps": 8, "seed": 0, **wrong}))
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"actor_hidden": (0,)},
         {"critic_hidden": (16, -3)},
         {"initial_sigma": 0.0},
+        {"initial_sigma": 100.0},
+        {"actor_lr": float("inf")},
+        {"target_entropy_per_action": float("nan")},
+        {"value_low": float("nan")},
+        {"tau": 0.0},
         {"initial_alpha": 0.0},
         {"reward_scale": 0.0},
         {"maximum_gradient": -1.0},

@@ -61,6 +61,7 @@ class DdpgConfig:
         whole(0, self, "score_from", "anchor_half_life", "critic_warmup_updates")
         whole(self.score_from, self, "score_until")
         between(0.0, 1e6, self, "actor_lr", "critic_lr", "noise", "anchor", "updates_per_transition")
+        between(0.0, 1e38, self, "reward_scale", "score_scale")
         below_one(self, "gamma")
         between(0.0, 1.0, self, "score_gamma", "score_share", "tau")
 

@@ -15,7 +15,7 @@ from touchline.errors import UsageError
 from touchline.learning.convert import mlp_of
 from touchline.learning.ddpg import DDPG_FF
 from touchline.learning.ddpg_config import DdpgConfig
-from touchline.learning.interaction import Environments
+from touchline.learning.interaction import Environments, refuse_arguments
 from touchline.learning.policy import Policy
 from touchline.learning.progress import (
     EpisodeStatistics,
@@ -81,10 +81,11 @@ def train(
     hold no loss until the first update. Nothing is yielded when ``total_steps`` were already made.
 
     Raises:
-        UsageError: the environment does not restart ended episodes in the same step, does not fit the policy, or
-            tells no score where the configuration wants one.
+        UsageError: an argument is none that can be used, or the environment does not restart ended episodes in the
+            same step, does not fit the policy, or tells no score where the configuration wants one.
         FloatingPointError: a loss, an observation or a reward is not finite.
     """
+    refuse_arguments(total_steps=total_steps, seed=seed)
     environments = Environments(envs)
     if not environments.restarts_at_once:
         raise UsageError(

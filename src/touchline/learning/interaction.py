@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -123,6 +124,13 @@ class Environments:
         final = final_observation(observation, info, terminated | truncated)
         refuse_useless(_usable(observation) & _usable(final) & np.isfinite(reward))
         return VectorStep(observation, reward, terminated, truncated, final, np.ones_like(ended), info)
+
+
+def refuse_arguments(**given: Any) -> None:
+    """Raise UsageError for the arguments of a training, by name, that are no whole numbers of at least 0."""
+    for name, value in given.items():
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 0:
+            raise UsageError(f"{name} is {value!r}. Give a whole number of at least 0.")
 
 
 def refuse_useless(usable: NDArray[np.bool_]) -> None:

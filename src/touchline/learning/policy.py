@@ -102,23 +102,13 @@ class Policy:
         """Read what ``save`` wrote.
 
         Raises:
-            TouchlineError: the files are missing, or of a newer format.
+            TouchlineError: the files are missing, damaged, of a newer format, or of parts that do not fit each other.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         directory = Path(directory)
-        described_at = directory / "policy.json"
-        if not described_at.is_file():
-            raise TouchlineError(
-                f"{directory} holds no policy: policy.json is missing. Give the directory of a policy."
-            )
-        described = json.loads(described_at.read_text())
-        if described["format"] > FORMAT:
-            raise TouchlineError(
-                f"{described_at} has format {described['format']}, this version reads up to {FORMAT}. "
-                "Install a newer Touchline."
-            )
+        described = _described(directory / "policy.json")
         try:
             arrays = load_file(directory / "policy.safetensors")
         except (OSError, SafetensorError) as error:
@@ -126,18 +116,74 @@ class Policy:
                 f"{directory / 'policy.safetensors'} cannot be read ({error}). Copy the policy again from where it "
                 "came."
             ) from error
-        layers = range(described["layers"])
-        return cls(
-            weights=tuple(arrays[f"layers.{i}.weight"] for i in layers),
-            biases=tuple(arrays[f"layers.{i}.bias"] for i in layers),
-            mean=arrays["normaliser.mean"],
-            std=arrays["normaliser.std"],
-            clip=described["clip"],
-            metadata=described["metadata"],
-            exploration=(
-                (arrays["exploration.weight"], arrays["exploration.bias"]) if "exploration.weight" in arrays else None
-            ),
+        try:
+            layers = range(described["layers"])
+            policy = cls(
+                weights=tuple(arrays[f"layers.{i}.weight"] for i in layers),
+                biases=tuple(arrays[f"layers.{i}.bias"] for i in layers),
+                mean=arrays["normaliser.mean"],
+                std=arrays["normaliser.std"],
+                clip=float(described["clip"]),
+                metadata=dict(described["metadata"]),
+                exploration=(
+                    (arrays["exploration.weight"], arrays["exploration.bias"])
+                    if "exploration.weight" in arrays
+                    else None
+                ),
+            )
+            wrong = policy._what_is_wrong((described["observation_size"], described["action_size"]))
+        except (KeyError, TypeError, ValueError) as error:
+            wrong = f"{error} is missing or of the wrong kind"
+        if wrong:
+            raise TouchlineError(f"The policy in {directory} is damaged: {wrong}. Copy it again from where it came.")
+        return policy
+
+    def _what_is_wrong(self, sizes: tuple[int, int]) -> str:
+        """Return why it cannot act on so many observations with so many actions, or an empty text."""
+        if not self.weights:
+            return "it has no layer"
+        if self.mean.ndim != 1 or self.std.shape != self.mean.shape:
+            return f"its normaliser's mean has shape {self.mean.shape} and its std {self.std.shape}"
+        width = len(self.mean)
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
+                return (
+                    f"layer {i} has a weight of shape {weight.shape} and a bias of {bias.shape} after {width} numbers"
+                )
+            width = len(weight)
+        if (found := (len(self.mean), width)) != sizes:
+            return f"it takes {found[0]} numbers and gives {found[1]}, and policy.json says {sizes[0]} and {sizes[1]}"
+        last = self.weights[-1].shape
+        if self.exploration is not None and tuple(part.shape for part in self.exploration) != (last, last[:1]):
+            return (
+                f"its exploration has the shapes {[part.shape for part in self.exploration]}, its last layer {last}"
+            )
+        arrays = (*self.weights, *self.biases, self.mean, self.std, *(self.exploration or ()))
+        if not all(np.isfinite(each).all() for each in arrays):
+            return "it holds numbers that are not finite"
+        if not (self.std > 0.0).all() or not self.clip > 0.0:
+            return "its normaliser divides by 0, or clips everything away"
+        return ""
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """Return what ``policy.json`` says; raises TouchlineError where it says nothing that can be read."""
+    if not path.is_file():
+        raise TouchlineError(
+            f"{path.parent} holds no policy: policy.json is missing. Give the directory of a policy."
         )
+    try:
+        described = json.loads(path.read_bytes())
+        version = int(described["format"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TouchlineError(
+            f"{path} cannot be read ({type(error).__name__}: {error}). Copy the policy again from where it came."
+        ) from error
+    if version > FORMAT:
+        raise TouchlineError(
+            f"{path} has format {version}, this version reads up to {FORMAT}. Install a newer Touchline."
+        )
+    return dict(described)
 
 
 def zero_policy(observation_size: int, action_size: int, metadata: Mapping[str, Any] | None = None) -> Policy:

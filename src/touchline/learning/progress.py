@@ -126,7 +126,8 @@ class EpisodeStatistics:
             row["realised"] = sums["realised"] / (length * (1.0 - self._gamma))
         if acted:
             row["saturation"], row["rate"] = sums["saturation"] / length, sums["rate"] / np.maximum(length - 1, 1)
-        score, task = final.get("score"), final.get("task")
+        score: Any = final.get("score")
+        task = final.get("task")
         for name, (values, having) in _told_of_each(final.get("outcomes"), len(terminated)).items():
             if name in (*_SUMMED, "score", "task"):  # summed here, or told beside the outcomes
                 continue

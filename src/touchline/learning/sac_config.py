@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from touchline.errors import UsageError, above, at_least, below_one, between, whole
+from touchline.errors import UsageError, above, below_one, between, whole
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SacConfig:
     initial_alpha: float = 0.01
     """Temperature at the start."""
     initial_sigma: float = 0.3
-    """The actor's standard deviation before tanh at the start."""
+    """The actor's standard deviation before tanh at the start; at most 1.6."""
     target_entropy_per_action: float = -0.5
     """Entropy the temperature aims at, per action dimension; -1 per dimension made a plan collapse."""
     reward_scale: float = 0.1
@@ -71,9 +71,13 @@ class SacConfig:
     def __post_init__(self) -> None:
         whole(1, self, "actor_hidden", "critic_hidden", "critic_atoms", "batch_size", "replay_size", "warmup_steps")
         whole(1, self, "updates_per_step", "update_every", "actor_every", "n_step")
-        at_least(0.0, self, "actor_lr", "critic_lr", "alpha_lr", "anchor")
+        between(0.0, 1e38, self, "actor_lr", "critic_lr", "alpha_lr", "anchor")
         whole(0, self, "anchor_half_life")
-        above(0.0, self, "initial_alpha", "initial_sigma", "reward_scale")
+        between(1e-30, 1e30, self, "initial_alpha")  # float32 has a logarithm of
+        between(5e-5, 1.6, self, "initial_sigma")  # the actor's head is clipped to this, and learns nothing beyond
+        above(0.0, self, "reward_scale", "tau")
+        between(-1e3, 1e3, self, "target_entropy_per_action")
+        between(-1e9, 1e9, self, "value_low", "value_high")
         above(
             0.0, self, *(name for name in ("maximum_gradient", "horizon_seconds") if getattr(self, name) is not None)
         )

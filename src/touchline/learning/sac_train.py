@@ -12,7 +12,7 @@ import numpy as np
 
 from touchline.errors import UsageError
 from touchline.learning.devices import Devices
-from touchline.learning.interaction import LARGEST_OBSERVATION, Environments, refuse_useless
+from touchline.learning.interaction import LARGEST_OBSERVATION, Environments, refuse_arguments, refuse_useless
 from touchline.learning.memory import Memory, Transition
 from touchline.learning.progress import EpisodeStatistics, Progress, Section, from_the_start, reward_terms, untimed
 from touchline.learning.sac import Sac, State, Symmetry
@@ -75,8 +75,9 @@ def train(
     which are empty until the first update. Nothing is yielded when ``total_steps`` were already made.
 
     Raises:
-        UsageError: the environments' spaces do not fit, nothing restarts their episodes, or ``horizon_seconds`` is
-            given: see ``SacConfig.for_step``; or environments and batches cannot be shared by so many devices.
+        UsageError: an argument is none that can be used, the environments' spaces do not fit, nothing restarts their
+            episodes, ``horizon_seconds`` is given (see ``SacConfig.for_step``), or environments and batches cannot
+            be shared by so many devices.
         FloatingPointError: a loss, a reward or an observation is not finite; the message tells where.
     """
     if config.horizon_seconds is not None:
@@ -84,15 +85,19 @@ def train(
             f"SacConfig.horizon_seconds is {config.horizon_seconds:g}, and how long a policy step lasts only the "
             "caller knows. Give train config.for_step(seconds_of_a_policy_step)."
         )
+    refuse_arguments(total_steps=total_steps, seed=seed, devices=devices)
     environments = Environments(envs)
+    size = environments.observation_size
+    if felt is not None and len(felt) != size:
+        raise UsageError(f"felt tells of {len(felt)} numbers, and an observation has {size}. Give as many.")
     spread = Devices.of(devices, envs.num_envs, config.batch_size)
-    sac = Sac(environments.observation_size, environments.action_size, config, symmetry, felt)
+    sac = Sac(size, environments.action_size, config, symmetry, felt)
     memory = Memory.of(config, envs.num_envs)
     observation = environments.reset(seed)
     loop = restore(
         Loop(
             learner=sac.init(seed),
-            memory=memory.init(environments.observation_size, environments.action_size),
+            memory=memory.init(size, environments.action_size),
             key=jax.random.key(seed + 1),
             environments=envs,
             observation=observation,
