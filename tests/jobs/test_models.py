@@ -16,6 +16,7 @@ import pytest
 import touchline
 from touchline.catalog import Catalog, ModelVersion, directory_digest, tell_milestone
 from touchline.config import Settings
+from touchline.jobs.base import Interrupted, stopping_with
 from touchline.jobs.models import load_policy, log_policy, register
 from touchline.learning.policy import Policy
 from touchline.soccer.control import stand_still
@@ -198,3 +199,20 @@ def _python(settings: Settings, code: str, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+class Asked:
+    """A stop that a person has asked for."""
+
+    requested, reason, told = True, "interrupted", None
+
+
+def test_a_stop_ends_the_wait_for_the_model(tmp_path: Path) -> None:
+    # The port of a server that is not there.
+    settings = Settings(
+        home=tmp_path / "home", sinks=("mlflow",), mlflow_tracking_uri="http://127.0.0.1:9", capture=()
+    )
+    with start_run("pretrain", settings=settings) as run, stopping_with(Asked()):
+        with pytest.raises(Interrupted, match=f"before MLflow had the model of run {run.id}"):
+            register(run, log_policy(run, of_jax()), 64, {})
+        run.finish("killed", timeout=0.0)

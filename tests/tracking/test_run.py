@@ -322,6 +322,20 @@ def test_a_terminal_gets_an_alert_once_with_and_without_the_console_sink(home: P
     assert "hot" not in told.stdout
 
 
+def test_a_wait_for_a_silent_sink_can_be_given_up_and_a_long_one_is_told(
+    home: Path, blackhole: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("touchline.tracking.run._SILENT_SECONDS", 0.2)
+    url = f"http://127.0.0.1:{blackhole.getsockname()[1]}"
+    run = touchline.start_run("train", settings=Settings(home=home, sinks=("mlflow",), mlflow_tracking_uri=url))
+    began = time.monotonic()
+    assert not run.wait_delivered("mlflow", 60.0, 1_800.0, give_up=lambda: time.monotonic() - began > 1.0)
+    assert time.monotonic() - began < 30.0
+    told = [record.message for record in caplog.records if "to take what run" in record.message]
+    assert told == [f"Waiting up to 1,800 s for mlflow to take what run {run.id} has logged."]
+    run.finish(timeout=0.0)
+
+
 def test_names_beyond_ascii_become_file_names_of_their_own() -> None:
     names = ["走路", "射門", "walk", "walk 走路", "walk 射門", "run", "\ud800"]
     files = [slug(name) for name in names]

@@ -18,7 +18,7 @@ from touchline.config import Settings, digest
 from touchline.errors import TouchlineError, UsageError, missing_package
 from touchline.filesystem import write_private
 from touchline.jax_guard import guard_jax
-from touchline.jobs.base import SLOW_DELIVERY_SECONDS, Interrupted, Job, JobResult
+from touchline.jobs.base import SLOW_DELIVERY_SECONDS, Interrupted, Job, JobResult, stop_requested
 from touchline.jobs.checkpoints import From, Resume, going_on, store_of, training_config
 from touchline.jobs.history import (
     JOB,
@@ -107,7 +107,7 @@ def execute(
     run.set_tags({RESULT_TAG: encode_result(result, seconds)})
     delivery = run.finish("finished", timeout=patience)
     if "mlflow" in settings.sinks and reporter is None:
-        run.wait_delivered("mlflow", DELIVERY_SECONDS, SLOW_DELIVERY_SECONDS)
+        run.wait_delivered("mlflow", DELIVERY_SECONDS, SLOW_DELIVERY_SECONDS, stop_requested)
         delivery = run.delivery()
     return JobOutcome(job.name, run.id, seconds, result, delivery)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from touchline.errors import at_least
 from touchline.filesystem import write_private
-from touchline.jobs.base import SLOW_DELIVERY_SECONDS, JobResult, raise_if_stopped
+from touchline.jobs.base import SLOW_DELIVERY_SECONDS, JobResult, raise_if_stopped, stop_requested
 from touchline.soccer.perturbation import Perturbation
 
 if TYPE_CHECKING:
@@ -186,7 +186,8 @@ def _decide(
     if "candidate" in files:
         told["file"] = files["candidate"]
     run.set_tags({f"gate3.{key}": value for key, value in told.items()})
-    run.wait_delivered("mlflow", DELIVERY_SECONDS, SLOW_DELIVERY_SECONDS)
+    run.wait_delivered("mlflow", DELIVERY_SECONDS, SLOW_DELIVERY_SECONDS, stop_requested)
+    raise_if_stopped("before the decision")
     told["evidence"] = f"runs:/{run.mlflow_run_id}/{EVIDENCE}"
     catalog = Catalog.of(run.settings)
     champion = decide(run, catalog, attempt, told)

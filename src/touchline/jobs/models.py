@@ -11,7 +11,7 @@ from touchline.catalog import Catalog, LoggedModel, ModelVersion, directory_dige
 from touchline.catalog.lineage import INPUT_TAG
 from touchline.catalog.version import DIGEST_TAG, STEP_TAG
 from touchline.errors import TouchlineError
-from touchline.jobs.base import SLOW_DELIVERY_SECONDS
+from touchline.jobs.base import SLOW_DELIVERY_SECONDS, raise_if_stopped, stop_requested
 from touchline.jobs.cards import update_card
 from touchline.jobs.history import JOB
 from touchline.learning.policy import Policy
@@ -49,9 +49,12 @@ def register(run: Run, digest: str, step: int, tags: dict[str, str]) -> ModelVer
 
     Raises:
         TouchlineError: MLflow does not have the model in time; the journal has, so nothing is lost.
+        Interrupted: a stop was asked for meanwhile.
     """
     began = time.monotonic()
-    has_it = run.wait_delivered("mlflow", DELIVERY_SECONDS, SLOW_DELIVERY_SECONDS)
+    has_it = run.wait_delivered("mlflow", DELIVERY_SECONDS, SLOW_DELIVERY_SECONDS, stop_requested)
+    if not has_it:
+        raise_if_stopped(f"before MLflow had the model of run {run.id}")
     if not has_it or run.mlflow_run_id is None:
         state = run.delivery()["mlflow"]
         raise TouchlineError(

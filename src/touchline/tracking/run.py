@@ -6,7 +6,7 @@ import atexit
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -38,6 +38,8 @@ OUTAGE_SECONDS = 3.0
 INTERRUPTED_CODE, PREEMPTED_CODE = 130, 143
 """Exit codes of a shell for Ctrl-C and SIGTERM, with which ``CheckpointStore.maybe_save`` ends a process too."""
 _POLL_SECONDS = 0.05
+_SILENT_SECONDS = 20.0
+"""A wait for a sink that is longer is told."""
 _RESTART_SECONDS = 2.0
 
 
@@ -112,22 +114,29 @@ class Run(RunEvents):
         """What each sink has of this run, by sink name."""
         return read_delivery(self.directory, self.settings.sinks)
 
-    def wait_delivered(self, sink: str, timeout: float = 60.0, slow: float = 0.0) -> bool:
+    def wait_delivered(
+        self, sink: str, timeout: float = 60.0, slow: float = 0.0, give_up: Callable[[], bool] = lambda: False
+    ) -> bool:
         """Wait until ``sink`` has all that was logged before this call; False when it has not in time.
 
         In time is within ``timeout`` seconds, or within ``slow`` if that is longer and the sink has no trouble to
-        tell of: on a crowded machine a courier, which leaves the processors to everybody else, takes its time.
+        tell of: on a crowded machine a courier, which leaves the processors to everybody else, takes its time. It
+        is also False once ``give_up``, asked again and again, says so. A wait that is long is told in one line.
         """
         if sink not in self.settings.sinks:
             raise UsageError(f"The run {self.id} has no sink {sink!r}. Its sinks: {', '.join(self.settings.sinks)}.")
         began = time.monotonic()
         if not self._ended and not self._writer.flush(timeout):
             return False
-        wanted = self._writer.last_seq
+        wanted, is_told = self._writer.last_seq, False
         while (cursor := read_cursor(self.directory, sink)).delivered < wanted:
             seconds = time.monotonic() - began
-            if seconds >= timeout and (seconds >= slow or cursor.reason):
+            if (seconds >= timeout and (seconds >= slow or cursor.reason)) or give_up():
                 return False
+            if seconds >= _SILENT_SECONDS and not is_told:
+                longest = max(timeout, slow)
+                logger.warning(f"Waiting up to {longest:,.0f} s for {sink} to take what run {self.id} has logged.")
+                is_told = True
             self._keep_couriers((sink,))
             time.sleep(_POLL_SECONDS)
         return True
