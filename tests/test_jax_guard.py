@@ -74,7 +74,7 @@ def test_where_no_flag_can_be_added_more_threads_cure_the_deadlock(tmp_path: Pat
     assert int(environment["NPROC"]) == max(8, os.cpu_count() or 1)
 
 
-@pytest.mark.parametrize(("set_by_user", "refused"), [({}, True), ({"NPROC": "8"}, False)])
+@pytest.mark.parametrize(("set_by_user", "refused"), [({}, True), ({"NPROC": "2"}, True), ({"NPROC": "8"}, False)])
 def test_a_guard_after_the_import_is_refused(tmp_path: Path, set_by_user: dict[str, str], refused: bool) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "NPROC")} | set_by_user
     code = (

@@ -17,6 +17,8 @@ from touchline.config import Settings
 from touchline.errors import TouchlineError
 
 SCHEDULER_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler"
+_ENOUGH_THREADS = 8
+"""So many of XLA's threads were never seen to wait for each other all at once."""
 
 
 def guard_jax(settings: Settings | None = None) -> None:
@@ -37,7 +39,9 @@ def guard_jax(settings: Settings | None = None) -> None:
 
 def is_guarded(environment: MutableMapping[str, str]) -> bool:
     """Whether an environment holds a guard against the deadlock, whoever put it there."""
-    return SCHEDULER_FLAG in environment.get("XLA_FLAGS", "") or "NPROC" in environment
+    threads = environment.get("NPROC", "")
+    has_enough = threads.isdecimal() and int(threads) >= _ENOUGH_THREADS
+    return SCHEDULER_FLAG in environment.get("XLA_FLAGS", "") or has_enough
 
 
 def prepare(environment: MutableMapping[str, str], cache: Path) -> None:
@@ -45,7 +49,7 @@ def prepare(environment: MutableMapping[str, str], cache: Path) -> None:
     flags = environment.get("XLA_FLAGS", "").strip()
     # XLA takes anything else for the name of a file with flags, and ends the process when text follows it.
     if flags[:2] not in ("", "--"):
-        environment.setdefault("NPROC", str(max(8, os.cpu_count() or 1)))
+        environment.setdefault("NPROC", str(max(_ENOUGH_THREADS, os.cpu_count() or 1)))
     elif SCHEDULER_FLAG not in flags:
         environment["XLA_FLAGS"] = f"{flags} {SCHEDULER_FLAG}=false".strip()
     environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import touchline
 from touchline.catalog import Catalog, ModelVersion, directory_digest, tell_milestone
 from touchline.config import Settings
 from touchline.jobs.base import Interrupted, stopping_with
-from touchline.jobs.models import load_policy, log_policy, register
+from touchline.jobs.models import DELIVERY_SECONDS, load_policy, log_policy, register
 from touchline.learning.policy import Policy
 from touchline.soccer.control import stand_still
 from touchline.testing.wandb_backend import API_KEY, WandbBackend, wandb_backend
@@ -213,6 +214,8 @@ def test_a_stop_ends_the_wait_for_the_model(tmp_path: Path) -> None:
         home=tmp_path / "home", sinks=("mlflow",), mlflow_tracking_uri="http://127.0.0.1:9", capture=()
     )
     with start_run("pretrain", settings=settings) as run, stopping_with(Asked()):
+        began = time.monotonic()
         with pytest.raises(Interrupted, match=f"before MLflow had the model of run {run.id}"):
             register(run, log_policy(run, of_jax()), 64, {})
+        assert time.monotonic() - began < DELIVERY_SECONDS / 2  # where the wait alone would end, in vain
         run.finish("killed", timeout=0.0)

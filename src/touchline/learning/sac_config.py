@@ -73,8 +73,10 @@ class SacConfig:
         whole(1, self, "updates_per_step", "update_every", "actor_every", "n_step")
         between(0.0, 1e38, self, "actor_lr", "critic_lr", "alpha_lr", "anchor")
         whole(0, self, "anchor_half_life")
-        between(1e-30, 1e30, self, "initial_alpha")  # float32 has a logarithm of
-        between(5e-5, 1.6, self, "initial_sigma")  # the actor's head is clipped to this, and learns nothing beyond
+        between(1e-30, 1e30, self, "initial_alpha")  # what float32 has a logarithm of
+        between(
+            5e-5, 1.6, self, "initial_sigma"
+        )  # within policy.LOG_STD_RANGE: beyond, the head is clipped and learns nothing
         above(0.0, self, "reward_scale", "tau")
         between(-1e3, 1e3, self, "target_entropy_per_action")
         between(-1e9, 1e9, self, "value_low", "value_high")
