@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from touchline.jax_guard import prepare
@@ -26,6 +27,9 @@ def pytest_configure(config: pytest.Config) -> None:
     A worker that is much less modest than the couriers it waits for would starve them.
     """
     forget_configuration()
+    # How long an example takes tells how busy the machine is.
+    hypothesis.settings.register_profile("touchline", deadline=None)
+    hypothesis.settings.load_profile("touchline")
     if hasattr(config, "workerinput"):
         os.nice(15)
         with contextlib.suppress(OSError):  # Linux may weigh sessions first, and niceness only within one

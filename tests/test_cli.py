@@ -16,7 +16,7 @@ HOPPER = Path(__file__).parents[1] / "examples" / "hopper.py"
 def touchline(*arguments: str, at: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TOUCHLINE_", "MLFLOW_"))}
     return subprocess.run(
-        [str(TOUCHLINE), *arguments], cwd=at, env=kept | variables, capture_output=True, text=True, timeout=60
+        [str(TOUCHLINE), *arguments], cwd=at, env=kept | variables, capture_output=True, text=True, timeout=300
     )
 
 
@@ -165,7 +165,7 @@ def test_a_package_that_is_not_installed_is_told_with_its_extra(
         env=kept | {"TOUCHLINE_SINKS": "tensorboard"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 1
     assert f"pip install 'touchline[{extra}]'" in done.stderr
@@ -191,9 +191,10 @@ def test_recipes_are_listed_with_what_they_are_for(tmp_path: Path) -> None:
         (["--pretrain.sac.horizon-seconds", "0.01"], "horizon_seconds is 0.01"),
         (["--world", str(HOPPER), "--pretrain.demonstrations.transitions", "100"], "has no teacher"),
         (["--world", str(HOPPER), "--pretrain.controller", "walk"], "options of the soccer world"),
+        (["--pretrain.devices", "64"], "64 devices were asked for, and jax has"),
     ],
 )
-def test_what_does_not_fit_the_world_is_refused_before_there_is_a_run(
+def test_what_does_not_fit_the_world_or_the_machine_is_refused_before_there_is_a_run(
     options: list[str], told: str, tmp_path: Path
 ) -> None:
     done = touchline("run", "pretrain", "--recipe", "smoke", *options, at=tmp_path)

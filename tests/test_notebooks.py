@@ -20,7 +20,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
         patch.setenv("TOUCHLINE_SINKS", "")
         patch.setenv("IPYTHONDIR", str(place))
         notebook: Any = nbformat.read(NOTEBOOK, as_version=4)
-        done = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(place)}}).execute()
+        done = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(place)}}).execute()
     return [cell for cell in done.cells if cell.cell_type == "code"]
 
 

@@ -200,7 +200,7 @@ def request(
     data = json.dumps(body).encode() if body else None
     try:
         asked = urllib.request.Request(f"{url}/api/{version}/mlflow/{path}", data=data, headers=told)
-        with urllib.request.urlopen(asked, timeout=60.0) as answer:
+        with urllib.request.urlopen(asked, timeout=300.0) as answer:
             return answer.status, json.loads(answer.read() or b"{}")
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -73,9 +73,12 @@ def run(arguments: list[str]) -> int:
         clash = "--fresh" if options.fresh else "the pipeline, which finds its unfinished run by itself"
         raise UsageError(f"--resume {options.resume} does not go with {clash}. Leave one of them out.")
     settings = Settings.load(home=options.home)
-    # What does not fit the world, or names none, is to leave no run behind.
+    # What does not fit the world or the machine, or names none, is to leave no run behind.
     if "pretrain" in jobs:
-        dataclasses.replace(config.pretrain, world=config.world).load_world()
+        pretrain = dataclasses.replace(config.pretrain, world=config.world)
+        pretrain.load_world()
+        if pretrain.devices != 1:
+            pretrain.prepare_devices(settings)
     elif config.world != "soccer":
         from touchline.jobs.worlds import load_world
 

@@ -17,7 +17,7 @@ def test_what_a_run_logged_is_registered_and_acts(settings, policy, tmp_path):
     code.write_text(CODE)
     with touchline.start_run(job="pretrain", settings=settings) as run:
         run.log_model(policy, code=code, signature={"inputs": (-1, 3), "outputs": (-1, 2)})
-        assert run.wait_delivered("mlflow", 60)
+        assert run.wait_delivered("mlflow", 300)
         digest = directory_digest(policy)
         version = Catalog.of(settings).register("pretrain", run.mlflow_run_id, digest=digest)
     assert (version.run_id, version.digest) == (run.id, digest)

@@ -72,7 +72,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, fresh_store: Path) -> Catalo
     return catalog
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(changes())
 def test_any_change_of_payload_or_code_is_refused_and_leaves_nothing_behind(model, tmp_path_factory, changed):
     version, place = model.get("ddpg_finetuned", 1), tmp_path_factory.mktemp("copies")

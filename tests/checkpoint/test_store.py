@@ -111,7 +111,7 @@ def test_the_newest_step_is_the_latest_and_two_are_kept(store: CheckpointStore) 
     assert store.saved == latest.path
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     metadata=st.dictionaries(
         st.text(),

@@ -67,7 +67,7 @@ def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 tree = st.recursive(leaf, containers, max_leaves=12)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(saved=tree)
 def test_a_tree_comes_back_bit_for_bit(saved: Any) -> None:
     restored = through_files(saved, blank(saved))
@@ -199,7 +199,7 @@ def test_a_tree_can_be_read_without_the_classes_it_came_from() -> None:
 
 
 @given(saved=tree)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_description_is_json_of_any_standard_reader(saved: Any) -> None:
     description = encode(saved).description
     assert json.loads(json.dumps(description, allow_nan=False)) == description

@@ -185,7 +185,7 @@ def test_ctrl_c_leaves_the_old_file_and_no_half_of_a_new_one(home: Path, tmp_pat
     assert process.stdout is not None
     assert "/520 episodes" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=300)
     assert process.returncode == 130, told
     assert "Stopped after an episode of kick_to_target" in told
     assert (tmp_path / "found.json").read_text() == "mine"

@@ -202,7 +202,7 @@ def test_a_delivered_run_is_removed_after_asking_and_its_mlflow_run_stays(
         checkpoint.mkdir(parents=True)
         (checkpoint / "arrays").write_bytes(b"x" * 1000)
         run.log_artifact(checkpoint, "checkpoints/step-1")
-    assert touchline.sync(settings, timeout=120).complete
+    assert touchline.sync(settings, timeout=300).complete
     remote = run.mlflow_run_id
     assert remote is not None
     (run.directory / "checkpoints" / "step-2").mkdir()
@@ -228,11 +228,11 @@ def test_a_courier_that_serves_another_run_survives_the_removal(home: Path) -> N
     settings = Settings(home=home, sinks=("mlflow",), capture=())
     with touchline.start_run("train", settings=settings, run_id="old") as run:
         run.log({"loss": 1.0}, 1)
-    assert touchline.sync(settings, timeout=120).complete
+    assert touchline.sync(settings, timeout=300).complete
     with touchline.start_run("train", settings=settings, run_id="new") as other:
         ensure_courier(settings, "mlflow")
         other.log({"loss": 1.0}, 1)
-        assert other.wait_delivered("mlflow", timeout=60)
+        assert other.wait_delivered("mlflow", timeout=300)
         before = couriers_of(home, "mlflow")
         assert len(before) == 1
         remove(settings, read_status(run.directory))

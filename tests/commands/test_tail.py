@@ -72,7 +72,7 @@ def test_a_run_is_followed_to_its_end(home: Path) -> None:
     run.log({"loss": 0.5}, 12)
     assert "step 12  loss=0.5" in process.stdout.readline()
     run.finish("preempted", timeout=5, reason="The spot machine goes.")
-    rest, errors = process.communicate(timeout=30)
+    rest, errors = process.communicate(timeout=300)
     assert "ended: preempted, The spot machine goes." in rest
     assert rest.splitlines()[-1] == "The run r1 is over: preempted."
     assert (process.returncode, errors) == (0, "")
@@ -90,7 +90,7 @@ def test_ctrl_c_ends_the_following_without_a_traceback(home: Path) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert errors == "touchline: Interrupted.\n"
 

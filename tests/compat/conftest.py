@@ -94,7 +94,7 @@ def process(folder: Path, *arguments: str, **environment: str) -> subprocess.Pop
     )
 
 
-def done(process: subprocess.Popen[str], code: int = 0, seconds: float = 120.0) -> tuple[str, str]:
+def done(process: subprocess.Popen[str], code: int = 0, seconds: float = 300.0) -> tuple[str, str]:
     """Wait for a process that ends with ``code``; returns what it printed and what it warned."""
     try:
         out, err = process.communicate(timeout=seconds)

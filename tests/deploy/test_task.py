@@ -26,14 +26,14 @@ def start(*arguments: str, at: Path) -> subprocess.Popen[str]:
 
 
 def test_what_the_command_says_is_seen(tmp_path: Path) -> None:
-    said, complained = start("recipes", at=tmp_path).communicate(timeout=60)
+    said, complained = start("recipes", at=tmp_path).communicate(timeout=300)
     assert "laptop" in said
     assert complained == ""
 
 
 def test_a_command_that_fails_raises_with_its_last_line(tmp_path: Path) -> None:
     task = start("run", "pretain", at=tmp_path)
-    said, complained = task.communicate(timeout=60)
+    said, complained = task.communicate(timeout=300)
     assert "Did you mean 'pretrain'" in said
     assert complained.strip().splitlines()[-1].startswith("RuntimeError: touchline run pretain ended with 2. ")
     assert task.returncode == 1
@@ -75,5 +75,5 @@ def test_a_request_to_stop_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert task.stdout is not None
     assert task.stdout.readline() == "at work\n"
     task.send_signal(signal.SIGTERM)
-    _, complained = task.communicate(timeout=60)
+    _, complained = task.communicate(timeout=300)
     assert "RuntimeError: touchline run pretrain ended with 143" in complained

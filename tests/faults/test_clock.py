@@ -24,7 +24,7 @@ for step in range(2_000):
     run.log({'x': step}, step)
     if step % 500 == 0:
         run.alert(f'alert {step}')
-delivery = run.finish(timeout=60)
+delivery = run.finish(timeout=300)
 assert delivery.complete, delivery.sentences()
 """
 

@@ -42,7 +42,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost_once_there_is_space(
     with pytest.raises(TouchlineError, match=r"could not be copied .*No space"):
         run.log_artifact(filler)
     filler.unlink()
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert steps(run) == list(range(last + 1))
     assert delivery.complete
 
@@ -85,7 +85,7 @@ def test_a_disk_that_turns_read_only_is_told_and_keeps_what_was_committed(
         process.wait()
     ext4_disk.repair()
     assert steps(run)[:100] == list(range(100))
-    assert touchline.sync(settings, timeout=60).exit_code == 0
+    assert touchline.sync(settings, timeout=300).exit_code == 0
 
 
 def test_a_removed_run_directory_is_put_back_with_all_that_was_logged(
@@ -94,7 +94,7 @@ def test_a_removed_run_directory_is_put_back_with_all_that_was_logged(
     run = touchline.start_run("train", settings=Settings(home=home, sinks=("tensorboard",)), run_id="r1")
     for step in range(100):
         run.log({"loss": 0.5}, step)
-    assert run.wait_delivered("tensorboard", 30)
+    assert run.wait_delivered("tensorboard", 300)
     shutil.rmtree(run.directory)
     with caplog.at_level(logging.WARNING, "touchline"):
         for step in range(100, 200):
@@ -103,7 +103,7 @@ def test_a_removed_run_directory_is_put_back_with_all_that_was_logged(
         run.finish(timeout=30)
     assert steps(run) == list(range(200))
     assert caplog.text.count(f"{run.directory}/journal.db was removed while its run goes on") == 1
-    assert touchline.sync(Settings(home=home, sinks=("tensorboard",)), timeout=60).complete
+    assert touchline.sync(Settings(home=home, sinks=("tensorboard",)), timeout=300).complete
 
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -29,7 +29,7 @@ run.log({"parent": 1.0}, 0)
 def record(home: Path, body: str) -> tuple[list[str], str]:
     """Run a script; returns the names of the metrics it kept, and its standard error."""
     done = subprocess.run(
-        [sys.executable, "-c", START + body, str(home)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", START + body, str(home)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     with JournalReader(home / "runs" / "r1" / "journal.db") as journal:
@@ -115,7 +115,7 @@ def test_a_worker_that_outlives_its_trainer_keeps_neither_the_run_alive_nor_its_
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         again = touchline.start_run("train", settings=settings, run_id="r1")
         again.log({"x": 2.0}, 2)
-        assert again.finish(timeout=30).complete
+        assert again.finish(timeout=300).complete
     finally:
         os.kill(worker, signal.SIGKILL)
     cursor = (home / "runs" / "r1" / "delivery" / "tensorboard.json").read_text()

@@ -63,7 +63,7 @@ def sync(environment: dict[str, str], until: str) -> str:
     deadline = time.monotonic() + 300.0
     while until not in told:
         assert time.monotonic() < deadline, told
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
         told = done.stdout + done.stderr
         assert done.returncode == (0 if DELIVERED in told else 1), told
     return told

@@ -77,7 +77,7 @@ print(step, handled)
 
 def play(script: str, home: Path, durability: str) -> list[int]:
     done = subprocess.run(
-        [sys.executable, "-c", script, str(home), durability], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script, str(home), durability], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert "cannot be written" not in done.stderr

@@ -17,7 +17,7 @@ def normal(seed, shift=0.0, size=40):
     return {task: random.normal(size=size) + shift for task in "ab"}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(arrays(float, st.integers(1, 10).map(lambda n: 4 * n), elements=score))
 def test_the_interquartile_mean_is_that_of_the_middle_half(sample):
     found = interquartile_mean({"kick": sample})
@@ -31,7 +31,7 @@ def test_the_interquartile_mean_ignores_an_outlier():
     assert interquartile_mean(wild).mean == pytest.approx(interquartile_mean(calm).mean)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(arrays(float, 7, elements=score), arrays(float, 7, elements=score))
 def test_the_probability_of_improvement_is_the_mann_whitney_statistic(ours, theirs):
     from scipy.stats import mannwhitneyu

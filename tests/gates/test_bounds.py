@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -51,7 +51,6 @@ def test_a_smaller_error_is_never_bolder(sample, one, other):
     assert cautious.low <= bold.low + 1e-9
 
 
-@settings(deadline=None)
 @given(st.permutations(["a", "b", "c"]))
 def test_the_order_of_tasks_does_not_matter(order):
     tasks = {name: np.random.default_rng(3).normal(size=10) * len(name) for name in "abc"}

@@ -50,7 +50,7 @@ def test_the_verdict_can_be_reckoned_again_from_its_evidence(judge, given):
     assert written(again, given) == document
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.floats(-1, 2), st.integers(1, 40), st.booleans())
 def test_any_contest_survives_the_file(seed, shift, count, first):
     random = np.random.default_rng(seed)

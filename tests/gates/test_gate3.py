@@ -41,7 +41,7 @@ STANDING = evaluation("stand still", seed=8)
 CHAMPION = evaluation("version 1", seed=1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.integers(1, 30), st.integers(1, 20))
 def test_a_policy_equal_to_the_champion_or_to_standing_still_never_passes(seed, count, attempt):
     one = evaluation(seed=seed, count=count)
@@ -50,7 +50,7 @@ def test_a_policy_equal_to_the_champion_or_to_standing_still_never_passes(seed, 
     assert not decision(Contest(one, twin, attempt=attempt))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.integers(5, 30), st.floats(100, 1e6), st.booleans())
 def test_a_policy_better_by_far_passes_and_the_other_way_round_does_not(seed, count, shift, first):
     worse, better = evaluation(seed=seed, count=count), evaluation(seed=seed + 1, count=count, shift=shift)
@@ -58,14 +58,14 @@ def test_a_policy_better_by_far_passes_and_the_other_way_round_does_not(seed, co
     assert not decision(Contest(worse, better, None if first else better))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.floats(0.0, 2.0), st.integers(1, 19))
 def test_what_passes_at_a_later_attempt_passes_at_an_earlier_one(seed, shift, attempt):
     one = Contest(evaluation(seed=seed, shift=shift), STANDING, CHAMPION, attempt=attempt)
     assert decision(one) or not decision(replace(one, attempt=attempt + 1))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.permutations(TASKS))
 def test_the_order_of_tasks_does_not_matter(order):
     candidate = evaluation(shift=0.3)

@@ -14,7 +14,7 @@ score = st.floats(-10, 10, allow_nan=False).map(lambda x: round(x, 3))
 samples = arrays(float, st.integers(1, 12), elements=score)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(samples)
 def test_a_bound_is_defined_for_any_sample_and_holds_the_mean(sample):
     interval = paired_bootstrap(sample)
@@ -49,7 +49,7 @@ def test_tasks_weigh_the_same_however_many_scenarios_they_have():
     assert interval.pairs == 93
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.permutations(["a", "b", "c"]))
 def test_the_order_of_tasks_does_not_matter(order):
     rng = np.random.default_rng(3)

@@ -49,7 +49,7 @@ def test_a_killed_pretraining_comes_to_the_policy_of_an_unbroken_one(tmp_path: P
     assert process.returncode == 0, said
 
     process = start(killed.home, cache)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not list(killed.runs.glob("*/checkpoints/step-00000000[2-4]*")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)

@@ -51,6 +51,16 @@ def train(recorder, steps, every=2_048):
         recorder(Progress(step, step // 4, step, {"critic_loss": 0.5}, episodes, terms, float(step), loop=loop))
 
 
+def test_a_learner_that_its_last_losses_spoiled_is_not_saved(run):
+    spoiled = {"critic_loss": float("nan"), "entropy": float("nan")}
+    episodes, loop = EpisodeStatistics(2), {"weights": np.full(3, np.nan)}
+    told = "critic_loss became nan at policy transition 10240"
+    with pytest.raises(FloatingPointError, match=told), recorder_of(run) as recorder:
+        train(recorder, 8_192)
+        recorder(Progress(10_240, 1, 1, spoiled, episodes, {}, 0.0, loop=loop))
+    assert CheckpointStore(run.directory / "checkpoints").steps() == ()
+
+
 def events(run, kind):
     with sqlite3.connect(run.directory / "journal.db") as journal:
         rows = journal.execute("SELECT step, payload FROM events WHERE kind = ? ORDER BY seq", (kind,)).fetchall()

@@ -54,7 +54,7 @@ def test_a_budget_that_is_spent_stops_the_training_at_a_boundary_with_everything
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 1, done.stderr
     assert "of 3.00 USD are spent" in done.stderr

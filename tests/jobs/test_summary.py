@@ -100,7 +100,7 @@ def test_a_single_job_has_a_summary_without_scores(settings: Settings) -> None:
 def test_the_delivery_is_the_one_of_now(settings: Settings) -> None:
     with touchline.start_run(job="pretrain", settings=settings) as run:
         run.log({"train/loss": 1.0}, 1)
-    assert run.wait_delivered("tensorboard", 60)
+    assert run.wait_delivered("tensorboard", 300)
     assert "tensorboard has everything." in summary(settings, ("pretrain", {}), run_id=run.id)
 
 

@@ -222,7 +222,6 @@ def test_an_environment_that_tells_no_score_is_refused_only_where_one_is_needed(
         trained(start, 60, vector(Silent), score_share=0.5)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 20_000), st.integers(0, 5_000), st.integers(0, 5_000), st.floats(0.0, 1.0))
 def test_the_score_takes_over_evenly_between_two_transitions(step, first, length, share):
     config = DdpgConfig(score_from=first, score_until=first + length, score_share=share)
@@ -244,7 +243,7 @@ def test_schedules_and_horizons_as_the_documentation_tells_them():
         DdpgConfig(score_from=100, score_until=99)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 1_000), st.floats(0.0, 1.0), st.floats(0.0, 5.0))
 def test_an_update_follows_the_gradients_that_autograd_finds(seed, share, anchor):
     torch.manual_seed(seed)

@@ -240,7 +240,7 @@ def test_a_sigterm_to_the_whole_group_stops_the_parent_in_order_and_its_workers_
     while parent.stdout.readline() != f"{moment}\n":
         assert parent.poll() is None
     os.killpg(parent.pid, signal.SIGTERM)
-    _, told = parent.communicate(timeout=60)
+    _, told = parent.communicate(timeout=300)
     assert (parent.returncode, "as asked" in told, "died" in told) == (143, True, False), told
     deadline = time.monotonic() + 10
     while left := alive_in(parent.pid):

@@ -10,6 +10,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from tests.learning.toy import Steer, steer
 from touchline.errors import UsageError
 from touchline.learning.interaction import Environments
+from touchline.learning.progress import EpisodeStatistics
 
 
 def played(mode, steps=33):
@@ -30,6 +31,18 @@ def test_episodes_restarted_in_the_next_step_give_the_same_transitions_as_in_the
     assert len(following) == 33 - 3
     assert following == same[:30]
     assert [row[3] for row in same[:20]] == ([False] * 9 + [True]) * 2
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
+def test_what_an_episode_tells_at_its_end_is_read_whatever_restarts_it(mode):
+    environments, episodes, ended = Environments(steer(2, mode)), EpisodeStatistics(2), np.zeros(2, bool)
+    environments.reset(7)
+    for _ in range(13):
+        step = environments.step(np.ones((2, 1), np.float32), ended)
+        episodes.add(step.reward, step.terminated, step.truncated, step.info, valid=step.valid)
+        ended = step.ended
+    assert episodes.count == 2
+    assert episodes.summary()["episode_score"] == -((2.0 - 1.0) ** 2)
 
 
 def test_actions_are_stretched_to_the_bounds_of_the_space():

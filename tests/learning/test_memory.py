@@ -24,7 +24,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps, st.floats(0.5, 1.0))
 def test_several_steps_make_the_transition_that_a_loop_over_them_makes(played, gamma):
     n = len(played)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from touchline.learning import normaliser as norm
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(0, 1000))
 def test_batches_add_up_to_the_whole(sizes, seed):
     rng = np.random.default_rng(seed)

@@ -52,7 +52,7 @@ def test_the_parts_of_a_drawn_row_are_those_of_one_transition(library):
     assert all(np.array_equal(np.asarray(part), other) for part, other in zip(parts, expected, strict=True))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.data(), st.integers(1, 4), st.integers(4, 30))
 def test_the_score_is_credited_to_every_transition_of_its_episode_that_is_still_there(data, num_envs, capacity):
     buffer = ReplayBuffer(capacity, 1, 1)

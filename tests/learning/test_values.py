@@ -11,7 +11,7 @@ from touchline.learning.values import Values, project
 GRID = Values(atoms=21, low=-2.0, high=3.0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-2, 3, width=32), min_size=1, max_size=5), st.integers(0, 1000))
 def test_projection_keeps_probability_and_mean_inside_the_grid(values, seed):
     weights = np.random.default_rng(seed).dirichlet(np.ones(len(values))).astype(np.float32)

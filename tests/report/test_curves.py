@@ -27,7 +27,7 @@ def taken(values: Sequence[float], most: int, block: int) -> Curve:
     return buckets.curve("x", most)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf, 1.7e308, 5e-324]), min_size=1, max_size=400),
     st.integers(2, 40).map(lambda number: 2 * number),
@@ -52,7 +52,7 @@ def test_the_mean_of_many_of_the_largest_numbers_is_one_of_them() -> None:
     assert curve.mean == pytest.approx(np.full(curve.mean.size, 1.7e308))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.booleans(), min_size=1, max_size=600), st.integers(1, 100))
 def test_all_that_is_not_finite_lies_in_a_bounded_number_of_stretches(finite: list[bool], block: int) -> None:
     curve = taken([1.0 if one else math.inf for one in finite], 100, block)

@@ -47,7 +47,7 @@ def recorder(tmp_path: Path, drawn: None) -> Iterator[VideoRecorder]:
         yield made
 
 
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 300.0) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
@@ -98,7 +98,7 @@ def test_a_recorder_hands_over_and_collects_later(recorder: VideoRecorder, tmp_p
     recorder.submit(episode, step=1_000, caption="step 1,000")
     recorder.submit(episode, step=2_000)
     assert recorder.poll() == []  # it did not wait
-    videos = recorder.close(timeout=60)
+    videos = recorder.close(timeout=300)
     assert [video.step for video in videos] == [1_000, 2_000]
     assert all(size_of(video.path)[0] == 8 for video in videos)
     assert sorted(entry.suffix for entry in tmp_path.iterdir()) == [".mp4", ".mp4"]
@@ -150,7 +150,7 @@ def test_the_oldest_waiting_video_gives_way(
     with VideoRecorder(tmp_path, waiting=1) as recorder:
         for step in (1, 2, 3):
             recorder.submit(episode, step=step)
-        steps = [video.step for video in recorder.close(timeout=60)]
+        steps = [video.step for video in recorder.close(timeout=300)]
     assert steps == [1, 3]
     assert "record less often" in caplog.text
 

@@ -85,7 +85,7 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def until(condition: Callable[[], object], seconds: float = 90.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 300.0) -> None:
     """Wait until ``condition()`` is true; fails after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -48,7 +48,7 @@ with touchline.start_run("train", settings=settings, run_id="r1") as run:
 def record(script: Path, home: Path, *arguments: str) -> list[Event]:
     """Run a training script to its end and return what its journal has."""
     command = [sys.executable, str(script), str(home), *arguments]
-    subprocess.run(command, check=True, cwd=script.parent, timeout=60)
+    subprocess.run(command, check=True, cwd=script.parent, timeout=300)
     with JournalReader(home / "runs" / "r1" / "journal.db") as journal:
         return list(journal.all())
 
@@ -109,11 +109,11 @@ def test_an_installed_command_counts_as_the_project_it_runs_in(
     repository: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True, timeout=300)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(entry for entry in sys.path if entry))
     command = environment / "bin" / "train"
     command.write_text(BODY)
-    subprocess.run([environment / "bin" / "python", command, home], check=True, cwd=repository, timeout=60)
+    subprocess.run([environment / "bin" / "python", command, home], check=True, cwd=repository, timeout=300)
     with JournalReader(home / "runs" / "r1" / "journal.db") as journal:
         events = list(journal.all())
     assert tags(events)["git.commit"] == git(repository, "rev-parse", "HEAD")

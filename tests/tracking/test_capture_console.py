@@ -40,7 +40,7 @@ def printed(home: Path, body: str, **settings: object) -> tuple[dict[str, str], 
         f"settings = touchline.Settings(home=Path({str(home)!r}), sinks=(), capture=('console',){fields})\n"
         f"run = touchline.start_run('train', settings=settings, run_id='r1')\n{body}"
     )
-    raw = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)
+    raw = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=300)
     # Not text=True, which turns carriage returns into newlines.
     done = subprocess.CompletedProcess(raw.args, raw.returncode, raw.stdout.decode(), raw.stderr.decode())
     texts = {"stdout": "", "stderr": ""}
@@ -218,7 +218,7 @@ def test_a_closed_pipe_is_the_programs_affair_as_before(home: Path) -> None:
         "try:\n    print('x', flush=True)\nexcept BrokenPipeError:\n    run.finish('failed', reason='pipe')\n"
         "import os; os._exit(0)\n"
     )
-    subprocess.run([sys.executable, "-c", script], stdout=write, timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", script], stdout=write, timeout=300, check=True)
     os.close(write)
     with JournalReader(home / "runs" / "r1" / "journal.db") as journal:
         end = journal.newest("end")

@@ -130,7 +130,7 @@ def test_a_courier_does_not_outlive_its_deadline(lines: Settings) -> None:
 def test_rows_that_come_one_by_one_are_delivered_together_while_the_training_goes_on(lines: Settings) -> None:
     run = touchline.start_run("train", settings=lines, run_id="slow")
     run.log({"x": 0}, 0)
-    assert run.wait_delivered("lines", 30.0)
+    assert run.wait_delivered("lines", 300)
     batches = lines.home / "lines" / "slow.batches"
     before = len(batches.read_text().splitlines())
     for step in range(1, 401):
@@ -138,7 +138,7 @@ def test_rows_that_come_one_by_one_are_delivered_together_while_the_training_goe
         time.sleep(0.01)
     # A batch takes 0.1 s: without rests there would be some 40 of them.
     assert len(batches.read_text().splitlines()) - before <= 20
-    assert run.finish(timeout=30.0).complete
+    assert run.finish(timeout=300.0).complete
     assert steps(lines, "slow") == list(range(401))
 
 

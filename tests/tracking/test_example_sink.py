@@ -50,13 +50,13 @@ def test_a_courier_finds_the_sink_by_its_entry_point_and_delivers_every_event_on
     run = touchline.start_run("train", settings=settings)
     for step in range(100):
         run.log({"x": step}, step)
-    assert run.wait_delivered("jsonl", 30)
+    assert run.wait_delivered("jsonl", 300)
     assert kill_couriers(home)
     file = home / "jsonl" / f"{run.id}.jsonl"
     with file.open("ab") as torn:
         torn.write(b'{"seq": 99999, "ki')
     run.log({"x": 100}, 100)
-    delivery = run.finish(timeout=30)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     metrics = [line for line in lines(file) if line.get("kind") == "metrics"]
     assert [line["step"] for line in metrics] == list(range(101))

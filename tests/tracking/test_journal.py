@@ -20,7 +20,7 @@ rows = st.lists(st.tuples(st.dictionaries(st.text(min_size=1), number), st.integ
 
 
 @given(batches=st.lists(rows, max_size=3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_number_comes_back_exactly_and_in_order(
     batches: list[list[tuple[dict[str, float], int]]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

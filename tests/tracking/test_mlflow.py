@@ -52,7 +52,7 @@ def test_a_run_arrives_whole(settings: Settings, tmp_path: Path) -> None:
         metadata={"digest": "abc"},
     )
     run.log_input("models:/m-0123", "actor")
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
 
     client = connect(settings)
@@ -93,7 +93,7 @@ def test_a_model_whose_script_fails_is_set_aside_and_blocks_nothing(settings: Se
     run.log_model(tmp_path / "weights", code=tmp_path / "policy.py")
     run.log_input("models:/m-00000000000000000000000000000000", "actor")
     run.log({"x": 1.0}, 1)
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     assert "cannot be built" in delivery["mlflow"].set_aside[0][1]
     assert metric_rows(settings, "x") == [(1, 1.0)]
@@ -145,7 +145,7 @@ def test_points_arrive_once_although_the_courier_is_killed_again_and_again(setti
         run._start_couriers(run.settings.sinks)
         until(lambda before=delivered: run.delivery()["mlflow"].delivered > before)
         kills += kill_couriers(settings.home)
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     assert metric_rows(settings, "x") == [(step, float(step)) for step in range(sent)]
     assert metric_rows(settings, "y") == [(step, float(-step)) for step in range(sent)]
@@ -160,7 +160,7 @@ def test_a_corrupt_store_is_told_with_a_remedy_and_refilled_later(settings: Sett
     assert delivery["mlflow"].state == "waiting"
     assert f"mv {store}" in delivery["mlflow"].reason
     store.unlink()
-    report = sync(settings, timeout=60)
+    report = sync(settings, timeout=300)
     assert report.complete, report.gaps
     assert metric_rows(settings, "x") == [(1, 1.0)]
 
@@ -169,12 +169,12 @@ def test_a_corrupt_store_is_told_with_a_remedy_and_refilled_later(settings: Sett
 def test_a_store_that_was_lost_is_refilled_from_the_journal(settings: Settings) -> None:
     run = touchline.start_run("train", settings=settings)
     run.log({"x": 1.0}, 1)
-    assert run.wait_delivered("mlflow", 60)
+    assert run.wait_delivered("mlflow", 300)
     kill_couriers(settings.home)
     for file in settings.home.glob("mlflow.db*"):
         file.unlink()
     run.log({"x": 2.0}, 2)
-    assert run.finish(timeout=60).complete
+    assert run.finish(timeout=300).complete
     assert metric_rows(settings, "x") == [(1, 1.0), (2, 2.0)]
 
 
@@ -211,7 +211,7 @@ def test_each_name_that_mlflow_refuses_is_told_once_with_its_number_and_takes_no
     bad = ("acc@1", "acc@5", "b/", "[red]")
     for step in range(3_000):
         run.log({"ok": step, **dict.fromkeys(bad, step)}, step)
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     told = {refusal.reason.partition(": ")[0]: refusal.events for refusal in delivery["mlflow"].set_aside}
     assert told == dict.fromkeys(bad, 3_000)

@@ -52,7 +52,7 @@ def test_a_run_restored_on_another_machine_goes_on_as_the_same_mlflow_run(
     run.log_table("t", ["a"], [[1]], step=8)
     for step in range(6, 10):
         run.log({{"x": step}}, step)
-    assert run.wait_delivered("mlflow", 60)
+    assert run.wait_delivered("mlflow", 300)
     os.kill(os.getpid(), 9)
     """
     assert trainer(home, body, tmp_path, **far).wait(90) == -signal.SIGKILL
@@ -66,10 +66,10 @@ def test_a_run_restored_on_another_machine_goes_on_as_the_same_mlflow_run(
     run.log_table("t", ["a"], [[2]], step=8)
     for step in range(6, 14):
         run.log({"x": 100 + step, "y": 100 + step}, step)
-    assert run.wait_delivered("mlflow", 60)
+    assert run.wait_delivered("mlflow", 300)
     kill_couriers(settings.home)
     run.log({"x": 114}, 14)
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
 
     assert run.id == "r1"
@@ -89,7 +89,7 @@ def test_a_rewind_on_one_machine_drops_what_was_not_delivered_and_repeats_nothin
     run = touchline.start_run("train", settings=settings, run_id="r1")
     for step in range(10):
         run.log({"x": step}, step)
-    assert run.wait_delivered("mlflow", 60)
+    assert run.wait_delivered("mlflow", 300)
     kill_couriers(settings.home)
     store.rename(store.with_suffix(".away"))  # what follows stays undelivered
     store.write_bytes(b"not a database" * 500)
@@ -106,7 +106,7 @@ def test_a_rewind_on_one_machine_drops_what_was_not_delivered_and_repeats_nothin
     kill_couriers(settings.home)
     for step in range(15, 18):
         run.log({"x": 100 + step}, step)
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     assert rows(store) == [*((s, s) for s in range(10)), *((s, 100 + s) for s in range(10, 18))]
     assert tags(store)["touchline.rewinds"] == "6"
@@ -129,7 +129,7 @@ def test_kills_at_any_moment_of_many_rewinds_leave_one_value_a_step(home: Path, 
                 run._start_couriers(run.settings.sinks)
                 until(lambda: couriers_of(home))
         if chance.random() < 0.5:
-            run.wait_delivered("mlflow", 60)
+            run.wait_delivered("mlflow", 300)
         last = first + 700
         run.finish("failed" if attempt < 4 else "finished", timeout=0 if attempt < 4 else 90)
     assert run.delivery().complete, run.delivery().sentences()
@@ -148,7 +148,7 @@ def test_the_high_water_is_what_mlflow_has_of_each_metric(settings: Settings) ->
     run.log({"x": 1.0, "y": 2.0}, 7)
     run.log({"x": 1.0}, 3)
     run.log_table("a/b", ["c"], [[1]], step=12)
-    assert run.finish(timeout=60).complete
+    assert run.finish(timeout=300).complete
     with JournalReader(run.directory / "journal.db") as journal:
         start = journal.newest("start")
     assert start is not None

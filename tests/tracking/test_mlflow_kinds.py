@@ -42,7 +42,7 @@ def test_everything_a_run_records_is_in_mlflow(settings: Settings, tmp_path: Pat
     run._writer.put("console", {"stream": "stdout", "text": "hello\n"})
     run._writer.put("console", {"stream": "stderr", "text": "a warning\n"})
     run._writer.put("from the future", {"x": 1})
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
 
     import mlflow
@@ -95,11 +95,11 @@ def test_everything_a_run_records_is_in_mlflow(settings: Settings, tmp_path: Pat
 
 def test_a_child_is_nested_in_its_parent_whichever_arrives_first(settings: Settings) -> None:
     child = touchline.start_run("train", parent="outer", settings=settings, run_id="child")
-    assert child.wait_delivered("mlflow", 60)
+    assert child.wait_delivered("mlflow", 300)
     outer = touchline.start_run("pipeline", settings=settings, run_id="outer")
     inner = touchline.start_run("train", parent=outer, settings=settings, run_id="inner")
     orphan = touchline.start_run("train", parent="it's gone", settings=settings, run_id="orphan")
-    assert all(run.finish(timeout=60).complete for run in (inner, orphan, child, outer))
+    assert all(run.finish(timeout=300).complete for run in (inner, orphan, child, outer))
     client = connect(settings)
     parent = {run.id: client.get_run(str(run.mlflow_run_id)).data.tags for run in (child, inner, orphan)}
     assert parent["child"]["mlflow.parentRunId"] == outer.mlflow_run_id
@@ -111,10 +111,10 @@ def test_a_child_is_nested_in_its_parent_whichever_arrives_first(settings: Setti
 def test_the_console_text_is_whole_although_its_courier_was_killed_before_the_upload(settings: Settings) -> None:
     run = touchline.start_run("train", settings=settings)
     run._writer.put("console", {"stream": "stdout", "text": "first\n"})
-    assert run.wait_delivered("mlflow", 60)
+    assert run.wait_delivered("mlflow", 300)
     kill_couriers(settings.home)
     run.log({"x": 1.0}, 1)
-    assert run.finish(timeout=60).complete
+    assert run.finish(timeout=300).complete
     client = connect(settings)
     assert Path(client.download_artifacts(str(run.mlflow_run_id), "console.log")).read_text() == "first\n"
 
@@ -139,7 +139,7 @@ def test_files_that_never_change_are_linked_into_a_store_on_the_same_disk(settin
     with touchline.start_run("train", settings=settings) as run:
         run.log_artifact(checkpoint, "checkpoints/step-1", unchanging=True)
         run.log_artifact(tmp_path / "notes.txt")
-        assert run.wait_delivered("mlflow", 60)
+        assert run.wait_delivered("mlflow", 300)
         there = settings.artifact_root
     (arrived,) = there.rglob("checkpoints/step-1/state")
     assert arrived.samefile(checkpoint / "state")

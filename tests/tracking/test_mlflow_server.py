@@ -143,7 +143,7 @@ def test_an_upload_that_was_interrupted_goes_on_with_the_file_that_is_missing(
     kill_couriers(home)
     proxy.limit = None
     run._start_couriers(run.settings.sinks)
-    delivery = run.finish(timeout=120)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     assert proxy.uploads == {f"file{number}.bin": 1 for number in range(10)}
     assert len(proxy.refused) == 1

@@ -40,8 +40,8 @@ with touchline.start_run("train", settings=settings, run_id="r1", config={"a": 1
     run.log_dataset("d", digest="0", source="here")
     run.alert("title")
     saved = run.save_journal(work)
-    arrived = run.wait_delivered("mlflow", timeout=60)
-    delivery = run.finish(timeout=60)
+    arrived = run.wait_delivered("mlflow", timeout=300)
+    delivery = run.finish(timeout=300)
 print(json.dumps([run.id, str(saved), arrived, sorted(delivery), delivery.complete, run.mlflow_run_id is None,
                   delivery.sentences()]))
 """
@@ -60,7 +60,7 @@ def start(home: Path, work: Path, body: str = EVERYTHING, **variables: str) -> s
 
 def test_rank_1_records_nothing_and_every_method_answers_like_rank_0s(home: Path, tmp_path: Path) -> None:
     silent = start(home, tmp_path / "work", RANK="1", WORLD_SIZE="2", LOCAL_RANK="1")
-    out, err = silent.communicate(timeout=120)
+    out, err = silent.communicate(timeout=300)
     assert silent.returncode == 0, err
     _, saved, arrived, sinks, complete, without_id, sentences = json.loads(out)
     assert (saved, arrived, sinks, complete, without_id, sentences) == (
@@ -79,7 +79,7 @@ def test_rank_0_of_the_same_launch_records_all(home: Path, tmp_path: Path) -> No
         '    run.log_model(work / "m", code=work / "file.txt")\n', ""
     )  # no script MLflow could run
     loud = start(home, tmp_path / "work", body, RANK="0", WORLD_SIZE="2")
-    out, err = loud.communicate(timeout=120)
+    out, err = loud.communicate(timeout=300)
     assert loud.returncode == 0, err
     run_id, _, arrived, sinks, _, without_id, _ = json.loads(out)
     assert (run_id, arrived, sinks, without_id) == ("r1", True, ["mlflow", "tensorboard"], False)
@@ -102,7 +102,7 @@ print(run.id)
 def test_with_all_ranks_each_records_a_run_of_its_own_and_they_share_a_group(home: Path, run_id: str) -> None:
     torchrun = {"WORLD_SIZE": "4", "TORCHELASTIC_RUN_ID": "abc", "MASTER_ADDR": "localhost"}
     processes = [start(home, Path(run_id), LOGS, RANK=str(rank), **torchrun) for rank in range(4)]
-    ids = [process.communicate(timeout=60)[0].strip() for process in processes]
+    ids = [process.communicate(timeout=300)[0].strip() for process in processes]
     assert len(set(ids)) == 4
     assert [name.rpartition("rank")[2].partition("-")[0] for name in ids] == ["0", "1", "2", "3"]
     groups = set()

@@ -192,7 +192,7 @@ TWO_REWINDS_OF_NOTHING = [
 @given(history=st.lists(moves, max_size=40))
 @example(TWO_REWINDS_AND_A_LATE_STEP)
 @example(TWO_REWINDS_OF_NOTHING)
-@examples(max_examples=150, deadline=None)
+@examples(max_examples=150)
 def test_no_history_tells_a_value_twice_or_loses_a_new_one(history: list[tuple]) -> None:  # type: ignore[type-arg]
     place = Path(tempfile.mkdtemp())
     try:

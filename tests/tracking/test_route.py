@@ -159,7 +159,7 @@ TWICE_BACK = [
 """The cursor is lost after two rewinds, of which the first superseded all that had been handed over."""
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @example(actions=TWICE_BACK, batch=1, tells=True)
 @given(actions=ACTIONS, batch=st.sampled_from([1, 3, 1_000]), tells=st.booleans())
 def test_each_metric_has_one_value_a_step_and_the_first_stays(

@@ -29,13 +29,13 @@ def test_scalars_can_be_read_back_once_each_although_the_courier_was_killed(home
     run = touchline.start_run("train", config={"rate": 0.1}, settings=Settings(home=home, sinks=("tensorboard",)))
     for step in range(100):
         run.log({"x": step / 2, "none": math.nan}, step)
-    assert run.wait_delivered("tensorboard", 30)
+    assert run.wait_delivered("tensorboard", 300)
     assert kill_couriers(home)
     for step in range(100, 200):
         run.log({"x": step / 2}, step)
     run.alert("hot")
     run.log_decision("refused", model="m", alias="Champion", version=4, previous=3, reason="It falls.")
-    delivery = run.finish(timeout=30)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     events = EventAccumulator(str(run.directory / "tensorboard"), size_guidance={"scalars": 0})
     events.Reload()
@@ -90,17 +90,17 @@ def test_a_rewind_shows_only_the_newest_attempt_at_once_and_after_its_courier_wa
     for step in range(10):
         run.log({"x": step}, step)
     run.log_histogram("h", [1.0, 2.0], step=9)
-    assert run.finish(timeout=30).complete
+    assert run.finish(timeout=300).complete
     run = touchline.start_run("train", settings=settings, run_id="r1", resume=4)
     run.log({"x": 50}, 5)
-    assert run.wait_delivered("tensorboard", 30)
+    assert run.wait_delivered("tensorboard", 300)
     before = {path.name for path in (run.directory / "tensorboard").iterdir()}
     assert [(event.step, event.value) for event in read(run).Scalars("x")] == [*((s, s) for s in range(5)), (5, 50)]
     assert "h" not in read(run).Tags()["tensors"]
 
     kill_couriers(home)
     run.log({"x": 60}, 6)
-    assert run.finish(timeout=30).complete
+    assert run.finish(timeout=300).complete
     assert [event.value for event in read(run).Scalars("x")] == [0, 1, 2, 3, 4, 50, 60]
     after = {path.name for path in (run.directory / "tensorboard").iterdir()}
     assert max(after) > max(before)  # a page that is open finds the new file
@@ -140,7 +140,7 @@ def test_pictures_videos_tables_and_parameters_are_in_their_places(home: Path, t
     run.log_histogram("weights", np.array([0.0, 1.0, 1.0]), step=5, bins=2)
     run.log_table("episodes", ["seed", "note"], [[1, "a|b"]], step=6)
     run.log_params({"layers": [2, 3]})
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     assert [one for one in delivery["tensorboard"].set_aside if "broken" in one.reason]
 

@@ -42,7 +42,7 @@ def test_a_run_arrives_whole(settings: Settings, backend: WandbBackend, tmp_path
     run.alert("hot", "too hot", level="error")
     run.log_decision("refused", model="m", alias="Champion", version=4, previous=3, reason="It falls.")
     run.log_artifact(Path(__file__), "code/test.py")
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     assert run.id in delivery["wandb"].url
 
@@ -68,7 +68,7 @@ def test_a_run_arrives_whole(settings: Settings, backend: WandbBackend, tmp_path
 def test_a_project_that_is_a_path_has_a_name_that_wandb_takes(settings: Settings, backend: WandbBackend) -> None:
     with touchline.start_run("train", settings=replace(settings, project="/Users/me/walk #2")) as run:
         run.log({"loss": 1.0}, 1)
-    assert run.wait_delivered("wandb", timeout=60)
+    assert run.wait_delivered("wandb", timeout=300)
     assert backend.runs[run.id].project == "Users-me-walk -2"
 
 
@@ -78,7 +78,7 @@ def test_names_of_its_own_are_set_aside_and_take_nothing_along(settings: Setting
     for step in range(3):
         run.log({"x": step, "global_step": step, **own}, step)
     run.log({"x": 3, "global_step": 77}, 3)
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     assert points(backend.runs[run.id], "x") == [(step, step) for step in range(4)]
     first, second = delivery["wandb"].set_aside
@@ -95,14 +95,14 @@ def test_what_was_kept_without_a_key_is_delivered_by_a_later_sync(
             for step in range(50):
                 run.log({"x": step}, step)
         assert run.delivery()["wandb"].state == "waiting"
-        report = sync(settings, timeout=30)
+        report = sync(settings, timeout=300)
         assert report.exit_code == 1
         assert "WANDB_API_KEY" in report.gaps[0]
     assert not backend.runs
-    report = sync(settings, timeout=60)
+    report = sync(settings, timeout=300)
     assert report.exit_code == 0, report.gaps
     assert points(backend.runs[run.id], "x") == [(step, step) for step in range(50)]
-    assert sync(settings, timeout=30).exit_code == 0
+    assert sync(settings, timeout=300).exit_code == 0
     assert len(backend.runs[run.id].history) == 50
 
 
@@ -135,13 +135,13 @@ def test_points_arrive_once_although_courier_and_trainer_are_killed(
 def test_an_outage_in_the_middle_is_caught_up(settings: Settings, backend: WandbBackend) -> None:
     run = touchline.start_run("train", settings=settings)
     run.log({"x": 0}, 0)
-    assert run.wait_delivered("wandb", 60)
+    assert run.wait_delivered("wandb", 300)
     backend.fail_with = 503
     for step in range(1, 200):
         run.log({"x": step}, step)
     assert not run.wait_delivered("wandb", 3)
     backend.fail_with = None
-    assert run.finish(timeout=90).complete
+    assert run.finish(timeout=300).complete
     assert points(backend.runs[run.id], "x") == [(step, step) for step in range(200)]
 
 
@@ -164,7 +164,7 @@ def test_a_run_that_could_not_be_opened_is_opened_by_a_fresh_courier(
     run.log({"x": 1}, 1)
     until(lambda: "did not open the run" in run.delivery()["wandb"].reason)
     backend.fail_operations = {}
-    assert run.wait_delivered("wandb", 30)
+    assert run.wait_delivered("wandb", 300)
     assert run.finish().complete
     assert points(backend.runs[run.id], "x") == [(1, 1)]
 

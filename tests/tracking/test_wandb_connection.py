@@ -118,7 +118,7 @@ def test_a_run_is_delivered_through_a_proxy(
     settings = Settings(home=home, sinks=("wandb",), wandb_base_url=ELSEWHERE, capture=())
     with touchline.start_run("train", settings=settings) as run:
         run.log({"x": 1}, 1)
-        delivery = run.finish(timeout=60)
+        delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     assert [row["x"] for row in backend.runs[run.id].history] == [1]
 

@@ -36,7 +36,7 @@ def test_every_kind_of_event_arrives(settings: Settings, backend: WandbBackend, 
     run.log_dataset("demos", digest="sha256:1", source="/data/demos")
     milestone = {"name": "prefix.player", "version": 3, "aliases": ["Candidate-Pretrain"], "digest": "sha256:2"}
     run.log_milestone(tmp_path / "policy", **milestone)
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     assert delivery["wandb"].set_aside == ()
 
@@ -67,12 +67,12 @@ def test_the_best_value_survives_a_courier_and_the_last_one_is_shown_beside_it(
     run.define_metric("reward", "maximize")
     run.log({"reward": 1.0}, 1)
     run.log({"reward": 9.0}, 2)
-    assert run.wait_delivered("wandb", 60)
+    assert run.wait_delivered("wandb", 300)
     assert kill_couriers(settings.home)
     ensure_courier(settings, "wandb")
     run.log({"reward": 4.0}, 3)
-    assert run.wait_delivered("wandb", 60)
-    assert run.finish(timeout=60).complete
+    assert run.wait_delivered("wandb", 300)
+    assert run.finish(timeout=300).complete
     summary = backend.runs[run.id].summary
     assert (summary["best/reward"], summary["best/reward/step"], summary["reward"]) == (9.0, 2, 4.0)
     metrics = {entry.get("1"): entry for entry in backend.runs[run.id].config["_wandb"]["value"]["m"]}
@@ -84,17 +84,17 @@ def test_what_holds_for_the_run_is_said_again_when_a_killed_courier_had_not_sent
 ) -> None:
     run = touchline.start_run("train", settings=settings)
     run.log({"x": 0}, 0)
-    assert run.wait_delivered("wandb", 60)
+    assert run.wait_delivered("wandb", 300)
     backend.fail_operations = {"UpsertBucket": 503}  # the SDK sends rows, and keeps the settings for later
     run.log_params({"late": 1})
     run.set_tags({"late": "yes"})
     run.log({"x": 1}, 1)
-    assert run.wait_delivered("wandb", 60)
+    assert run.wait_delivered("wandb", 300)
     assert "late" not in backend.runs[run.id].config
     assert kill_couriers(settings.home)
     backend.fail_operations = {}
     run.log({"x": 2}, 2)
-    assert run.finish(timeout=60).complete
+    assert run.finish(timeout=300).complete
     assert backend.runs[run.id].config["late"]["value"] == 1
     assert backend.runs[run.id].tags == ["late=yes"]
 
@@ -108,10 +108,10 @@ def test_console_lines_arrive_once_although_the_courier_was_killed(settings: Set
     say("first\n\nthird\n")
     say("10 %\r50 %\r100 %\n")
     run.log({"x": 0}, 0)
-    assert run.wait_delivered("wandb", 60)
+    assert run.wait_delivered("wandb", 300)
     assert kill_couriers(settings.home)
     say("last\n")
-    assert run.finish(timeout=60).complete
+    assert run.finish(timeout=300).complete
     lines = [line.partition(" ")[2] for line in backend.runs[run.id].log_lines]
     assert lines == ["first", "", "third", "100 %", "last"]
 
@@ -123,7 +123,7 @@ def test_a_rewind_is_noted_in_the_config_and_shows_each_point_once(settings: Set
     with touchline.start_run("train", settings=settings, run_id="r1", resume=4) as run:
         for step in range(5, 15):
             run.log({"x": 100 + step}, step)
-    assert sync(settings, timeout=60).complete
+    assert sync(settings, timeout=300).complete
     far = backend.runs["r1"]
     assert [row["global_step"] for row in far.history if "x" in row] == list(range(15))
     assert [row["x"] for row in far.history] == [*range(10), 110, 111, 112, 113, 114]
@@ -137,7 +137,7 @@ def test_an_artifact_that_cannot_be_uploaded_blocks_nothing_and_is_set_aside(
     run = touchline.start_run("train", settings=settings)
     run.log_artifact(Path(__file__), "code/test.py")
     run.log({"x": 0}, 0)
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     assert [row["x"] for row in backend.runs[run.id].history] == [0]
     refusal, *others = delivery["wandb"].set_aside

@@ -32,7 +32,7 @@ def wandb_sync(directory: Path, backend: WandbBackend) -> None:
     """Run the command a person runs."""
     environment = {**os.environ, "WANDB_API_KEY": API_KEY, "WANDB_BASE_URL": backend.url}
     command = [Path(sys.executable).with_name("wandb"), "sync", directory]
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120, cwd=directory.parent)
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300, cwd=directory.parent)
 
 
 def points(backend: WandbBackend, run_id: str) -> list[tuple[int, float]]:
@@ -49,7 +49,7 @@ def test_an_offline_run_is_taken_whole_by_wandb_sync(settings: Settings, tmp_pat
         run.log({"x": step / 2, "y": -step}, step)
     run.log_table("games", ["goals"], [[3]], step=300)
     run.log_milestone(tmp_path / "policy", name="player", version=1, aliases=["Champion"], digest="sha256:2")
-    delivery = run.finish(timeout=60)
+    delivery = run.finish(timeout=300)
     assert delivery.complete, delivery.sentences()
     (directory,) = offline_directories(run.directory, run.id)
     assert delivery["wandb"].url == str(directory)
@@ -95,7 +95,7 @@ def test_a_rewind_leaves_only_the_newest_attempt_in_an_offline_run(settings: Set
     with touchline.start_run("train", settings=settings, run_id="r1") as run:
         for step in range(10):
             run.log({"x": step}, step)
-        assert run.wait_delivered("wandb", 60)
+        assert run.wait_delivered("wandb", 300)
         run._writer.put("rewind", {"restored": False, "from": 9}, 4)  # one that comes while the file is open
         run._writer._steps.__init__()
         for step in range(5, 8):
@@ -119,13 +119,13 @@ def test_a_run_begun_offline_is_not_sent_online_and_the_sentence_names_wandb_syn
     with touchline.start_run("train", settings=settings, run_id="r1") as run:
         run.log({"x": 1}, 1)
     online = Settings(home=settings.home, sinks=("wandb",), wandb_base_url=backend.url, capture=())
-    report = sync(online, timeout=60)
+    report = sync(online, timeout=300)
     assert report.exit_code == 1
     (native,) = offline_directories(run.directory, "r1")
     (gap,) = report.gaps
     assert f"wandb sync {native}" in gap
     assert "r1" not in backend.runs
-    assert sync(settings, timeout=60).exit_code == 0
+    assert sync(settings, timeout=300).exit_code == 0
 
 
 def test_a_run_begun_online_is_not_written_offline_and_the_sentence_names_the_mode(
@@ -134,12 +134,12 @@ def test_a_run_begun_online_is_not_written_offline_and_the_sentence_names_the_mo
     online = Settings(home=settings.home, sinks=("wandb",), wandb_base_url=backend.url, capture=())
     with touchline.start_run("train", settings=online, run_id="r1") as run:
         run.log({"x": 1}, 1)
-    report = sync(settings, timeout=60)
+    report = sync(settings, timeout=300)
     assert report.exit_code == 1
     (gap,) = report.gaps
     assert "WANDB_MODE=online" in gap
     assert not offline_directories(run.directory, "r1")
-    assert sync(online, timeout=60).exit_code == 0
+    assert sync(online, timeout=300).exit_code == 0
 
 
 @pytest.mark.parametrize("first", ["offline", "online"])
@@ -156,8 +156,8 @@ def test_a_run_that_goes_on_in_the_other_mode_keeps_its_first_route(
     with touchline.start_run("train", settings=settings_for(second), run_id="r1") as run:
         run.log({"x": 2}, 2)
     assert f"WANDB_MODE={first}" in caplog.text
-    assert sync(settings_for(second), timeout=60).exit_code == 1
-    assert sync(settings_for(first), timeout=60).exit_code == 0
+    assert sync(settings_for(second), timeout=300).exit_code == 1
+    assert sync(settings_for(first), timeout=300).exit_code == 0
     if first == "offline":
         assert "r1" not in backend.runs
         wandb_sync(offline_directories(run.directory, "r1")[0], backend)

@@ -175,7 +175,7 @@ def test_a_run_tells_its_decision_through_a_courier(
         run.log_decision(
             "rolled back", model="a.b.c", alias="Champion", version=3, previous=4, reason="It falls in the rain."
         )
-        assert run.wait_delivered("webhook", 30.0)
+        assert run.wait_delivered("webhook", 300)
     texts = [body["text"] for body in receiver.bodies()]
     assert texts == ["a.b.c rolled back to version 3 as @Champion (version before: 4): It falls in the rain."]
     journal = (tmp_path / "home").rglob("*")

@@ -54,7 +54,7 @@ def test_a_call_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = Workers()
     calls.call("r1", lambda: done.wait(60))
     assert calls.give_up() == []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while calls.give_up() != ["r1"]:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -155,7 +155,7 @@ writer.close(5.0)
 def test_a_forked_child_keeps_nothing_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     done = subprocess.run(
-        [sys.executable, "-c", FORKS, str(path)], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", FORKS, str(path)], capture_output=True, text=True, timeout=300, check=True
     )
     assert "forked" in done.stderr
     with JournalReader(path) as reader:

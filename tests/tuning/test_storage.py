@@ -34,7 +34,7 @@ def start_at_once(url: str, workers: int) -> list[list[str]]:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    told = [process.communicate(timeout=120)[0].split() for process in processes]
+    told = [process.communicate(timeout=300)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0] * workers
     return told
 

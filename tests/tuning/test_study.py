@@ -173,7 +173,7 @@ def test_no_point_is_evaluated_twice_and_an_exhausted_space_says_so(storage: Stu
     assert ask(study).params == running.params, "what was put back is not exhausted"
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(sizes=st.lists(st.integers(2, 5), min_size=1, max_size=3), seed=st.integers(0, 2**32 - 1))
 def test_the_sampler_finds_every_point_of_a_space_that_can_be_counted(sizes: list[int], seed: int) -> None:
     space = parse_space([f"n{index}=int:1:{size}" for index, size in enumerate(sizes)])

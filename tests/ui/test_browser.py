@@ -50,7 +50,7 @@ def follow(page: Any, run: str) -> None:
     page.locator(".plot .scatterlayer .trace path.js-line").first.wait_for(state="attached")
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -107,7 +107,7 @@ def test_a_training_grows_in_the_page_while_both_tracks_are_dead(
             assert "done" not in page.locator("#delivery table").inner_text()
         finally:
             end.touch()
-            training.wait(timeout=60)
+            training.wait(timeout=300)
         page.locator("#summary .badge", has_text="finished").wait_for()
         page.go_back()
         page.locator('tr[data-id="living"] .badge', has_text="finished").wait_for()

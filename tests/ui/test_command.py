@@ -81,7 +81,7 @@ def test_servers_that_are_still_starting_go_with_it(
 
 def test_a_home_that_is_not_there_is_no_new_one(tmp_path: Path) -> None:
     arguments = [str(TOUCHLINE), "ui", "--home", str(tmp_path / "mistyped")]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "mistyped is not there" in done.stderr
     assert not (tmp_path / "mistyped").exists()
 
@@ -94,7 +94,7 @@ def test_a_taken_port_is_a_sentence_and_nothing_is_started(tmp_path: Path) -> No
         port = taken.getsockname()[1]
         done = subprocess.run(
             [str(TOUCHLINE), "ui", "--port", str(port), "--home", str(tmp_path / "home")],
-            capture_output=True, text=True, timeout=30,
+            capture_output=True, text=True, timeout=300,
         )  # fmt: skip
     assert done.returncode == 1
     assert f"The port {port} cannot be used" in done.stderr

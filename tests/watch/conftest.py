@@ -79,7 +79,7 @@ class Watching(Child):
         self, holds: Callable[[dict[str, float], dict[str, str]], bool], **options: bool
     ) -> tuple[dict[str, float], dict[str, str]]:
         """Ask again until the answer is one that is waited for."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while True:
             metrics, absent = self.ask(**options)
             if holds(metrics, absent):

@@ -17,6 +17,7 @@ from touchline.learning.sac_config import SacConfig
 from touchline.soccer.rewards import RewardWeights
 
 if TYPE_CHECKING:
+    from touchline.config import Settings
     from touchline.simulation.world import World
     from touchline.tracking.run import Run
 
@@ -92,6 +93,24 @@ class PretrainConfig:
             raise UsageError(f"The world {self.world} has no teacher. Pretrain it without demonstrations.")
         return world.varied(randomisation=level, episode_steps=self.episode_steps)
 
+    def prepare_devices(self, settings: Settings) -> None:
+        """Guard jax, say how it takes memory and let it find its devices.
+
+        Raises UsageError when there are fewer than ``devices``, or when environments and batches cannot be cut in as
+        many equal parts.
+        """
+        from touchline.jax_guard import guard_jax
+
+        guard_jax(settings)
+        from touchline.learning.devices import Devices
+        from touchline.simulation.backends import DEFAULT_ENVIRONMENTS
+        from touchline.watch import jax_memory
+
+        if not jax_memory.live_backends():  # a pipeline may train twice in one process
+            for note in jax_memory.configure().notes:
+                logger.warning("%s", note)
+        Devices.of(self.devices, self.num_envs or DEFAULT_ENVIRONMENTS[self.backend], self.sac.batch_size)
+
 
 logger = logging.getLogger("touchline")
 
@@ -103,9 +122,7 @@ REPORT_SEED = 1_000_033
 
 def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     """Train, compare with the untrained policy on the same scenes, log the model and register it."""
-    from touchline.jax_guard import guard_jax
-
-    guard_jax(run.settings)
+    config.prepare_devices(run.settings)
     import numpy as np
 
     from touchline.cadence import Cadence
@@ -115,19 +132,12 @@ def pretrain(config: PretrainConfig, run: Run) -> JobResult:
     from touchline.jobs.selection import Selection
     from touchline.learning import demonstrations, sac_train
     from touchline.learning import sac as algorithm
-    from touchline.learning.devices import Devices
     from touchline.learning.evaluate_vector import Outcome, evaluate_vector
     from touchline.learning.policy import Policy
     from touchline.learning.progress import EpisodeStatistics, against_stochastic
-    from touchline.simulation.backends import DEFAULT_ENVIRONMENTS, make_envs
-    from touchline.watch import jax_memory
+    from touchline.simulation.backends import make_envs
 
-    if not jax_memory.live_backends():  # a pipeline may train twice in one process
-        for note in jax_memory.configure().notes:
-            logger.warning("%s", note)
     world = config.load_world()
-    # Before minutes of evaluation: refuses what the devices cannot share.
-    Devices.of(config.devices, config.num_envs or DEFAULT_ENVIRONMENTS[config.backend], config.sac.batch_size)
     run.set_tags(world.verify(importlib.import_module("jax.numpy" if config.backend == "mjx" else "numpy")))
     run.log_dataset(f"scene of {world.name}", digest=world.digest, source=config.world)
     metadata = {**world.metadata(), "world": world.name, "job": "pretrain", "run": run.id, "seed": config.seed}

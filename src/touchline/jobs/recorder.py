@@ -16,7 +16,7 @@ from touchline.cadence import Cadence, WallClockCadence
 from touchline.jobs.base import Interrupted, raise_if_stopped
 from touchline.jobs.checkpoints import store_of
 from touchline.jobs.progress import progress
-from touchline.learning.progress import Progress
+from touchline.learning.progress import Progress, refuse_non_finite
 from touchline.soccer.render import VideoRecorder
 from touchline.soccer.trajectory import Trajectory
 from touchline.tracking.run import Run
@@ -164,7 +164,11 @@ class TrainingRecorder:
         self._deliver_videos(self._video.poll())
 
     def _save(self, progress: Progress[Any]) -> None:
-        """Begin to save; that it could not be written, the log and an alert tell, and the training goes on."""
+        """Begin to save; that it could not be written, the log and an alert tell, and the training goes on.
+
+        Raises FloatingPointError for a learner that its last losses spoiled, so the newest checkpoint is a sound one.
+        """
+        refuse_non_finite(progress.metrics, progress.step)
         metadata = {**self.hooks.metadata, "run": self.run.id, "mlflow_run": self.run.mlflow_run_id}
         self._store.save(
             progress.step,

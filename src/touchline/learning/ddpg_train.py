@@ -22,6 +22,7 @@ from touchline.learning.progress import (
     Progress,
     Section,
     from_the_start,
+    refuse_non_finite,
     reward_terms,
     untimed,
 )
@@ -136,12 +137,15 @@ def train(
                 told = learner.update(batch, train_actor=train_actor, score_share=share, anchor=anchor)
                 losses |= {name: float(value) for name, value in told.items()}
                 updates += 1
-        _refuse_non_finite(losses, step, "Lower the learning rates or check the rewards.")
+        refuse_non_finite(losses, step)
         with section("environment"):
             came = answer()
         reward, info, ended = came.reward, came.info, came.ended
         score = _scores(info, ended, is_needed=config.score_share > 0.0)
-        _refuse_non_finite({"score": score.sum()}, step, "An environment answered so; mend it.")
+        if not np.isfinite(score).all():
+            raise FloatingPointError(
+                f"score became {score.sum()} at policy transition {step}. An environment answered so; mend it."
+            )
         final = start.normalise(came.final_observation)
         parts = (seen, action, final, reward, score, came.terminated, ended)
         memory.add(Transitions(*(np.asarray(part, np.float32) for part in parts)))
@@ -176,12 +180,6 @@ def _scores(info: Mapping[str, Any], ended: NDArray[np.bool_], *, is_needed: boo
             "info, or set score_share to 0: the dense reward teaches alone then."
         )
     return np.zeros(len(ended), np.float32)
-
-
-def _refuse_non_finite(figures: Mapping[str, float], step: int, remedy: str) -> None:
-    for name, value in figures.items():
-        if not math.isfinite(value):
-            raise FloatingPointError(f"{name} became {value} at policy transition {step}. {remedy}")
 
 
 def exploration_entropy(noise: float, action_size: int) -> float:

@@ -120,6 +120,8 @@ class Environments:
         info = answer[4]
         if not self.restarts_at_once:
             refuse_useless(_usable(observation) & np.isfinite(reward))
+            # What an episode's end tells stands in the step's own info here, and the next episode begins later.
+            info = {**info, "final_info": info}
             return VectorStep(observation, reward, terminated, truncated, observation, ~ended, info)
         final = final_observation(observation, info, terminated | truncated)
         refuse_useless(_usable(observation) & _usable(final) & np.isfinite(reward))

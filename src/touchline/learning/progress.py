@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -50,8 +51,23 @@ class Progress(Generic[State]):
     """Everything the loop needs to go on after this step, a NamedTuple: what a checkpoint saves.
 
     It holds no copies but the loop's own memory, and the next step changes that or hands it to the device, so read
-    it before asking for the next ``Progress``. None where a loop cannot be restored.
+    it before asking for the next ``Progress``. The updates that it holds may still be under way, their losses unread:
+    ``refuse_non_finite`` waits for them, the training itself refuses them one step later. None where a loop cannot be
+    restored.
     """
+
+
+def refuse_non_finite(metrics: Mapping[str, Any], step: int) -> None:
+    """Raise FloatingPointError where a loss of a ``Progress`` is not finite: saving its learner is no use.
+
+    ``metrics`` and ``step`` are the ``Progress``'s. Waits for updates that are still under way.
+    """
+    for name, value in metrics.items():
+        if name.endswith("_loss") and not math.isfinite(value):
+            raise FloatingPointError(
+                f"{name} became {float(value)} at policy transition {step}. "
+                "Lower the learning rates or check the rewards."
+            )
 
 
 class EpisodeStatistics:

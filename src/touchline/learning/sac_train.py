@@ -14,7 +14,15 @@ from touchline.errors import UsageError
 from touchline.learning.devices import Devices
 from touchline.learning.interaction import LARGEST_OBSERVATION, Environments, refuse_arguments, refuse_useless
 from touchline.learning.memory import Memory, Transition
-from touchline.learning.progress import EpisodeStatistics, Progress, Section, from_the_start, reward_terms, untimed
+from touchline.learning.progress import (
+    EpisodeStatistics,
+    Progress,
+    Section,
+    from_the_start,
+    refuse_non_finite,
+    reward_terms,
+    untimed,
+)
 from touchline.learning.sac import Sac, State, Symmetry
 from touchline.learning.sac_config import SacConfig
 
@@ -128,7 +136,7 @@ def train(
         learns = step >= first_update and (step // envs.num_envs) % config.update_every == 0
         # Reading the losses before this update, not after it, keeps it in flight while the caller logs.
         with section("update"):
-            _refuse_non_finite(metrics, loop.step)
+            refuse_non_finite(metrics, loop.step)
         loop, told, latest = advance(loop, learns)
         loop.episodes.add(told.reward, told.terminated, told.truncated, told.info, told.action, told.valid)
         if latest:
@@ -144,7 +152,7 @@ def train(
             state=loop.learner,
             loop=loop,
         )
-    _refuse_non_finite(metrics, loop.step)
+    refuse_non_finite(metrics, loop.step)
 
 
 class Told(NamedTuple):
@@ -262,12 +270,3 @@ def _on_device(sac: Sac, memory: Memory, spread: Devices, section: Section) -> A
         return after, told, metrics
 
     return advance
-
-
-def _refuse_non_finite(metrics: dict[str, Any], step: int) -> None:
-    for name in ("critic_loss", "actor_loss"):
-        if name in metrics and not np.isfinite(float(metrics[name])):
-            raise FloatingPointError(
-                f"{name} became {float(metrics[name])} at policy transition {step}. "
-                "Lower the learning rates or check the rewards."
-            )
