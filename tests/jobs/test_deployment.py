@@ -138,13 +138,14 @@ def test_a_policy_from_before_gets_its_file_when_it_is_loaded(policy, tmp_path):
     assert load_deployed(policy.save(tmp_path))(seen) == pytest.approx(policy(seen), abs=1e-6)
 
 
-@pytest.mark.parametrize("what", ["another actor", "another controller", "another period", "no file"])
+@pytest.mark.parametrize("what", ["another actor", "another controller", "another period", "another clip", "no file"])
 def test_a_file_that_is_not_made_of_its_policy_is_refused(policy, ready, tmp_path, what):
     other = {
         "another actor": lambda: (
             deployed(replace(policy, biases=(*policy.biases[:-1], policy.biases[-1] * 1.01))).file
         ),
         "another controller": lambda: deployed(_under(policy, stand_still())).file,
+        "another clip": lambda: deployed(replace(policy, clip=policy.clip / 10)).file,
         "another period": lambda: deployed(_under(policy, replace(CONTROLLER, decimation=1))).file,
         "no file": lambda: b"no zip",
     }

@@ -1,6 +1,7 @@
 """SAC that begins from a teacher acts as the teacher did before its first own transition."""
 
 import dataclasses
+import math
 
 import jax
 import numpy as np
@@ -9,11 +10,32 @@ from numpy.testing import assert_equal
 
 from tests.learning.test_sac import SMALL, batch, returns_of
 from tests.learning.toy import steer
+from touchline.errors import UsageError
 from touchline.learning import demonstrations, sac_train
 from touchline.learning.demonstration_config import DemonstrationConfig
 from touchline.learning.sac import Sac, to_policy
 
 CONFIG = DemonstrationConfig(transitions=800, noise=(0.0, 0.3), clone_updates=600, clone_batch=64, critic_updates=160)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"noise": ()},
+        {"noise": (-0.1,)},
+        {"noise": (0.1, math.nan)},
+        {"noise": (math.inf,)},
+        {"transitions": 1.5},
+        {"clone_updates": -1},
+        {"clone_batch": 1.5},
+        {"clone_lr": math.inf},
+        {"critic_updates": 2.5},
+    ],
+    ids=str,
+)
+def test_what_no_teacher_can_teach_with_is_refused(wrong):
+    with pytest.raises(UsageError, match=f"DemonstrationConfig.{next(iter(wrong))} is .* Give "):
+        DemonstrationConfig(**wrong)
 
 
 def steers_well(observation, age):

@@ -134,10 +134,11 @@ def test_what_is_no_video_is_refused_with_what_it_is(frames: Any, said: str, tmp
         (iter([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 10, 3), np.uint8)]), 10, "have one size"),
         (iter([]), 10, "at least one frame"),
         (gradient(), 0, "0 frames a second"),
+        (gradient(), "15", "'15' frames a second"),
         (np.zeros((2, 1, 9, 3), np.uint8), 10, "9x1 pixels is too small"),
     ],
 )
-def test_a_video_that_cannot_be_is_refused(frames: Any, fps: float, said: str, tmp_path: Path) -> None:
+def test_a_video_that_cannot_be_is_refused(frames: Any, fps: Any, said: str, tmp_path: Path) -> None:
     with pytest.raises(TouchlineError, match=said):
         encode_video(frames, tmp_path / "a.mp4", fps=fps)
     assert list(tmp_path.iterdir()) == []

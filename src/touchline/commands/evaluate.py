@@ -171,13 +171,17 @@ def _opponents(options: EvaluateOptions, settings: Settings) -> Iterator[str]:
         if _has_champion(settings):
             yield "champion"
         return
+    none = [word for word in options.against if word.casefold() == "none"]
+    if none and len(options.against) > 1:
+        raise UsageError(f"--against is {' '.join(options.against)}. Give none alone, or leave it out.")
+    if none:
+        return
     for word in options.against:
         if word.casefold() == "champion" and not _has_champion(settings):
             raise UsageError(
                 f"{settings.home} has no champion. Crown one with: touchline run pipeline, or leave it out."
             )
-        if word.casefold() != "none":
-            yield word
+        yield word
 
 
 def _has_champion(settings: Settings) -> bool:

@@ -179,6 +179,9 @@ def _differences(policy: DeployedPolicy) -> list[str]:
     names = [
         name for name, ours in expected.state_dict().items() if not torch.equal(ours, theirs.get(name, ours[:0]))
     ]
-    if _module(policy.file).period != expected.period:
+    module = _module(policy.file)
+    if module.period != expected.period:
         names.append("period")
+    if module.actor.clip != expected.actor.clip:
+        names.append("clip")
     return names

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from touchline.errors import at_least
+from touchline.errors import UsageError, between, is_number, whole
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class DemonstrationConfig:
     """Updates of the critics alone, on the demonstrations."""
 
     def __post_init__(self) -> None:
-        at_least(0, self, "transitions", "clone_updates", "critic_updates")
-        at_least(1, self, "clone_batch")
-        at_least(0.0, self, "clone_lr")
+        whole(0, self, "transitions", "clone_updates", "critic_updates")
+        whole(1, self, "clone_batch")
+        between(0.0, 1e38, self, "clone_lr")
+        if not self.noise or not all(is_number(each) and 0.0 <= each < math.inf for each in self.noise):
+            raise UsageError(
+                f"DemonstrationConfig.noise is {self.noise}. Give at least one standard deviation, each at least 0."
+            )

@@ -239,7 +239,8 @@ class Sac:
 
         def critic_loss(params: Any) -> tuple[Any, Any]:
             outputs = self.critics.apply(params, batch.observation, batch.action)
-            return (batch.weight * self.values.loss(outputs, target)).mean(), self.values.mean(outputs).mean()
+            loss = (batch.weight * self.values.loss(outputs, target)).mean()
+            return loss, (batch.weight * self.values.mean(outputs)).mean()
 
         (loss, value), gradient = jax.value_and_grad(critic_loss, has_aux=True)(state.critic)
         change, critic_optimiser = self._optimiser(config.critic_lr).update(gradient, state.critic_optimiser)
@@ -262,7 +263,8 @@ class Sac:
             value = self.values.mean(self.critics.apply(state.critic, batch.observation, action)).min(axis=0)
             value, log_prob = batch.weight * value, batch.weight * log_prob
             loss = (alpha * log_prob - value).mean()
-            told = {"entropy": -log_prob.mean(), "action_saturation": (jnp.abs(action) > SATURATED).mean()}
+            saturated = batch.weight[:, None] * (jnp.abs(action) > SATURATED)
+            told = {"entropy": -log_prob.mean(), "action_saturation": saturated.mean()}
             if anchor:
                 told["anchor_distance"] = (batch.weight[:, None] * (mean - wanted) ** 2).mean()
                 # Scaled by the value, so that the weight means the same at any scale of reward.

@@ -98,6 +98,8 @@ def train(
     size = environments.observation_size
     if felt is not None and len(felt) != size:
         raise UsageError(f"felt tells of {len(felt)} numbers, and an observation has {size}. Give as many.")
+    if symmetry is not None:
+        _refuse_symmetry(symmetry, size, environments.action_size)
     spread = Devices.of(devices, envs.num_envs, config.batch_size)
     sac = Sac(size, environments.action_size, config, symmetry, felt)
     memory = Memory.of(config, envs.num_envs)
@@ -153,6 +155,20 @@ def train(
             loop=loop,
         )
     refuse_non_finite(metrics, loop.step)
+
+
+def _refuse_symmetry(symmetry: Symmetry, size: int, action_size: int) -> None:
+    for what, mirrored, count in (
+        ("observation", symmetry.observation, size),
+        ("action", symmetry.action, action_size),
+    ):
+        rows = jax.ShapeDtypeStruct((2, count), np.float32)
+        shape = jax.eval_shape(partial(mirrored, xp=jax.numpy), rows).shape
+        if shape != rows.shape:
+            raise UsageError(
+                f"symmetry.{what} makes an array of shape {shape} of one of shape {rows.shape}. "
+                "Return as many numbers as were given."
+            )
 
 
 class Told(NamedTuple):

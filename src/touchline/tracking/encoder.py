@@ -9,9 +9,9 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from touchline.errors import TouchlineError
+from touchline.errors import TouchlineError, is_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,14 @@ _MOST_BUFFERS = 1_024
 _open_encoders: weakref.WeakSet[Encoder] = weakref.WeakSet()
 
 
+def refuse_speed(fps: Any) -> None:
+    """Raise TouchlineError where a video cannot have ``fps`` frames a second."""
+    if not is_number(fps) or not 0 < fps <= FASTEST:
+        raise TouchlineError(
+            f"A video cannot have {fps!r} frames a second. Give a number above 0 and at most {FASTEST}; 25 is usual."
+        )
+
+
 class Encoder:
     """Encodes frames of one size to H.264 in one thread; only one thread may write."""
 
@@ -36,10 +44,7 @@ class Encoder:
 
         Raises TouchlineError when there is no ffmpeg or it cannot be started.
         """
-        if not 0 < fps <= FASTEST:
-            raise TouchlineError(
-                f"A video cannot have {fps} frames a second. Give more than 0 and at most {FASTEST}; 25 is usual."
-            )
+        refuse_speed(fps)
         if height < 2 or width < 2:
             raise TouchlineError(f"A frame of {width}x{height} pixels is too small. Film at least 2x2 of them.")
         self._path = path

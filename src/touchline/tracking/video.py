@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from touchline.errors import TouchlineError
-from touchline.tracking.encoder import Encoder
+from touchline.tracking.encoder import Encoder, refuse_speed
 from touchline.tracking.frames import Episode, as_rgb
 from touchline.tracking.grid import Grid, tile
 
@@ -27,7 +27,7 @@ class _Recording(Protocol):
 class Video:
     """A video to log: ``run.log({"video": video}, step)`` records it as ``run.log_video`` does.
 
-    It has either ``frames`` or ``path``. Raises TouchlineError when it has both or none.
+    It has either ``frames`` or ``path``. Raises TouchlineError when it has both or none, or no usable ``fps``.
     """
 
     frames: Any = None
@@ -41,6 +41,7 @@ class Video:
     def __post_init__(self) -> None:
         if (self.frames is None) == (self.path is None):
             raise TouchlineError("A Video is made of frames or of the path of a file. Give one of the two.")
+        refuse_speed(self.fps)
 
     def log_to(self, run: _Recording, name: str, step: int | None) -> None:
         """Record it in ``run``; called by ``run.log``."""
@@ -107,7 +108,8 @@ def get_wandb_video(renders: Any, n_cols: int | None = None, fps: float = 15) ->
 
     Episodes that have ended stay, dimmed; ``n_cols`` None makes the grid as square as it can be. Returns a ``Video``
     for ``run.log``, encoded off the loop. While a run of wandb itself is open in this process, it is a
-    ``wandb.Video``, encoded at once, which ``run.log`` takes too. Raises TouchlineError on other shapes.
+    ``wandb.Video``, encoded at once, which ``run.log`` takes too. Raises TouchlineError on other shapes or
+    an unusable ``fps``.
     """
     video = Video(frames=tile(renders, n_cols), fps=fps)
     wandb = sys.modules.get("wandb")
