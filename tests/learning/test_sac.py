@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -108,20 +109,23 @@ def test_the_mirror_image_of_what_was_seen_is_learnt_too():
 @pytest.mark.parametrize("what", ["observation", "action"])
 def test_a_mirror_image_of_another_shape_is_refused(what):
     symmetry = Mirror()
-    setattr(symmetry, what, lambda value, xp: value[..., :0])
+    setattr(symmetry, what, lambda value, numpy: value[..., :0])
     with pytest.raises(UsageError, match=rf"symmetry\.{what} makes .* \(2, 0\) of one of shape \(2, 1\)"):
         next(sac_train.train(steer(8), SMALL, total_steps=8, seed=0, symmetry=symmetry))
 
 
 def test_what_is_logged_of_an_update_leaves_out_steps_that_were_no_transitions():
     sac = Sac(1, 1, dataclasses.replace(SMALL, batch_size=8))
-    given = batch(sac)
+    given = batch(sac, k=1)
     weight = given.weight.at[:, 4:].set(0.0)
-    far = given.observation.at[:, 4:].add(100.0)
-    told = [
-        sac.update(sac.init(0), given._replace(weight=weight, observation=observation), 0.0)[1]
-        for observation in (given.observation, far)
-    ]
+
+    def told_of(x):
+        state = sac.init(0)
+        state = state._replace(actor=jax.tree.map(lambda leaf: 20.0 * leaf, state.actor))  # far away it saturates
+        observation = given.observation.at[:, 4:].set(x)
+        return sac.update(state, given._replace(weight=weight, observation=observation))[1]
+
+    told = told_of(0.0), told_of(100.0)
     for name in ("q_mean", "action_saturation", "entropy", "actor_loss", "critic_loss"):
         assert float(told[0][name]) == pytest.approx(float(told[1][name]), rel=1e-5), name
 

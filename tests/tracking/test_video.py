@@ -128,6 +128,11 @@ def test_what_is_no_video_is_refused_with_what_it_is(frames: Any, said: str, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_frames_a_second_that_cannot_be_are_refused_where_they_are_given() -> None:
+    with pytest.raises(TouchlineError, match="'15' frames a second"):
+        touchline.get_wandb_video([gradient()], fps="15")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("frames", "fps", "said"),
     [

@@ -171,10 +171,9 @@ def _opponents(options: EvaluateOptions, settings: Settings) -> Iterator[str]:
         if _has_champion(settings):
             yield "champion"
         return
-    none = [word for word in options.against if word.casefold() == "none"]
-    if none and len(options.against) > 1:
-        raise UsageError(f"--against is {' '.join(options.against)}. Give none alone, or leave it out.")
-    if none:
+    if "none" in (word.casefold() for word in options.against):
+        if len(options.against) > 1:
+            raise UsageError(f"--against is {' '.join(options.against)}. Give none alone, or leave it out.")
         return
     for word in options.against:
         if word.casefold() == "champion" and not _has_champion(settings):

@@ -163,7 +163,7 @@ def _refuse_symmetry(symmetry: Symmetry, size: int, action_size: int) -> None:
         ("action", symmetry.action, action_size),
     ):
         rows = jax.ShapeDtypeStruct((2, count), np.float32)
-        shape = jax.eval_shape(partial(mirrored, xp=jax.numpy), rows).shape
+        shape = jax.eval_shape(lambda rows, mirrored=mirrored: mirrored(rows, jax.numpy), rows).shape
         if shape != rows.shape:
             raise UsageError(
                 f"symmetry.{what} makes an array of shape {shape} of one of shape {rows.shape}. "
